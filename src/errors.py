@@ -1,0 +1,22 @@
+"""The one exception that means: the user asked for something that does not exist. Commands print it as one line."""
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class UserError(ValueError):
+    """What was wrong and what is allowed, in one line."""
+
+
+def choose(what: str, name: str, table: Mapping[str, T]) -> T:
+    """`table[name]`, or a UserError that names `what` and lists what exists."""
+    if name in table:
+        return table[name]
+    raise unknown(what, name, table)
+
+
+def unknown(what: str, name: object, allowed: Iterable[object]) -> UserError:
+    """The error for a name that is not among the allowed ones."""
+    return UserError(f"unknown {what} {str(name)!r}: choose one of {', '.join(sorted(map(str, allowed)))}")

@@ -1,0 +1,91 @@
+"""Units: scalar functions (pre-activations, states) -> (output, states), each written once in plain torch.
+
+A unit knows nothing of time, layers, batches, replicas or gradients. It is written with elementwise torch operations,
+so that the reference engine can call it on whole tensors and the fused engine can print it, and its derivative, into a
+compiled loop.
+
+A unit of your own is a function with the decorator::
+
+    @unit(states=1)
+    def leaky_neuron(z, v):
+        v = 0.9 * v + 0.1 * z
+        return torch.tanh(v), v
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A named scalar function with its signature.
+
+    `step(*pre_activations, *states)` returns `(output, *states)`; every argument and result is a tensor of one shape.
+    `bias` is the centre of the initial bias of a pre-activation (0 where it is not named).
+    """
+
+    name: str
+    step: Callable[..., tuple[Tensor, ...]]
+    pre_activations: tuple[str, ...]
+    states: tuple[str, ...] = ()
+    bias: Mapping[str, float] = field(default_factory=dict)
+
+
+UNITS: dict[str, Unit] = {}
+
+
+def unit(*, states: int = 0, bias: Mapping[str, float] | None = None) -> Callable[[Callable], Unit]:
+    """Register a function as a unit under its own name.
+
+    The function's last `states` arguments are its states, those before them its pre-activations. `bias` gives the
+    initial bias of a pre-activation by its argument's name. Raises ValueError where the signature does not fit.
+    """
+
+    def register(step: Callable) -> Unit:
+        names = tuple(inspect.signature(step).parameters)
+        split = len(names) - states
+        if split < 1:
+            raise ValueError(f"unit {step.__name__}: {len(names)} arguments leave no pre-activation before {states} states")
+        pre, wrong = names[:split], set(bias or {}) - set(names[:split])
+        if wrong:
+            raise ValueError(f"unit {step.__name__}: bias names {sorted(wrong)}, its pre-activations are {list(pre)}")
+        UNITS[step.__name__] = Unit(step.__name__, step, pre, names[split:], dict(bias or {}))
+        return UNITS[step.__name__]
+
+    return register
+
+
+@unit()
+def neuron(z: Tensor) -> tuple[Tensor, ...]:
+    """The standard neuron: no state of its own (Elman 1990; Williams & Zipser 1989)."""
+    return (torch.tanh(z),)
+
+
+@unit()
+def logistic(z: Tensor) -> tuple[Tensor, ...]:
+    """The logistic neuron; the output neuron of every network is one."""
+    return (torch.sigmoid(z),)
+
+
+@unit(states=1, bias={"input_gate": -1.0})
+def memory_cell(input_gate: Tensor, output_gate: Tensor, cell_input: Tensor, cell: Tensor) -> tuple[Tensor, ...]:
+    """The memory cell of Hochreiter & Schmidhuber 1997 (Figure 2 of the paper): no forget gate.
+
+    Gates are logistic, the cell input is squashed to [-2, 2], the cell output to [-1, 1] (eqs. 3-5 and the appendix of
+    the 1997 paper). The input gate starts with a negative bias, so that cells start shut.
+    """
+    cell = cell + torch.sigmoid(input_gate) * (4 * torch.sigmoid(cell_input) - 2)
+    return torch.sigmoid(output_gate) * (2 * torch.sigmoid(cell) - 1), cell
+
+
+@unit(states=1, bias={"input_gate": -1.0, "forget_gate": 2.0})
+def forget_cell(
+    input_gate: Tensor, forget_gate: Tensor, output_gate: Tensor, cell_input: Tensor, cell: Tensor
+) -> tuple[Tensor, ...]:
+    """The memory cell with the forget gate of Gers, Schmidhuber & Cummins 2000, which starts open."""
+    cell = torch.sigmoid(forget_gate) * cell + torch.sigmoid(input_gate) * (4 * torch.sigmoid(cell_input) - 2)
+    return torch.sigmoid(output_gate) * (2 * torch.sigmoid(cell) - 1), cell
