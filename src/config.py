@@ -1,0 +1,237 @@
+"""The shape of a job's configuration: every key, its type and its default. Hydra composes it, from `conf/` and the shell.
+
+Values that Hydra cannot judge (a unit's name, a negative rate) are judged by `check`, before anything is built.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src.engine import ENGINES
+from src.errors import UserError, choose, unknown
+from src.families import Boolean, Family, Quadratic, SemiLinear
+from src.gradients import make_gradient
+from src.optimizers import OPTIMIZERS, SCHEDULES
+from src.topology import Network
+
+
+@dataclass
+class ArchConfig:
+    """A topology and how its gradient is formed."""
+
+    name: str = MISSING
+    layers: list[dict[str, int]] = MISSING
+    gradient: str = MISSING
+    window: int | None = None
+    """bptt only: cut the flow of error every so many cycles."""
+    update_every: int | None = None
+    """Cycles from one weight update to the next; null: at the end of the sequence."""
+    init_scale: float = 0.5
+    """Initial weights are uniform in [-init_scale, init_scale]."""
+    bias: dict[str, float] = field(default_factory=dict)
+    """Centre of the initial biases by pre-activation, such as {input_gate: -1}; others as their unit says."""
+
+
+@dataclass
+class FamilyConfig:
+    """A family of mappings and how its sequences are shown."""
+
+    name: str = MISSING
+    sequence_length: int = MISSING
+    feedback: str = "target"
+    """What the third input carries: the previous cycle's `target`, or the `error` of its output."""
+    carry_state: bool = False
+    """Does the state survive into the next mapping?"""
+    corpus: str = "fresh"
+    """`fresh`: new instances every epoch; `fixed`: the same ones, as in the paper."""
+
+
+@dataclass
+class BooleanConfig(FamilyConfig):
+    functions: list[int] | None = None
+    """Truth tables to train on, 0 to 15; null: all."""
+    test_functions: list[int] | None = None
+    """Truth tables to test on; null: those trained on."""
+
+
+@dataclass
+class SemiLinearConfig(FamilyConfig):
+    pass
+
+
+@dataclass
+class QuadraticConfig(FamilyConfig):
+    scaling: str = "global"
+
+
+@dataclass
+class OptimizerConfig:
+    name: str = MISSING
+    lr: float = MISSING
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.99])
+    """adam"""
+    momentum: float = 0.0
+    """sgd, rmsprop"""
+    decay: float = 0.99
+    """rmsprop: of the running mean square"""
+    schedule: str = "constant"
+    warmup: float = 0.0
+    """The part of the updates during which the rate rises from zero."""
+    clip: float | None = 1.0
+    """The largest gradient norm of a replica; null: no clipping."""
+
+
+@dataclass
+class TrainerConfig:
+    epochs: int = MISSING
+    sequences: int = 100
+    """Of an epoch."""
+    batch: int = 10
+    """Sequences of an update."""
+    evaluate_every: int = 20
+    """Epochs from one look at the validation data to the next."""
+    checkpoint_seconds: float = 30.0
+    """The least time between two checkpoints; one more is written at every end."""
+
+
+@dataclass
+class LoggerConfig:
+    mode: str = "offline"
+    """offline, online (to the user's server) or disabled"""
+    project: str = "learning-to-learn"
+    entity: str | None = None
+    group: str | None = None
+
+
+@dataclass
+class EvaluationConfig:
+    mappings: int = 512
+    """Test sequences; the same ones for all replicas."""
+    seed: int = 0
+    """Of the test data: a stream of its own, which no training seed can touch."""
+
+
+@dataclass
+class Config:
+    """A job."""
+
+    arch: ArchConfig = MISSING
+    family: FamilyConfig = MISSING
+    optimizer: OptimizerConfig = MISSING
+    trainer: TrainerConfig = MISSING
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    experiment: str | None = None
+    replicas: int = 4
+    seed: int = 0
+    """Of the first replica; replica i has seed + i."""
+    engine: str = "auto"
+    threads: int | None = None
+    """CPU threads of the job; null: all."""
+    resume: str | None = None
+    """A run folder to continue."""
+
+
+SCHEMAS: dict[str, type[FamilyConfig]] = {
+    "boolean": BooleanConfig,
+    "semilinear": SemiLinearConfig,
+    "quadratic": QuadraticConfig,
+}
+
+
+def register() -> None:
+    """Make the schemas known to Hydra."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for group, node in (("arch", ArchConfig), ("optimizer", OptimizerConfig), ("trainer", TrainerConfig)):
+        store.store(group=group, name="schema", node=node)
+    for name, schema in SCHEMAS.items():
+        store.store(group="family", name=f"schema_{name}", node=schema)
+
+
+def load(path: Path) -> DictConfig:
+    """A saved configuration, checked against the schema. Raises UserError on a missing, damaged or foreign file."""
+    try:
+        raw = OmegaConf.load(path)
+        name = str(OmegaConf.select(raw, "family.name"))
+        config = OmegaConf.structured(Config(family=choose("family", name, SCHEMAS)()))
+        merged = OmegaConf.merge(config, raw)
+        if OmegaConf.missing_keys(merged):
+            raise UserError(f"missing {', '.join(sorted(OmegaConf.missing_keys(merged)))}")
+        OmegaConf.resolve(merged)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; a run folder holds a config.yaml") from None
+    except (OmegaConfBaseException, UserError, ValueError, OSError, AttributeError, TypeError) as error:
+        raise UserError(f"{path} is no configuration of ours: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # YAML's own errors share no base that is not ours to import
+        if type(error).__module__.startswith("yaml"):
+            raise UserError(f"{path} is damaged: not YAML: {str(error).splitlines()[0]}") from None
+        raise
+    if not isinstance(merged, DictConfig):
+        raise UserError(f"{path} is no configuration of ours")
+    return merged
+
+
+def make_family(config: Mapping, *, test: bool = False) -> Family:
+    """The family of a `family` node; with `test`, of its test mappings."""
+    makers = {
+        "boolean": lambda: Boolean((config["test_functions"] if test else None) or config["functions"]),
+        "semilinear": SemiLinear,
+        "quadratic": lambda: Quadratic(config["scaling"]),
+    }
+    return choose("family", config["name"], makers)()
+
+
+def make_network(config: DictConfig) -> Network:
+    layers = [{str(name): count for name, count in layer.items()} for layer in config.arch.layers]
+    return Network.of(layers, error_feedback=config.family.feedback == "error")
+
+
+def check(config: DictConfig) -> None:
+    """Raise UserError, one line, on a value that no job could run with."""
+    make_network(config)
+    make_gradient(config.arch.gradient, window=config.arch.window)
+    make_family(config.family)
+    make_family(config.family, test=True)
+    for key, allowed in (
+        ("family.feedback", ("target", "error")),
+        ("family.corpus", ("fixed", "fresh")),
+        ("optimizer.name", OPTIMIZERS),
+        ("optimizer.schedule", SCHEDULES),
+        ("logger.mode", ("offline", "online", "disabled")),
+        ("engine", ENGINES),
+    ):
+        value = OmegaConf.select(config, key)
+        if value not in allowed:
+            raise unknown(key, value, allowed)
+    for key, least in (
+        ("replicas", 1),
+        ("seed", 0),
+        ("evaluation.seed", 0),
+        ("evaluation.mappings", 1),
+        ("family.sequence_length", 1),
+        ("trainer.epochs", 1),
+        ("trainer.sequences", 1),
+        ("trainer.batch", 1),
+        ("trainer.evaluate_every", 1),
+        ("arch.update_every", 1),
+        ("threads", 1),
+        ("optimizer.warmup", 0),
+        ("trainer.checkpoint_seconds", 0),
+    ):
+        value = OmegaConf.select(config, key)
+        if value is not None and not value >= least:
+            raise UserError(f"{key}={value}: it must be at least {least}")
+    for key in ("optimizer.lr", "optimizer.clip", "arch.init_scale"):
+        value = OmegaConf.select(config, key)
+        if value is not None and not 0 < value < float("inf"):
+            raise UserError(f"{key}={value}: it must be a number above 0")
+    if config.trainer.sequences % config.trainer.batch:
+        raise UserError(
+            f"trainer.sequences={config.trainer.sequences} is no multiple of trainer.batch={config.trainer.batch}: "
+            "an epoch is a whole number of updates"
+        )

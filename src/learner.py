@@ -1,0 +1,141 @@
+"""The Lightning module: R replicas of a network, all updates of a meta-training epoch in one step."""
+
+import math
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Float
+from omegaconf import DictConfig
+from torch import Tensor
+
+from src.config import make_family, make_network
+from src.data import Episodes
+from src.engine import make_engine
+from src.gradients import Carry, make_gradient
+from src.metrics import cycles_until_learnt, measure, summarise
+from src.optimizers import make_optimizer, rate
+from src.topology.initial import initial_parameters
+
+ALIVE = -1
+"""`diverged_at` of a replica that has not diverged."""
+
+
+class MetaLearner(pl.LightningModule):
+    """Trains the replicas of a job. Each is independent: what one does never touches another.
+
+    A replica whose gradient is no longer finite is frozen with the weights it had before, and reported.
+    """
+
+    diverged_at: Tensor
+
+    def __init__(self, config: DictConfig, *, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.config = config
+        self.network = make_network(config)
+        self.gradient = make_gradient(config.arch.gradient, window=config.arch.window)
+        keep = config.arch.update_every is not None or config.family.carry_state
+        self.engine = make_engine(config.engine, self.network, self.gradient, dtype=dtype, keep=keep)
+        seeds = [config.seed + i for i in range(config.replicas)]
+        start = initial_parameters(self.network, seeds, scale=config.arch.init_scale, bias=config.arch.bias)
+        self.weights = torch.nn.Parameter(start.to(dtype))
+        self.register_buffer("diverged_at", torch.full((config.replicas,), ALIVE))
+        self._some_diverged = False
+        self.epochs_done = 0
+        self.carry: Carry | None = None
+        self.train_mse = np.full(config.replicas, np.nan)
+        """Mean squared error of each replica over the last epoch, while it was learning."""
+        self.validation_curves: np.ndarray | None = None
+        floor = make_family(config.family, test=True).floor(config.family.sequence_length)
+        self.floor = floor
+
+    @property
+    def updates_an_epoch(self) -> int:
+        config = self.config
+        segments = math.ceil(config.family.sequence_length / (config.arch.update_every or config.family.sequence_length))
+        return config.trainer.sequences // config.trainer.batch * segments
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return make_optimizer([self.weights], self.config.optimizer)
+
+    def training_step(self, batch: Episodes, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
+        """All updates of one epoch."""
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        length, width = batch.targets.shape[2], self.config.trainer.batch
+        step = self.config.arch.update_every or length
+        updates, update = self.updates_an_epoch * self.config.trainer.epochs, self.updates_an_epoch * batch.epoch
+        errors = torch.zeros(self.weights.shape[0], dtype=torch.float64)
+        for first in range(0, batch.targets.shape[1], width):
+            if not self.config.family.carry_state:
+                self.carry = None
+            for start in range(0, length, step):
+                piece = (slice(None), slice(first, first + width), slice(start, start + step))
+                target = batch.targets[piece]
+                with torch.no_grad():
+                    segment = self.engine.segment(self.weights, batch.inputs[piece], target, self.carry)
+                    self.carry = segment.carry
+                    self._update(optimizer, segment.gradient, rate(self.config.optimizer, update, updates))
+                    errors += torch.sub(segment.outputs, target).square_().sum((1, 2))
+                update += 1
+        self.train_mse = (errors / batch.targets[0].numel()).numpy()
+        self.epochs_done = batch.epoch + 1
+
+    def _update(self, optimizer: torch.optim.Optimizer, gradient: Float[Tensor, "R P"], lr: float) -> None:
+        """One step of all replicas that are alive, each with its own gradient clipped by its own norm."""
+        norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+        if not math.isfinite(float(norm.sum())):
+            fresh = (~torch.isfinite(norm[:, 0])) & (self.diverged_at == ALIVE)
+            self.diverged_at[fresh] = self.epochs_done
+            self._some_diverged = True
+        if self.config.optimizer.clip is not None:
+            gradient.mul_(torch.clamp_max(self.config.optimizer.clip / (norm + 1e-12), 1.0))
+        frozen = self.diverged_at != ALIVE if self._some_diverged else None
+        if frozen is not None:
+            gradient[frozen] = 0
+            kept = self.weights[frozen].clone()
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        self.weights.grad = gradient
+        optimizer.step()
+        if frozen is not None:
+            self.weights[frozen] = kept
+
+    def validation_step(self, batch: Episodes, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
+        self.validation_curves = self.curves(batch)
+
+    @torch.no_grad()
+    def outputs(self, batch: Episodes, state: Tensor | None = None) -> Float[Tensor, "R N T"]:
+        """Every replica's outputs on data that is the same for all (R = 1)."""
+        replicas = self.weights.shape[0]
+        inputs = batch.inputs.expand(replicas, *batch.inputs.shape[1:])
+        return self.engine.outputs(self.weights, inputs, state)[0]
+
+    def curves(self, batch: Episodes) -> np.ndarray:
+        """The error mse[t] of every replica, [R, T]."""
+        wrong = self.outputs(batch) - batch.targets
+        return wrong.square().mean(1, dtype=torch.float64).numpy()
+
+    def summary(self, curves: np.ndarray) -> dict:
+        """Per-replica metrics under "each", and their medians and ranges."""
+        family = self.config.family
+        after = cycles_until_learnt(family.name, family.sequence_length)
+        found = [measure(curve, self.floor, after) for curve in curves]
+        return {"each": found, **summarise(found, self.floor)}
+
+    @property
+    def diverged(self) -> dict[int, int]:
+        """The frozen replicas, with the epoch after which each diverged."""
+        return {i: int(at) for i, at in enumerate(self.diverged_at) if at != ALIVE}
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        kept = None
+        if self.carry is not None and self.config.family.carry_state:
+            kept = {"state": self.carry.state, "sensitivities": self.carry.sensitivities}
+        checkpoint["learning"] = {"epochs_done": self.epochs_done, "carry": kept}
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        learning = checkpoint["learning"]
+        self.epochs_done = learning["epochs_done"]
+        self.carry = Carry(**learning["carry"]) if learning["carry"] else None
+        self._some_diverged = bool((checkpoint["state_dict"]["diverged_at"] != ALIVE).any())
