@@ -3,13 +3,16 @@
 Values that Hydra cannot judge (a unit's name, a negative rate) are judged by `check`, before anything is built.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
+import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from src.engine import ENGINES
 from src.errors import UserError, choose, unknown
@@ -32,8 +35,11 @@ class ArchConfig:
     """Cycles from one weight update to the next; null: at the end of the sequence."""
     init_scale: float = 0.5
     """Initial weights are uniform in [-init_scale, init_scale]."""
-    bias: dict[str, float] = field(default_factory=dict)
-    """Centre of the initial biases by pre-activation, such as {input_gate: -1}; others as their unit says."""
+    bias: Any = None
+    """Centre of the initial biases by pre-activation, such as {input_gate: -1}; others as their unit says.
+
+    (Typed by `check`: Hydra cannot put keys into an empty typed dictionary.)
+    """
 
 
 @dataclass
@@ -132,8 +138,6 @@ class Config:
     engine: str = "auto"
     threads: int | None = None
     """CPU threads of the job; null: all."""
-    resume: str | None = None
-    """A run folder to continue."""
 
 
 SCHEMAS: dict[str, type[FamilyConfig]] = {
@@ -153,27 +157,48 @@ def register() -> None:
         store.store(group="family", name=f"schema_{name}", node=schema)
 
 
+def conform(raw: DictConfig) -> DictConfig:
+    """A composed or saved configuration as a typed one. Raises UserError on a key or type that the schema has not."""
+    try:
+        # A plain copy: a typed node would bring along keys that its own type never had.
+        plain: Any = OmegaConf.to_container(raw, resolve=True)
+        for group in ("arch", "family", "optimizer", "trainer"):
+            if not isinstance(plain, dict) or not isinstance(plain.get(group), dict):
+                raise UserError(f"there is no {group}: choose one with {group}=...")
+        schema = choose("family", str(plain["family"].get("name")), SCHEMAS)
+        merged = OmegaConf.merge(OmegaConf.structured(Config(family=schema())), plain)
+    except OmegaConfBaseException as error:
+        raise UserError(explain(error)) from None
+    missing = sorted(OmegaConf.missing_keys(merged))
+    if missing:
+        raise UserError(f"no value for {', '.join(missing)}")
+    return cast(DictConfig, merged)
+
+
+def explain(error: BaseException) -> str:
+    """What OmegaConf complains of, in one line, with the keys that are allowed where one was unknown."""
+    line = str(error).splitlines()[0].rstrip(".:")
+    key, node = getattr(error, "full_key", None), getattr(error, "object_type", None)
+    if isinstance(error, ConfigKeyError | ConfigAttributeError) and dataclasses.is_dataclass(node):
+        allowed = ", ".join(f.name for f in dataclasses.fields(node))
+        return f"unknown key {key}: choose one of {allowed}"
+    return f"{key}: {line}" if key else line
+
+
 def load(path: Path) -> DictConfig:
-    """A saved configuration, checked against the schema. Raises UserError on a missing, damaged or foreign file."""
+    """A saved configuration. Raises UserError on a missing, damaged or foreign file. Nothing in the file is executed."""
     try:
         raw = OmegaConf.load(path)
-        name = str(OmegaConf.select(raw, "family.name"))
-        config = OmegaConf.structured(Config(family=choose("family", name, SCHEMAS)()))
-        merged = OmegaConf.merge(config, raw)
-        if OmegaConf.missing_keys(merged):
-            raise UserError(f"missing {', '.join(sorted(OmegaConf.missing_keys(merged)))}")
-        OmegaConf.resolve(merged)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; a run folder holds a config.yaml") from None
-    except (OmegaConfBaseException, UserError, ValueError, OSError, AttributeError, TypeError) as error:
-        raise UserError(f"{path} is no configuration of ours: {str(error).splitlines()[0]}") from None
-    except Exception as error:  # YAML's own errors share no base that is not ours to import
-        if type(error).__module__.startswith("yaml"):
-            raise UserError(f"{path} is damaged: not YAML: {str(error).splitlines()[0]}") from None
-        raise
-    if not isinstance(merged, DictConfig):
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
+    if not isinstance(raw, DictConfig):
         raise UserError(f"{path} is no configuration of ours")
-    return merged
+    try:
+        return conform(raw)
+    except UserError as error:
+        raise UserError(f"{path} is no configuration of ours: {error}") from None
 
 
 def make_family(config: Mapping, *, test: bool = False) -> Family:
@@ -208,6 +233,10 @@ def check(config: DictConfig) -> None:
         value = OmegaConf.select(config, key)
         if value not in allowed:
             raise unknown(key, value, allowed)
+    bias = config.arch.bias
+    numbers = isinstance(bias, DictConfig) and all(isinstance(v, int | float) for v in bias.values())
+    if bias is not None and not numbers:
+        raise UserError(f"arch.bias={bias}: give a number for each pre-activation, such as {{input_gate: -1}}")
     for key, least in (
         ("replicas", 1),
         ("seed", 0),

@@ -14,6 +14,9 @@ from src.families import Family
 from src.randomness import Stream, uniform
 from src.topology.network import NOTHING_KNOWN
 
+IN_A_ROW = 8
+"""Mappings of a stream that are evaluated, with `carry_state`."""
+
 
 @dataclass(frozen=True)
 class Episodes:
@@ -24,6 +27,10 @@ class Episodes:
     targets: Float[Tensor, "R N T"]
     mappings: Float[Tensor, "R N E"]
     epoch: int = 0
+
+    def cut(self, cycles: slice) -> "Episodes":
+        """Only some of the cycles."""
+        return Episodes(self.inputs[:, :, cycles].contiguous(), self.targets[:, :, cycles], self.mappings, self.epoch)
 
 
 def episodes(
@@ -55,19 +62,34 @@ def join(found: Episodes, batch: int, before: Episodes | None) -> Episodes:
 
 
 class MetaEpochs:
-    """The epochs from the learner's next one on, `count` at a time: an iterable that Lightning takes as a data loader."""
+    """The epochs up to the next evaluation: an iterable that Lightning takes as a data loader.
 
-    def __init__(self, data: "MetaData", count: int) -> None:
-        self.data, self.count = data, count
+    What Lightning calls an epoch is the stretch between two evaluations.
+    """
 
-    def __len__(self) -> int:
-        return self.count
+    def __init__(self, data: "MetaData") -> None:
+        self.data = data
 
     def __iter__(self) -> Iterator[Episodes]:
-        first = self.data.next_epoch
-        for epoch in range(first, min(first + self.count, self.data.config.trainer.epochs)):
-            yield self.data.epoch(epoch)
-            self.data.next_epoch = epoch + 1
+        data, trainer = self.data, self.data.config.trainer
+        first, width = data.next_epoch, trainer.evaluate_every
+        end = min((first // width + 1) * width, trainer.epochs)
+        for epoch in range(first, end):
+            yield data.epoch(epoch)
+            data.next_epoch = epoch + 1
+
+
+class OneBatch:
+    """A data loader of one batch. (A list would be taken for several loaders.)"""
+
+    def __init__(self, batch: Episodes) -> None:
+        self.batch = batch
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[Episodes]:
+        yield self.batch
 
 
 class MetaData(pl.LightningDataModule):
@@ -77,6 +99,7 @@ class MetaData(pl.LightningDataModule):
         super().__init__()
         self.config, self.dtype, self.next_epoch = config, dtype, 0
         self.family = make_family(config.family)
+        self._validation: Episodes | None = None
         self.seeds = [config.seed + i for i in range(config.replicas)]
 
     def epoch(self, epoch: int) -> Episodes:
@@ -90,39 +113,45 @@ class MetaData(pl.LightningDataModule):
         family, trainer = self.config.family, self.config.trainer
         fixed = family.corpus == "fixed"
         stream, counter = (Stream.CORPUS, 0) if fixed else (Stream.TRAIN, epoch)
-        found = episodes(
-            self.family, family.sequence_length, trainer.sequences, self.seeds, stream, counter, dtype=self.dtype
-        )
+        found = episodes(self.family, family.sequence_length, trainer.sequences, self.seeds, stream, counter, dtype=self.dtype)
         return Episodes(found.inputs, found.targets, found.mappings, epoch)
 
     def validation(self) -> Episodes:
         """What training watches; the same for all replicas (R = 1)."""
-        return held_out(self.config, Stream.VALIDATION, dtype=self.dtype)
+        if self._validation is None:
+            self._validation = held_out(self.config, Stream.VALIDATION, dtype=self.dtype)
+        return self._validation
 
     def train_dataloader(self) -> MetaEpochs:
-        return MetaEpochs(self, self.config.trainer.evaluate_every)
+        return MetaEpochs(self)
 
-    def val_dataloader(self) -> list[Episodes]:
-        return [self.validation()]
+    def val_dataloader(self) -> "OneBatch":
+        return OneBatch(self.validation())
 
 
 def held_out(config: DictConfig, stream: Stream, *, dtype: torch.dtype = torch.float32) -> Episodes:
-    """Validation data or test data (R = 1): other streams than training's, of the test family."""
-    family = config.family
-    return episodes(
-        make_family(family, test=stream is Stream.TEST), family.sequence_length, config.evaluation.mappings,
-        [config.evaluation.seed], stream, 0, dtype=dtype,
-    )  # fmt: skip
+    """Validation data or test data (R = 1): other streams than training's; test data are of the test family.
+
+    With `carry_state` the mappings stand in streams, each with one more before it.
+    """
+    count = config.evaluation.mappings
+    if config.family.carry_state:
+        return in_streams(config, stream, 1 + min(IN_A_ROW, count), -(-count // IN_A_ROW), dtype=dtype)
+    return _held_out(config, stream, 0, count, dtype)
 
 
-def streams(config: DictConfig, mappings: int, count: int, *, dtype: torch.dtype = torch.float32) -> Episodes:
-    """`count` test streams of several mappings in a row, shown without a break (Figure 3); T = mappings x sequence_length."""
-    family = config.family
-    found = episodes(
-        make_family(family, test=True), family.sequence_length, mappings * count, [config.evaluation.seed], Stream.TEST, 1,
-        dtype=dtype,
-    )  # fmt: skip
+def in_streams(
+    config: DictConfig, stream: Stream, mappings: int, count: int, *, dtype: torch.dtype = torch.float32
+) -> Episodes:
+    """`count` streams of several mappings in a row, shown without a break (Figure 3); T = mappings x sequence_length."""
+    found = _held_out(config, stream, 1, mappings * count, dtype)
     inputs = found.inputs.unflatten(1, (count, mappings)).flatten(2, 3).contiguous()
     targets = found.targets.unflatten(1, (count, mappings)).flatten(2, 3).contiguous()
     inputs[:, :, 1:, 2] = targets[:, :, :-1]
     return Episodes(inputs, targets, found.mappings)
+
+
+def _held_out(config: DictConfig, stream: Stream, counter: int, count: int, dtype: torch.dtype) -> Episodes:
+    family = make_family(config.family, test=stream is Stream.TEST)
+    seeds = [config.evaluation.seed]
+    return episodes(family, config.family.sequence_length, count, seeds, stream, counter, dtype=dtype)

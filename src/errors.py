@@ -20,3 +20,9 @@ def choose(what: str, name: str, table: Mapping[str, T]) -> T:
 def unknown(what: str, name: object, allowed: Iterable[object]) -> UserError:
     """The error for a name that is not among the allowed ones."""
     return UserError(f"unknown {what} {str(name)!r}: choose one of {', '.join(sorted(map(str, allowed)))}")
+
+
+def cause_in_a_line(error: BaseException) -> str:
+    """What an exception says, in one line."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__

@@ -1,6 +1,8 @@
 """The Lightning module: R replicas of a network, all updates of a meta-training epoch in one step."""
 
 import math
+import time
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -12,8 +14,9 @@ from torch import Tensor
 from src.config import make_family, make_network
 from src.data import Episodes
 from src.engine import make_engine
+from src.families import Floor
 from src.gradients import Carry, make_gradient
-from src.metrics import cycles_until_learnt, measure, summarise
+from src.metrics import Metrics, cycles_until_learnt, measure
 from src.optimizers import make_optimizer, rate
 from src.topology.initial import initial_parameters
 
@@ -43,12 +46,15 @@ class MetaLearner(pl.LightningModule):
         self.register_buffer("diverged_at", torch.full((config.replicas,), ALIVE))
         self._some_diverged = False
         self.epochs_done = 0
+        self.seconds = 0.0
+        """Spent in `training_step`."""
         self.carry: Carry | None = None
         self.train_mse = np.full(config.replicas, np.nan)
         """Mean squared error of each replica over the last epoch, while it was learning."""
         self.validation_curves: np.ndarray | None = None
-        floor = make_family(config.family, test=True).floor(config.family.sequence_length)
-        self.floor = floor
+        length = config.family.sequence_length
+        self.validation_floor = make_family(config.family).floor(length)
+        self.test_floor = make_family(config.family, test=True).floor(length)
 
     @property
     def updates_an_epoch(self) -> int:
@@ -59,9 +65,14 @@ class MetaLearner(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return make_optimizer([self.weights], self.config.optimizer)
 
+    def transfer_batch_to_device(self, batch: Episodes, device: torch.device, dataloader_idx: int) -> Episodes:  # noqa: ARG002
+        """The engines read host memory; Lightning's own walk through the batch would only take time."""
+        return batch
+
     def training_step(self, batch: Episodes, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
         """All updates of one epoch."""
-        optimizer = self.optimizers(use_pl_optimizer=False)
+        began = time.perf_counter()
+        optimizer = cast(torch.optim.Optimizer, self.optimizers(use_pl_optimizer=False))
         length, width = batch.targets.shape[2], self.config.trainer.batch
         step = self.config.arch.update_every or length
         updates, update = self.updates_an_epoch * self.config.trainer.epochs, self.updates_an_epoch * batch.epoch
@@ -80,6 +91,7 @@ class MetaLearner(pl.LightningModule):
                 update += 1
         self.train_mse = (errors / batch.targets[0].numel()).numpy()
         self.epochs_done = batch.epoch + 1
+        self.seconds += time.perf_counter() - began
 
     def _update(self, optimizer: torch.optim.Optimizer, gradient: Float[Tensor, "R P"], lr: float) -> None:
         """One step of all replicas that are alive, each with its own gradient clipped by its own norm."""
@@ -112,30 +124,40 @@ class MetaLearner(pl.LightningModule):
         return self.engine.outputs(self.weights, inputs, state)[0]
 
     def curves(self, batch: Episodes) -> np.ndarray:
-        """The error mse[t] of every replica, [R, T]."""
-        wrong = self.outputs(batch) - batch.targets
-        return wrong.square().mean(1, dtype=torch.float64).numpy()
+        """The error mse[t] of every replica, [R, T].
 
-    def summary(self, curves: np.ndarray) -> dict:
-        """Per-replica metrics under "each", and their medians and ranges."""
+        Streams of several mappings are folded to one mapping's cycles, without their first: what counts is how a network
+        copes with the state that the mapping before has left.
+        """
+        wrong = (self.outputs(batch) - batch.targets).square().mean(1, dtype=torch.float64)
+        folded = wrong.unflatten(-1, (-1, self.config.family.sequence_length))
+        return (folded[:, 1:] if folded.shape[1] > 1 else folded).mean(1).numpy()
+
+    def measure(self, curves: np.ndarray, floor: Floor) -> list[Metrics]:
+        """The metrics of every replica's curve."""
         family = self.config.family
         after = cycles_until_learnt(family.name, family.sequence_length)
-        found = [measure(curve, self.floor, after) for curve in curves]
-        return {"each": found, **summarise(found, self.floor)}
+        return [measure(curve, floor, after) for curve in curves]
 
     @property
     def diverged(self) -> dict[int, int]:
         """The frozen replicas, with the epoch after which each diverged."""
         return {i: int(at) for i, at in enumerate(self.diverged_at) if at != ALIVE}
 
-    def on_save_checkpoint(self, checkpoint: dict) -> None:
+    @property
+    def evaluation_is_due(self) -> bool:
+        """Whether the epoch just done is one after which the validation data are looked at."""
+        trainer = self.config.trainer
+        return self.epochs_done % trainer.evaluate_every == 0 or self.epochs_done == trainer.epochs
+
+    def learning_state(self) -> dict[str, Any]:
+        """What a resumed run needs besides the weights and the optimizer."""
         kept = None
         if self.carry is not None and self.config.family.carry_state:
             kept = {"state": self.carry.state, "sensitivities": self.carry.sensitivities}
-        checkpoint["learning"] = {"epochs_done": self.epochs_done, "carry": kept}
+        return {"epochs_done": self.epochs_done, "seconds": self.seconds, "carry": kept}
 
-    def on_load_checkpoint(self, checkpoint: dict) -> None:
-        learning = checkpoint["learning"]
-        self.epochs_done = learning["epochs_done"]
-        self.carry = Carry(**learning["carry"]) if learning["carry"] else None
-        self._some_diverged = bool((checkpoint["state_dict"]["diverged_at"] != ALIVE).any())
+    def load_learning_state(self, state: dict[str, Any]) -> None:
+        self.epochs_done, self.seconds = int(state["epochs_done"]), float(state["seconds"])
+        self.carry = Carry(**state["carry"]) if state["carry"] else None
+        self._some_diverged = bool((self.diverged_at != ALIVE).any())

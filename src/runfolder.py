@@ -1,29 +1,27 @@
 """A run folder: everything about one job, in plain files that are safe to read, copy and keep.
 
-    config.yaml       the whole configuration           metrics.csv     one row an evaluation
-    provenance.json   versions, machine, git revision   replicas.csv    one row a replica, on test data
-    local.diff        changes that were not committed   curve.csv       the error at every cycle, a column a replica
-    status.json       running, finished, failed ...     result.json     medians and ranges: the row of the table
-    train.log         what was said                     checkpoints/    last.ckpt      figures/  *.png
+config.yaml       the whole configuration           metrics.csv     one row an evaluation
+provenance.json   versions, machine, git revision   replicas.csv    one row a replica, on test data
+local.diff        changes that were not committed   curve.csv       the error at every cycle, a column a replica
+status.json       running, finished, failed ...     result.json     medians and ranges: the row of the table
+train.log         what was said                     checkpoints/    last.ckpt      figures/  *.png
 """
 
 import csv
+import io
 import json
 import os
 import platform
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
-from src.errors import UserError
-
-CHECKPOINT = Path("checkpoints/last.ckpt")
 ROOT = Path(__file__).parent.parent
 _PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "numba", "llvmlite", "numpy", "wandb")
 
@@ -31,23 +29,32 @@ _PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "numba", "
 def write_atomically(path: Path, text: str) -> None:
     """Whole or not at all, also when the power fails in between."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(text)
+    aside.write_text(text, newline="")
     aside.replace(path)
 
 
 def begin(folder: Path, config: DictConfig) -> None:
-    """Write down what this run is, before it starts."""
+    """Write down what this run is, before it starts; a resumed run adds what it runs on to what stands there."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
-    write_atomically(folder / "provenance.json", json.dumps(_provenance(), indent=2))
-    difference = _git("diff", "HEAD")
-    if difference:
-        write_atomically(folder / "local.diff", difference)
+    started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    before = (read_json(folder / "provenance.json") or {}).get("starts", [])
+    starts = [*before, {"started": started, **_provenance()}]
+    write_atomically(folder / "provenance.json", json.dumps({"starts": starts}, indent=2))
+    if _difference():
+        write_atomically(folder / "local.diff", _difference())
+    if not (folder / "config.yaml").exists():
+        write_atomically(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
 
 
 def set_status(folder: Path, status: str, **more: Any) -> None:
     """running, finished, interrupted or failed. `finished` is written after everything else."""
-    write_atomically(folder / "status.json", json.dumps({"status": status, "time": time.time(), **more}, indent=2))
+    who = {"process": os.getpid(), "host": platform.node(), "time": time.time()}
+    write_atomically(folder / "status.json", json.dumps({"status": status, **who, **more}, indent=2))
+
+
+def get_status(folder: Path) -> str | None:
+    """The status of a run folder; None where it was never started."""
+    return (read_json(folder / "status.json") or {}).get("status")
 
 
 def read_json(path: Path) -> dict | None:
@@ -69,31 +76,33 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
         writer.writerow(row)
 
 
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The whole rows of a CSV file; a last row that was cut off is left out, and none are where the file is missing."""
+    if not path.exists():
+        return []
+    with path.open(newline="", errors="replace") as file:
+        return [row for row in csv.DictReader(file) if None not in row and None not in row.values()]
+
+
+def keep_rows(path: Path, keep: Callable[[Mapping[str, str]], bool]) -> None:
+    """Leave only some of a CSV file's rows."""
+    rows = [row for row in read_rows(path) if keep(row)]
+    if rows:
+        write_rows(path, rows)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    """A whole CSV file."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    """A whole CSV file, whole or not at all."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue())
 
 
-def load_checkpoint(folder: Path) -> dict:
-    """The last checkpoint. Only tensors and plain values are read: nothing in the file can run.
-
-    Raises UserError, one line, where it is missing, damaged or not ours.
-    """
-    path = folder / CHECKPOINT
-    if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint; give a run folder that was trained, such as runs/<day>/<time>")
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds on damaged or hostile files
-        raise UserError(f"{path} is damaged or not ours ({type(error).__name__}); nothing in it was executed") from None
-    if not isinstance(found, dict) or not {"state_dict", "learning"} <= set(found):
-        raise UserError(f"{path} is a checkpoint of something else")
-    return found
-
-
+@cache
 def _provenance() -> dict[str, Any]:
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
@@ -107,8 +116,12 @@ def _provenance() -> dict[str, Any]:
         "versions": versions,
         "platform": platform.platform(),
         "processors": os.cpu_count(),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
+
+
+@cache
+def _difference() -> str:
+    return _git("diff", "HEAD")
 
 
 def _git(*arguments: str) -> str:

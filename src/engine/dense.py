@@ -13,7 +13,7 @@ CACHED = OPTIONS | {"cache": True}
 
 
 @njit(**CACHED)
-def product(out, o, out_stride, p, w, column, source, b, stride, rows, terms, accumulate):  # noqa: ANN001, ANN201, PLR0913
+def product(out, o, out_stride, p, w, column, source, b, stride, rows, terms, accumulate):
     """out[r] = (out[r] if accumulate else 0) + sum over k < terms of W[r, k] source[k], for r < rows.
 
     W[r, k] is `p[w + r + k * column]`: the weights of neighbouring rows lie side by side, so that no address waits for
@@ -100,7 +100,7 @@ def product(out, o, out_stride, p, w, column, source, b, stride, rows, terms, ac
 
 
 @njit(**CACHED)
-def outer(g, w, row, error, a, error_stride, source, b, stride, rows, terms, steps):  # noqa: ANN001, ANN201, PLR0913
+def outer(g, w, row, error, a, error_stride, source, b, stride, rows, terms, steps):
     """g[w + r * row + k] += sum over j < steps and lanes of error[r, j] source[k, j]; step j is LANES elements on."""
     zero = fill(error, 0.0)
     r = 0
@@ -175,7 +175,7 @@ def outer(g, w, row, error, a, error_stride, source, b, stride, rows, terms, ste
 
 
 @njit(**OPTIONS, forceinline=True)
-def product_pair(out, o, out_next, p, w, column, source, b, stride, source_next, rows, terms, accumulate):  # noqa: ANN001, ANN201, PLR0913
+def product_pair(out, o, out_next, p, w, column, source, b, stride, source_next, rows, terms, accumulate):
     """`product` for two sources at once, `source_next` and `out_next` elements apart, that share each load of a weight.
 
     Rows of `out` are LANES apart. It is compiled into its caller, with the caller's constants: for innermost loops.
@@ -183,7 +183,8 @@ def product_pair(out, o, out_next, p, w, column, source, b, stride, source_next,
     zero = fill(out, 0.0)
     r = 0
     while r + 12 <= rows:
-        a0 = b0 = a1 = b1 = a2 = b2 = a3 = b3 = a4 = b4 = a5 = b5 = a6 = b6 = a7 = b7 = a8 = b8 = a9 = b9 = a10 = b10 = a11 = b11 = zero
+        a0 = b0 = a1 = b1 = a2 = b2 = a3 = b3 = a4 = b4 = a5 = b5 = zero
+        a6 = b6 = a7 = b7 = a8 = b8 = a9 = b9 = a10 = b10 = a11 = b11 = zero
         i = w + r
         n = b
         for _ in range(terms):

@@ -23,6 +23,7 @@ _FORMS = {
     "clamp_min": "maximum({0}, {1})",
     "clamp_max": "minimum({0}, {1})",
     "where": "select({0}, {1}, {2})",
+    "masked_fill": "select({1}, {2}, {0})",
     "logical_and": "both({0}, {1})",
     "logical_or": "either({0}, {1})",
     "logical_not": "opposite({0})",
@@ -43,6 +44,8 @@ def statements(trace: Trace, names: Mapping[str, str], prefix: str) -> tuple[lis
     for op in trace.ops:
         if op.name not in local:
             args = [text(a) for a in op.args]
+            if op.function == "where" and not any(isinstance(a, str) for a in op.args[1:]):
+                args[1] = f"({args[1]} + 0.0 * {next(iter(names.values()))})"  # one of the two must be a vector
             local[op.name] = prefix + op.name
             lines.append(f"{local[op.name]} = {_expression(op, args)}")
     return lines, [None if v is None else text(v) for v in trace.outputs]
@@ -55,7 +58,7 @@ def _expression(op: Op, args: list[str]) -> str:
     if f in _FORMS:
         return _FORMS[f].format(*args)
     if f == "clamp":
-        low, high = op.args[1], op.args[2] if len(op.args) > 2 else float("inf")  # noqa: PLR2004
+        low, high = op.args[1], op.args[2] if len(op.args) > 2 else float("inf")
         out = args[0] if low == float("-inf") else f"maximum({args[0]}, {args[1]})"
         return out if high == float("inf") else f"minimum({out}, {args[2]})"
     if f == "pow":
@@ -65,8 +68,8 @@ def _expression(op: Op, args: list[str]) -> str:
 
 def _power(op: Op, args: list[str]) -> str:
     exponent = op.args[1]
-    if isinstance(exponent, float) and exponent.is_integer() and 1 <= exponent <= 8:  # noqa: PLR2004
+    if isinstance(exponent, float) and exponent.is_integer() and 1 <= exponent <= 8:
         return " * ".join([args[0]] * int(exponent))
-    if exponent == 0.5:  # noqa: PLR2004
+    if exponent == 0.5:
         return f"sqrt({args[0]})"
     raise UnsupportedOperation(f"a power of {exponent!r} cannot be fused: use whole numbers from 1 to 8, or 0.5")

@@ -12,9 +12,14 @@ from src.topology import Network
 class Engine(Protocol):
     """Runs R replicas of a network over B sequences of T cycles."""
 
-    network: Network
-    gradient: Gradient
-    name: str
+    @property
+    def network(self) -> Network: ...
+
+    @property
+    def gradient(self) -> Gradient: ...
+
+    @property
+    def name(self) -> str: ...
 
     def outputs(
         self, parameters: Float[Tensor, "R P"], x: Float[Tensor, "R B T I"], state: Float[Tensor, "R B D"] | None = None

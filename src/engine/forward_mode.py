@@ -2,8 +2,9 @@
 
 A parameter's column holds the sensitivities of everything it can reach: of the outputs and states of its own layer and the
 layers above (with error feedback: of all layers, and of the network's output). Columns are independent of each other, so
-each is updated in place, while it is in the innermost cache; two at a time, which share every load of a weight. The columns of a block of lanes lie in `J`, which is kept from
-segment to segment where the weights are updated within a sequence. Places of layer i, besides those of every kernel:
+each is updated in place, while it is in the innermost cache; two at a time, which share every load of a weight. The columns
+of a block of lanes lie in `J`, which is kept from segment to segment where the weights are updated within a sequence. Places
+of layer i, besides those of every kernel:
 
     V sources [K + 1], N its outputs of this cycle [H]    Q the units' partial derivatives at this cycle
     Y sensitivities of the pre-activations [2, M], of the columns at hand    E of the error fed back [2]
@@ -45,7 +46,10 @@ def run(p, x, target, state, y, last, scale, learn, fresh, one_each, g, pieces, 
 
 
 def print_forward_mode(network: Network, real: str) -> str:
-    """The source, for numbers of type `real`, of a module with `run`, `words(steps)` of a worker's workspace, and `columns` of a block of lanes."""
+    """The source, for numbers of type `real`, of a module with `run`, and the sizes it needs.
+
+    `words(steps)` is that of a worker's workspace, `columns` that of a block of lanes.
+    """
     kernel = _ForwardMode(network)
     fixed = sum(fixed for _, _, fixed in kernel.workspace())
     columns = sum(kernel.height(part) * part.layer.parameters for part in kernel.layers) * LANES
@@ -83,7 +87,13 @@ class _ForwardMode(Kernel):
                 (f"Q{i}", 0, sum(b.count * len(_live(u)) for b, u in part.units()) * LANES),
             ]
         largest = max(part.layer.rows for part in self.layers)
-        return [*places, ("Y", 0, 2 * largest * LANES), ("E", 0, 2 * LANES), ("B", 0, self.layers[-2].layer.outputs * LANES), ("A", 0, self.network.parameters * LANES)]
+        return [
+            *places,
+            ("Y", 0, 2 * largest * LANES),
+            ("E", 0, 2 * LANES),
+            ("B", 0, self.layers[-2].layer.outputs * LANES),
+            ("A", 0, self.network.parameters * LANES),
+        ]
 
     def reached(self, part: Part) -> list[Part]:
         """The hidden layers whose states a parameter of this layer can change."""
@@ -192,7 +202,7 @@ class _ForwardMode(Kernel):
         s, i, rows = self.s, layer.index, layer.layer.rows
         far = rows * LANES
 
-        def add(source: str, base: str, apart: str | int, column: int, terms: int, accumulate: bool) -> None:  # noqa: FBT001, PLR0913
+        def add(source: str, base: str, apart: str | int, column: int, terms: int, accumulate: bool) -> None:
             s.add(f"product_pair(a, Y, {far}, a, W{i} + {column * rows}, {rows}, {source}, {base}, LANES, {apart}, {rows}, "
                   f"{terms}, {accumulate})")  # fmt: skip
 
@@ -208,7 +218,7 @@ class _ForwardMode(Kernel):
                 place = f"Y + {c * far} + row{c} * LANES"
                 s.add(f"store(a, {place}, load(a, {place}) + source{c})")
 
-    def _unit(self, layer: Part, block: Block, unit: UnitTrace, own_h: int, own_s: int, dy: str) -> None:  # noqa: PLR0913
+    def _unit(self, layer: Part, block: Block, unit: UnitTrace, own_h: int, own_s: int, dy: str) -> None:
         """The chain rule through unit j, in place; what it adds to the network's output goes to `dy`."""
         s, live, far = self.s, _live(unit), layer.layer.rows * LANES
         inputs = len(block.rows()) + len(block.states())

@@ -1,7 +1,5 @@
 """The fused engine: one compiled loop over time for all layers, replicas and sequences."""
 
-from typing import ClassVar
-
 import numba
 import numpy as np
 import torch
@@ -26,11 +24,9 @@ class Fused:
     Raises UnsupportedOperation where a unit cannot be fused, TypeError on another type.
     """
 
-    name: ClassVar[str] = "fused"
+    name = "fused"
 
-    def __init__(
-        self, network: Network, gradient: Gradient, *, dtype: torch.dtype = torch.float32, keep: bool = False
-    ) -> None:
+    def __init__(self, network: Network, gradient: Gradient, *, dtype: torch.dtype = torch.float32, keep: bool = False) -> None:
         if dtype not in (torch.float32, torch.float64):
             raise TypeError(f"the fused engine computes in float32 or float64, not {dtype}")
         self.network, self.gradient, self.dtype, self.keep = network, gradient, dtype, keep

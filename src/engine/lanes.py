@@ -41,18 +41,18 @@ class Mask(types.Type):
 
 @register_model(Lanes)
 class _LanesModel(models.PrimitiveModel):
-    def __init__(self, manager, lanes):  # noqa: ANN001
+    def __init__(self, manager, lanes):
         element = manager.lookup(lanes.dtype).get_value_type()
         super().__init__(manager, lanes, ir.VectorType(element, LANES))
 
 
 @register_model(Mask)
 class _MaskModel(models.PrimitiveModel):
-    def __init__(self, manager, mask):  # noqa: ANN001
+    def __init__(self, manager, mask):
         super().__init__(manager, mask, ir.VectorType(ir.IntType(1), LANES))
 
 
-def _splat(builder, scalar, vector_type):  # noqa: ANN001, ANN202
+def _splat(builder, scalar, vector_type):
     undefined = ir.Constant(vector_type, ir.Undefined)
     zero = ir.Constant(ir.IntType(32), 0)
     first = builder.insert_element(undefined, scalar, zero)
@@ -60,7 +60,7 @@ def _splat(builder, scalar, vector_type):  # noqa: ANN001, ANN202
     return builder.shuffle_vector(first, undefined, mask)
 
 
-def _as_lanes(context, builder, lanes, value, value_type):  # noqa: ANN001, ANN202
+def _as_lanes(context, builder, lanes, value, value_type):
     """A vector of the wanted type: `value` itself, or a scalar in every lane."""
     if isinstance(value_type, Lanes):
         return value
@@ -68,16 +68,16 @@ def _as_lanes(context, builder, lanes, value, value_type):  # noqa: ANN001, ANN2
     return _splat(builder, context.cast(builder, value, value_type, lanes.dtype), vector)
 
 
-def _address(context, builder, array_type, array, index):  # noqa: ANN001, ANN202
+def _address(context, builder, array_type, array, index):
     data = context.make_array(array_type)(context, builder, array).data
     return builder.gep(data, [index])
 
 
-def _typed(builder, pointer, vector):  # noqa: ANN001, ANN202
+def _typed(builder, pointer, vector):
     return builder.bitcast(pointer, vector.as_pointer())
 
 
-def _llvm(builder, name, lanes, result, arguments):  # noqa: ANN001, ANN202
+def _llvm(builder, name, lanes, result, arguments):
     """LLVM's own function of that name on vectors of `lanes`."""
     symbol = f"llvm.{name}.v{LANES}f{lanes.dtype.bitwidth}"
     known = builder.module.globals.get(symbol)
@@ -85,10 +85,10 @@ def _llvm(builder, name, lanes, result, arguments):  # noqa: ANN001, ANN202
 
 
 @intrinsic
-def load(_context, array, index):  # noqa: ANN001, ANN201
+def load(_context, array, index):
     """The LANES elements of a flat array from `index` on."""
 
-    def generate(context, builder, sig, args):  # noqa: ANN001, ANN202
+    def generate(context, builder, sig, args):
         vector = context.get_value_type(sig.return_type)
         pointer = _typed(builder, _address(context, builder, sig.args[0], *args), vector)
         return builder.load(pointer, align=array.dtype.bitwidth // 8)
@@ -97,10 +97,10 @@ def load(_context, array, index):  # noqa: ANN001, ANN201
 
 
 @intrinsic
-def store(_context, array, index, value):  # noqa: ANN001, ANN201
+def store(_context, array, index, value):
     """Put LANES elements, or a scalar LANES times, into a flat array from `index` on."""
 
-    def generate(context, builder, sig, args):  # noqa: ANN001, ANN202
+    def generate(context, builder, sig, args):
         lanes = Lanes(array.dtype)
         content = _as_lanes(context, builder, lanes, args[2], sig.args[2])
         vector = context.get_value_type(lanes)
@@ -112,10 +112,10 @@ def store(_context, array, index, value):  # noqa: ANN001, ANN201
 
 
 @intrinsic
-def splat(_context, array, index):  # noqa: ANN001, ANN201
+def splat(_context, array, index):
     """One element of a flat array in every lane."""
 
-    def generate(context, builder, sig, args):  # noqa: ANN001, ANN202
+    def generate(context, builder, sig, args):
         scalar = builder.load(_address(context, builder, sig.args[0], *args))
         return _splat(builder, scalar, context.get_value_type(sig.return_type))
 
@@ -123,20 +123,20 @@ def splat(_context, array, index):  # noqa: ANN001, ANN201
 
 
 @intrinsic
-def fill(_context, array, number):  # noqa: ANN001, ANN201
+def fill(_context, array, number):
     """A number in every lane, of the array's type."""
 
-    def generate(context, builder, sig, args):  # noqa: ANN001, ANN202
+    def generate(context, builder, sig, args):
         return _as_lanes(context, builder, sig.return_type, args[1], sig.args[1])
 
     return Lanes(array.dtype)(array, number), generate
 
 
 @intrinsic
-def fma(_context, a, b, c):  # noqa: ANN001, ANN201
+def fma(_context, a, b, c):
     """a * b + c, in one instruction where the machine has it."""
 
-    def generate(context, builder, sig, args):  # noqa: ANN001, ANN202
+    def generate(context, builder, sig, args):
         lanes = sig.return_type
         values = [_as_lanes(context, builder, lanes, v, t) for v, t in zip(args, sig.args, strict=True)]
         vector = context.get_value_type(lanes)
@@ -146,10 +146,10 @@ def fma(_context, a, b, c):  # noqa: ANN001, ANN201
 
 
 @intrinsic
-def total(_context, a):  # noqa: ANN001, ANN201
+def total(_context, a):
     """The sum over the lanes."""
 
-    def generate(context, builder, sig, args):  # noqa: ANN001, ANN202
+    def generate(context, builder, sig, args):
         vector, scalar = context.get_value_type(a), context.get_value_type(a.dtype)
         function = _llvm(builder, "vector.reduce.fadd", a, scalar, [scalar, vector])
         return builder.call(function, [ir.Constant(scalar, -0.0), args[0]], fastmath=FAST)
@@ -158,11 +158,11 @@ def total(_context, a):  # noqa: ANN001, ANN201
 
 
 @intrinsic
-def select(_context, mask, a, b):  # noqa: ANN001, ANN201
+def select(_context, mask, a, b):
     """Lane by lane a where the mask is true, else b."""
     lanes = a if isinstance(a, Lanes) else b
 
-    def generate(context, builder, sig, args):  # noqa: ANN001, ANN202
+    def generate(context, builder, sig, args):
         one = _as_lanes(context, builder, lanes, args[1], sig.args[1])
         other = _as_lanes(context, builder, lanes, args[2], sig.args[2])
         return builder.select(args[0], one, other)
@@ -171,7 +171,7 @@ def select(_context, mask, a, b):  # noqa: ANN001, ANN201
 
 
 @intrinsic
-def negate(_context, a):  # noqa: ANN001, ANN201
+def negate(_context, a):
     """-a."""
     return a(a), lambda context, builder, sig, args: builder.fneg(args[0], flags=FAST)
 
@@ -180,7 +180,7 @@ def _binary(function: Callable, build: Callable, result: Callable[[Lanes], types
     """Give a Python operator a meaning on Lanes, also with a scalar on one side."""
 
     class Template(AbstractTemplate):
-        def generic(self, args, _kws):  # noqa: ANN001, ANN202
+        def generic(self, args, _kws):
             lanes = next((a for a in args if isinstance(a, Lanes)), None)
             if lanes is None or len(args) != 2:
                 return None
@@ -188,7 +188,7 @@ def _binary(function: Callable, build: Callable, result: Callable[[Lanes], types
 
     infer_global(function)(Template)
 
-    def generate(context, builder, sig, args):  # noqa: ANN001, ANN202
+    def generate(context, builder, sig, args):
         lanes = next(a for a in sig.args if isinstance(a, Lanes))
         return build(builder, *(_as_lanes(context, builder, lanes, v, t) for v, t in zip(args, sig.args, strict=True)))
 
@@ -208,31 +208,31 @@ for _function, _sign in (
 
 
 @intrinsic
-def both(_context, a, b):  # noqa: ANN001, ANN201
+def both(_context, a, b):
     """Lane by lane: a and b."""
     return a(a, b), lambda context, builder, sig, args: builder.and_(*args)
 
 
 @intrinsic
-def either(_context, a, b):  # noqa: ANN001, ANN201
+def either(_context, a, b):
     """Lane by lane: a or b."""
     return a(a, b), lambda context, builder, sig, args: builder.or_(*args)
 
 
 @intrinsic
-def opposite(_context, a):  # noqa: ANN001, ANN201
+def opposite(_context, a):
     """Lane by lane: not a."""
     return a(a), lambda context, builder, sig, args: builder.not_(args[0])
 
 
 @njit(forceinline=True)
-def maximum(a, b):  # noqa: ANN001, ANN201
+def maximum(a, b):
     """The larger, lane by lane; NaN in `a` stays."""
     return select(a < b, b, a)
 
 
 @njit(forceinline=True)
-def minimum(a, b):  # noqa: ANN001, ANN201
+def minimum(a, b):
     """The smaller, lane by lane; NaN in `a` stays."""
     return select(a > b, b, a)
 
@@ -241,8 +241,8 @@ def _math(name: str) -> Callable:
     """A function of libm, applied lane by lane: exact, but one call a lane."""
 
     @intrinsic
-    def function(_context, a):  # noqa: ANN001, ANN202
-        def generate(context, builder, sig, args):  # noqa: ANN001, ANN202
+    def function(_context, a):
+        def generate(context, builder, sig, args):
             scalar = context.get_value_type(a.dtype)
             symbol = name + ("f" if a.dtype.bitwidth == 32 else "")
             known = builder.module.globals.get(symbol)
@@ -264,37 +264,37 @@ exact_tanh = MATH["tanh"]
 
 
 @intrinsic
-def sqrt(_context, a):  # noqa: ANN001, ANN201
+def sqrt(_context, a):
     """The square root, lane by lane."""
 
-    def generate(context, builder, sig, args):  # noqa: ANN001, ANN202
+    def generate(context, builder, sig, args):
         vector = context.get_value_type(a)
         return builder.call(_llvm(builder, "sqrt", a, vector, [vector]), args)
 
     return a(a), generate
 
 
-def tanh(x):  # noqa: ANN001, ANN201
+def tanh(x):
     """The hyperbolic tangent. float32: a rational approximation, |error| < 4e-7 (tested); float64: libm's."""
     raise NotImplementedError("only inside numba functions")
 
 
-def sigmoid(x):  # noqa: ANN001, ANN201
+def sigmoid(x):
     """The logistic function, (1 + tanh(x / 2)) / 2; |error| < 2e-7 in float32."""
     raise NotImplementedError("only inside numba functions")
 
 
 @overload(tanh, jit_options={"forceinline": True})
-def _tanh(x):  # noqa: ANN001, ANN202
-    return _rational_tanh if x.dtype == types.float32 else (lambda x: exact_tanh(x))
+def _tanh(x):
+    return _rational_tanh if x.dtype == types.float32 else (lambda x: exact_tanh(x))  # noqa: PLW0108 - numba wants a Python function
 
 
 @overload(sigmoid, jit_options={"forceinline": True})
-def _sigmoid(x):  # noqa: ANN001, ANN202
+def _sigmoid(x):
     return lambda x: 0.5 * tanh(0.5 * x) + 0.5
 
 
-def _rational_tanh(x):  # noqa: ANN001, ANN202
+def _rational_tanh(x):
     """Degree 13 over degree 6, the coefficients that Eigen and XLA use; beyond the bound tanh is +-1 in float32."""
     x = select(x < -7.90531110763549805, -7.90531110763549805, x)
     x = select(x > 7.90531110763549805, 7.90531110763549805, x)

@@ -1,7 +1,6 @@
 """The reference engine: plain torch, any device and type. It is the oracle of the kernels, not fast."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from src.topology import Network
 class Reference:
     network: Network
     gradient: Gradient
-    name: ClassVar[str] = "reference"
+    name: str = "reference"
 
     @torch.no_grad()
     def outputs(self, parameters: Tensor, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:

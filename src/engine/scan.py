@@ -158,7 +158,7 @@ class _Scan(Kernel):
             with s.loop("j", block.count):
                 self._unit_backward(part, block, unit)
 
-        def back(place: str, column: int, rows: int, accumulate: bool) -> None:  # noqa: FBT001
+        def back(place: str, column: int, rows: int, accumulate: bool) -> None:
             s.add(f"product(a, {place}, LANES, p, {part.first + column}, {part.sources}, a, D{i} + now, {self.row}, "
                   f"{rows}, {layer.rows}, {accumulate})")  # fmt: skip
 

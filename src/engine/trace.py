@@ -51,11 +51,13 @@ class UnitTrace:
     """The variables of `forward` that `backward` starts from, when what is cheap is computed again."""
 
 
-EXPENSIVE = {"sigmoid", "tanh", "exp", "log", "sqrt", "rsqrt", "div", "reciprocal", "pow", "sin", "cos", "erf", "log1p", "expm1"}
+EXPENSIVE = {
+    "sigmoid", "tanh", "exp", "log", "sqrt", "rsqrt", "div", "reciprocal", "pow", "sin", "cos", "erf", "log1p", "expm1",
+}  # fmt: skip
 _ALIASES = {"detach", "view_of", "alias", "clone", "lift_fresh_copy"}
 SUPPORTED = EXPENSIVE | {
     "add", "sub", "rsub", "mul", "neg", "sigmoid_backward", "tanh_backward", "relu", "threshold_backward", "abs", "sgn", "sign",
-    "maximum", "minimum", "clamp", "clamp_min", "clamp_max", "where", "gt", "ge", "lt", "le", "eq", "ne", "logical_and",
+    "maximum", "minimum", "clamp", "clamp_min", "clamp_max", "where", "masked_fill", "gt", "ge", "lt", "le", "eq", "ne", "logical_and",
     "logical_or", "logical_not", "scalar_tensor", "zeros_like", "ones_like", "full_like", "square",
 }  # fmt: skip
 
@@ -77,7 +79,8 @@ def trace(unit: Unit) -> UnitTrace:
 
     def partial(*args: Tensor) -> list[Tensor | None]:
         xs = [a.detach().requires_grad_() for a in args[: n + m]]
-        ys, found = unit.step(*xs), []
+        ys = unit.step(*xs)
+        found: list[Tensor | None] = []
         for y, d in zip(ys, args[n + m :], strict=True):
             if y.requires_grad:
                 found += torch.autograd.grad(y, xs, d, allow_unused=True, retain_graph=True)
@@ -99,7 +102,9 @@ def _record(unit: Unit, function: Callable, names: list[str]) -> Trace:
     # Imported here: it takes a second, and a warm start needs no trace.
     from torch.fx.experimental.proxy_tensor import make_fx  # noqa: PLC0415
 
-    graph = make_fx(function)(*[torch.full((), 0.25) for _ in names]).graph
+    example = [torch.full((), 0.25) for _ in names]
+    # A second pass turns operations in place, the unit's own or autograd's, into plain ones.
+    graph = make_fx(torch.func.functionalize(make_fx(function)(*example)))(*example).graph
     graph.eliminate_dead_code()
     values: dict[torch.fx.Node, Value] = {}
     ops: list[Op] = []

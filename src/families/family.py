@@ -64,9 +64,7 @@ class Family(ABC):
         """The mapping's outputs."""
 
     @abstractmethod
-    def bayes(
-        self, mapping: Float[Tensor, "N E"], x: Float[Tensor, "N T 2"], y: Float[Tensor, "N T"]
-    ) -> Float[Tensor, "N T"]:
+    def bayes(self, mapping: Float[Tensor, "N E"], x: Float[Tensor, "N T 2"], y: Float[Tensor, "N T"]) -> Float[Tensor, "N T"]:
         """The Bayes-optimal predictions: at every cycle the posterior mean given all pairs before it.
 
         `mapping` is the truth. Samplers may start from it, for it is itself a draw from the posterior; they must forget it.

@@ -5,9 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 
-def hit_and_run(
-    start: np.ndarray, normals: np.ndarray, steps: int, random: np.random.Generator
-) -> Iterator[np.ndarray]:
+def hit_and_run(start: np.ndarray, normals: np.ndarray, steps: int, random: np.random.Generator) -> Iterator[np.ndarray]:
     """`steps` draws [N, d] from {w in the cube: normals w = normals start}; start [N, d], normals [N, k, d].
 
     Each step picks an even direction within the planes and a uniform point on its chord. Where `start` is itself a uniform

@@ -105,7 +105,7 @@ def phi(x: np.ndarray) -> np.ndarray:
 def _posterior_means(w: np.ndarray, x: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Posterior mean of q at the first six inputs of sequences x [N, T, 2], each given the pairs before it."""
     features = phi(x[:, :COEFFICIENTS])
-    means = np.zeros(features.shape[:2])
+    means = np.zeros((len(x), features.shape[1]))
     for k in range(1, means.shape[1]):
         total = np.zeros_like(w)
         for step, draw in enumerate(hit_and_run(w, features[:, :k], STEPS, random)):

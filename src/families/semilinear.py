@@ -80,7 +80,7 @@ def _moments(x: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]
         tanh = np.tanh(w1 * x[:, 1, :1] + w2 * x[:, 1, 1:] + w3)
         count = np.maximum(inside.sum(1), 1)
         found.append(_y_moments((tanh * inside).sum(1) / count, (tanh**2 * inside).sum(1) / count))
-    if t > 2:  # noqa: PLR2004 - two pairs: uniform on the segment of the line through both planes that lies in the cube
+    if t > 2:
         ones = np.ones((n, 1))
         a, b = np.hstack([x[:, 0], ones]), np.hstack([x[:, 1], ones])
         direction = np.cross(a, b)

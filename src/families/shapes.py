@@ -39,7 +39,8 @@ class Shapes:
         """E[Var(y | k pairs)] for k = 0..4, with standard errors over the sequences."""
         x = self.random.uniform(-1, 1, (sequences, KNOWN_AFTER, 2))
         v = self.random.uniform(-1, 1, (sequences, DIMENSIONS))
-        y = outputs(v[:, None], *(e[:, None] for e in extremes(v)), x)
+        low, high = extremes(v)
+        y = outputs(v[:, None], low[:, None], high[:, None], x)
         found: list[list[float]] = [[] for _ in range(KNOWN_AFTER)]
         for n in range(sequences):
             for k, (mean, variance, count) in enumerate(self._predictions(x[n], y[n])):

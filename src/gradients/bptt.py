@@ -16,7 +16,5 @@ class Bptt(Gradient):
     name: ClassVar[str] = "bptt"
     has_window: ClassVar[bool] = True
 
-    def segment(
-        self, network: Network, parameters: Tensor, x: Tensor, target: Tensor, carry: Carry | None
-    ) -> Segment:
+    def segment(self, network: Network, parameters: Tensor, x: Tensor, target: Tensor, carry: Carry | None) -> Segment:
         return backward_segment(self, network, parameters, x, target, carry)

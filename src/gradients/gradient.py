@@ -69,14 +69,12 @@ def backward_segment(
 ) -> Segment:
     """The segment of an algorithm that sends error back through time: torch's autograd, cut at the windows."""
     parameters = parameters.detach().requires_grad_()
-    state = network.initial_state(*x.shape[:2], x) if carry is None else carry.state
+    state = network.initial_state(x.shape[0], x.shape[1], x) if carry is None else carry.state
     total, outputs, length = torch.zeros_like(parameters), [], x.shape[2]
     for first in range(0, length, gradient.window or length):
         piece = slice(first, first + (gradient.window or length))
         with torch.enable_grad():
-            y, state = network.forward(
-                parameters, x[:, :, piece], state.detach(), detach_recurrent=gradient.detach_recurrent
-            )
+            y, state = network.forward(parameters, x[:, :, piece], state.detach(), detach_recurrent=gradient.detach_recurrent)
             error = (y - target[:, :, piece]).square().sum((1, 2)) / (x.shape[1] * length)
         total += torch.autograd.grad(error.sum(), parameters)[0]
         outputs.append(y.detach())

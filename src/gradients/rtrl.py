@@ -23,9 +23,7 @@ class Rtrl(Gradient):
     forward_mode: ClassVar[bool] = True
 
     @torch.no_grad()
-    def segment(
-        self, network: Network, parameters: Tensor, x: Tensor, target: Tensor, carry: Carry | None
-    ) -> Segment:
+    def segment(self, network: Network, parameters: Tensor, x: Tensor, target: Tensor, carry: Carry | None) -> Segment:
         replicas, batch, length, _ = x.shape
         if carry is None:
             carry = Carry(network.initial_state(replicas, batch, x))

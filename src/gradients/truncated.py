@@ -17,7 +17,5 @@ class Truncated(Gradient):
     name: ClassVar[str] = "truncated"
     detach_recurrent: ClassVar[bool] = True
 
-    def segment(
-        self, network: Network, parameters: Tensor, x: Tensor, target: Tensor, carry: Carry | None
-    ) -> Segment:
+    def segment(self, network: Network, parameters: Tensor, x: Tensor, target: Tensor, carry: Carry | None) -> Segment:
         return backward_segment(self, network, parameters, x, target, carry)

@@ -183,7 +183,7 @@ class Network:
     ) -> tuple[Float[Tensor, "R B T"], Float[Tensor, "R B D"]]:
         """Run T cycles in plain torch: the outputs and the last state."""
         matrices = self.matrices(parameters)
-        state = self.initial_state(*x.shape[:2], x) if state is None else state
+        state = self.initial_state(x.shape[0], x.shape[1], x) if state is None else state
         ys = []
         for t in range(x.shape[2]):
             y, state = self.step(matrices, state, x[:, :, t], detach_recurrent=detach_recurrent)
@@ -193,8 +193,7 @@ class Network:
     def describe(self) -> str:
         """The topology in the paper's notation, such as `H1: 6 memory_cell + 6 neuron`."""
         return "; ".join(
-            f"H{i}: " + " + ".join(f"{b.count} {b.unit.name}" for b in layer.blocks)
-            for i, layer in enumerate(self.layers, 1)
+            f"H{i}: " + " + ".join(f"{b.count} {b.unit.name}" for b in layer.blocks) for i, layer in enumerate(self.layers, 1)
         )
 
 

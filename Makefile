@@ -1,0 +1,43 @@
+# `make help` lists what there is.
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := $(BIN)/python
+.DEFAULT_GOAL := help
+.PHONY: help setup train sweep test test-slow lint floors lock clean
+
+help:  ## This list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
+
+.venv/ready: requirements.lock
+	$(PYTHON) -m venv .venv
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@touch $@
+
+setup: .venv/ready  ## The virtual environment in .venv, with the locked versions
+
+train: .venv/ready  ## Train the paper's LSTM on the Boolean family, and say how well it learns to learn
+	$(RUN) -m src.train arch=lstm family=boolean
+
+sweep: .venv/ready  ## A first sweep: three topologies on the Boolean family
+	$(RUN) -m src.train -m arch=lstm,elman,rtrl family=boolean
+
+test: .venv/ready  ## The tests
+	$(RUN) -m pytest -n 2
+
+test-slow: .venv/ready  ## The tests that take minutes
+	$(RUN) -m pytest -m slow
+
+lint: .venv/ready  ## Style, types and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+floors: .venv/ready  ## Estimate the Bayes floors anew (two minutes)
+	$(RUN) -m src.floors
+
+lock: .venv/ready  ## Write requirements.lock from what is installed
+	{ head -1 requirements.lock; $(RUN) -m pip freeze --exclude-editable | sed 's/+cpu//'; } > requirements.new
+	mv requirements.new requirements.lock
+
+clean:  ## Remove the virtual environment and caches, not the runs
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,77 @@
+"""Checkpoints: everything that training goes on from. Only tensors and plain values, so that none can run code."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from src.errors import UserError
+from src.interrupt import Interrupted, Interruptible
+from src.learner import MetaLearner
+
+CHECKPOINT = Path("checkpoints/last.ckpt")
+
+
+def load_checkpoint(folder: Path) -> dict:
+    """The last checkpoint of a run folder.
+
+    Raises UserError, one line, where it is missing, damaged or not ours.
+    """
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint; give a run folder that was trained, such as runs/<day>/<time>")
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 - torch raises many kinds on damaged or hostile files
+        raise UserError(f"{path} is damaged or not ours ({type(error).__name__}); nothing in it was executed") from None
+    if not isinstance(found, dict) or not {"state_dict", "optimizer", "learning"} <= set(found):
+        raise UserError(f"{path} is a checkpoint of something else")
+    return found
+
+
+def save_checkpoint(folder: Path, learner: MetaLearner, optimizer: torch.optim.Optimizer) -> None:
+    """Whole or not at all: written aside and moved into place."""
+    path = folder / CHECKPOINT
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    content = {"state_dict": learner.state_dict(), "optimizer": optimizer.state_dict(), "learning": learner.learning_state()}
+    torch.save(content, aside)
+    aside.replace(path)
+
+
+def restore(learner: MetaLearner, checkpoint: dict) -> None:
+    """Put a checkpoint's weights into a learner of the same configuration. Raises UserError where they do not fit."""
+    try:
+        learner.load_state_dict(checkpoint["state_dict"])
+        learner.load_learning_state(checkpoint["learning"])
+    except (RuntimeError, KeyError, TypeError, AttributeError, ValueError):
+        raise UserError("the checkpoint does not fit its config.yaml: one of the two is from another run") from None
+
+
+class Checkpointing(pl.Callback):
+    """Writes a checkpoint every `seconds` and when the job is interrupted. Put it after the callbacks that log."""
+
+    def __init__(self, folder: Path, seconds: float, interruptible: Interruptible, optimizer: dict | None = None) -> None:
+        self.folder, self.seconds, self.interruptible, self.optimizer = folder, seconds, interruptible, optimizer
+        self.last = time.monotonic()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        if self.optimizer is not None:
+            trainer.optimizers[0].load_state_dict(self.optimizer)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: object) -> None:
+        if not pl_module.evaluation_is_due:  # else after it, so that a resumed run does not miss it
+            self._consider(trainer, pl_module)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._consider(trainer, pl_module)
+
+    def _consider(self, trainer: pl.Trainer, learner: MetaLearner) -> None:
+        if self.interruptible.asked or time.monotonic() - self.last >= self.seconds:
+            save_checkpoint(self.folder, learner, trainer.optimizers[0])
+            self.last = time.monotonic()
+        if self.interruptible.asked:
+            raise Interrupted

@@ -1,0 +1,55 @@
+"""Pictures: the error at every cycle beside the best possible, and the error over a stream of mappings (Figure 3)."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREY = "#2f6db3", "#c8641e", "#777777"
+FAINTEST = 1e-4
+"""Errors below this part of the no-learning MSE are off the picture."""
+
+
+def curve_figure(curves: np.ndarray, best: np.ndarray, *, title: str) -> Figure:
+    """Mean squared error by cycle: the median and range of replicas `curves` [R, T], and the Bayes-optimal `best` [T].
+
+    `best[0]` is the no-learning MSE, for before the first example nothing can be known.
+    """
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.subplots()
+    cycles, bottom = np.arange(1, curves.shape[1] + 1), best[0] * FAINTEST
+    # A replica with no error at all is drawn on the lower edge: a logarithmic axis has no zero.
+    low, middle, high = (np.maximum(f(curves, axis=0), bottom) for f in (np.min, np.median, np.max))
+    axes.fill_between(cycles, low, high, color=BLUE, alpha=0.2, linewidth=0, label=f"range of {len(curves)} replicas")
+    axes.plot(cycles, middle, color=BLUE, label="median replica")
+    known = best > bottom
+    axes.plot(cycles[known], best[known], color=ORANGE, label="Bayes-optimal learner")
+    axes.axhline(best[0], color=GREY, linestyle=":", label="no learning")
+    axes.set(xscale="log", yscale="log", xlabel="cycle within the sequence", ylabel="mean squared error", title=title)
+    axes.set_ylim(bottom, max(best[0] * 2, float(np.nanmax(middle)) * 1.2))
+    axes.set_xlim(1, curves.shape[1])
+    axes.legend(frameon=False)
+    return figure
+
+
+def stream_figure(panels: dict[str, np.ndarray], length: int, *, title: str) -> Figure:
+    """Absolute error against time over a stream of mappings, a panel each of errors [time]; a new mapping every `length`."""
+    figure = Figure(figsize=(8.0, 1.0 + 1.7 * len(panels)), layout="constrained")
+    rows = figure.subplots(len(panels), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for axes, (name, errors) in zip(rows, panels.items(), strict=True):
+        for start in range(length, len(errors), length):
+            axes.axvline(start, color=GREY, linewidth=0.6, linestyle=":")
+        axes.plot(np.arange(len(errors)), errors, color=BLUE, linewidth=0.8)
+        axes.set_ylabel("absolute error")
+        axes.set_title(name, loc="left", fontsize="medium")
+        axes.set_xlim(0, len(errors))
+    rows[0].set_ylim(bottom=0)
+    rows[-1].set_xlabel("time (cycles); a dotted line where a new mapping begins")
+    figure.suptitle(title)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    return path

@@ -1,0 +1,144 @@
+"""The life of one job in its folder: fresh, resumed or already done; finished, interrupted or failed."""
+
+import logging
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numba
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+
+from src import config as configuration
+from src.checkpoint import CHECKPOINT, Checkpointing, load_checkpoint, restore, save_checkpoint
+from src.data import MetaData
+from src.errors import UserError, cause_in_a_line
+from src.evaluation import evaluate
+from src.interrupt import Interrupted, Interruptible
+from src.learner import MetaLearner
+from src.logbook import Logbook
+from src.progress import ProgressBar
+from src.runfolder import begin, get_status, set_status
+from src.tracking import Tracker
+
+_log = logging.getLogger(__name__)
+
+
+def run_job(raw: DictConfig, folder: Path) -> str:
+    """Train what `raw` says in `folder` and evaluate it; returns the status. A folder that has begun is gone on with.
+
+    A job that fails writes why into its own train.log and status.json and says so in one line on stderr.
+    Raises KeyboardInterrupt, with a checkpoint written, where the user interrupts.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with _logging_to(folder / "train.log"):
+        try:
+            config = configuration.conform(raw)
+            configuration.check(config)
+            if _is_finished(config, folder):
+                return "finished"
+            begin(folder, config)
+            set_status(folder, "running")
+            train(config, folder)
+        except (Interrupted, KeyboardInterrupt):
+            set_status(folder, "interrupted")
+            print(f"interrupted; go on with: python -m src.train resume={folder}", file=sys.stderr)
+            raise KeyboardInterrupt from None
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other jobs of a sweep go on
+            line = str(error) if isinstance(error, UserError) else cause_in_a_line(error)
+            _log.error("%s", line if isinstance(error, UserError) else traceback.format_exc())
+            set_status(folder, "failed", error=line)
+            where = "" if isinstance(error, UserError) else f" (more in {folder / 'train.log'})"
+            print(f"error: {folder.name}: {line}{where}", file=sys.stderr)
+            return "failed"
+        set_status(folder, "finished")
+        return "finished"
+
+
+def train(config: DictConfig, folder: Path) -> None:
+    """Meta-train the replicas, from the last checkpoint if there is one, and evaluate them on test data."""
+    _use_threads(config.threads)
+    checkpoint = load_checkpoint(folder) if (folder / CHECKPOINT).exists() else None
+    data, learner = MetaData(config), MetaLearner(config)
+    if checkpoint:
+        restore(learner, checkpoint)
+        _log.info("resumed after epoch %d", learner.epochs_done)
+    data.next_epoch = learner.epochs_done
+    tracker = Tracker(folder, config)
+    finished = False
+    try:
+        if learner.epochs_done < config.trainer.epochs:
+            with Interruptible() as interruptible:
+                callbacks = [
+                    ProgressBar(f"{config.arch.name} {config.family.name}"),
+                    Logbook(folder, tracker),
+                    Checkpointing(
+                        folder, config.trainer.checkpoint_seconds, interruptible, checkpoint and checkpoint["optimizer"]
+                    ),
+                ]
+                trainer = _trainer(config, learner.epochs_done, callbacks)
+                trainer.fit(learner, datamodule=data)
+            save_checkpoint(folder, learner, trainer.optimizers[0])
+        for replica, epoch in learner.diverged.items():
+            _log.warning("seed %d diverged after epoch %d and was frozen there", config.seed + replica, epoch)
+        found = evaluate(learner, folder)
+        tracker.conclude(found.result, found.curves, found.best, found.pictures)
+        _log.info("score %.4f, mse %.6f (medians)", found.result["score_median"], found.result["mse_median"])
+        finished = True
+    finally:
+        tracker.finish(failed=not finished)
+
+
+def _trainer(config: DictConfig, epochs_done: int, callbacks: list[pl.Callback]) -> pl.Trainer:
+    """Lightning calls an epoch what lies between two looks at the validation data."""
+    width = config.trainer.evaluate_every
+    stretches = -(-config.trainer.epochs // width) - epochs_done // width
+    return pl.Trainer(
+        accelerator="cpu", devices=1, max_epochs=stretches, callbacks=callbacks, logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=1,
+    )  # fmt: skip
+
+
+def _is_finished(config: DictConfig, folder: Path) -> bool:
+    """Whether the folder holds this very job, done. Raises UserError where it holds another one."""
+    if not (folder / "config.yaml").exists():
+        return False
+    if configuration.load(folder / "config.yaml") != config:
+        raise UserError(f"{folder} holds a run of another configuration: choose another folder")
+    return get_status(folder) == "finished"
+
+
+def _use_threads(threads: int | None) -> None:
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    count = min(threads or most, most)
+    numba.set_num_threads(count)
+    torch.set_num_threads(count)
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """Everything that is said goes to the job's own log; warnings also to the console."""
+    file, console = logging.FileHandler(path), logging.StreamHandler(sys.stderr)
+    file.setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
+    console.setFormatter(logging.Formatter("%(message)s"))
+    console.addFilter(lambda record: record.name.startswith("src.engine") or record.levelno == logging.WARNING)
+    root, before = logging.getLogger(), logging.getLogger().level
+    root.setLevel(logging.INFO)
+    root.addHandler(file)
+    root.addHandler(console)
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    try:
+        yield
+    finally:
+        logging.captureWarnings(capture=False)
+        root.setLevel(before)
+        for handler in (file, console):
+            root.removeHandler(handler)
+            handler.close()

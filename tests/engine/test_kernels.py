@@ -1,0 +1,109 @@
+"""Every kernel equals the reference engine: outputs, gradients, states and what is carried."""
+
+import numba
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from src.engine import make_engine
+from src.engine.fused import Fused
+from src.gradients import Carry, make_gradient
+from tests.helpers import NETWORKS, network, random_case
+
+FLOAT32 = 2e-5
+"""The stated tolerance of float32: of outputs, and of gradients as a part of the largest. (Seen: 2e-7 to 3e-6.)"""
+FLOAT64 = 1e-10
+
+
+def compare(found, expected, tolerance):
+    scale = max(1.0, expected.abs().max().item()) if expected.numel() else 1.0
+    torch.testing.assert_close(found.to(expected.dtype), expected, rtol=0, atol=tolerance * scale)
+
+
+def check(name, gradient_name, window, dtype, replicas, batch, length, error_feedback, split, seed):
+    """A sequence in two segments against the reference in float64."""
+    net = network(name, error_feedback=error_feedback)
+    gradient = make_gradient(gradient_name, window=window)
+    fused = make_engine("fused", net, gradient, dtype=dtype, keep=True)
+    reference = make_engine("reference", net, gradient)
+    parameters, x, target = random_case(net, replicas=replicas, batch=batch, length=length, dtype=dtype, seed=seed)
+    tolerance = FLOAT64 if dtype == torch.float64 else FLOAT32
+    carries: list[Carry | None] = [None, None]
+    for piece in (slice(0, split), slice(split, None)) if 0 < split < length else (slice(None),):
+        one = fused.segment(parameters, x[:, :, piece], target[:, :, piece], carries[0])
+        other = reference.segment(parameters.double(), x[:, :, piece].double(), target[:, :, piece].double(), carries[1])
+        compare(one.outputs, other.outputs, tolerance)
+        compare(one.carry.state, other.carry.state, tolerance)
+        worst = other.gradient.abs().max()
+        compare(one.gradient / worst, other.gradient / worst, tolerance * (1 if dtype == torch.float64 else 5))
+        carries = [one.carry, other.carry]
+    compare(fused.outputs(parameters, x)[0], reference.outputs(parameters.double(), x.double())[0], tolerance)
+
+
+shapes = st.tuples(st.integers(1, 5), st.integers(1, 40), st.integers(1, 24), st.booleans(), st.integers(0, 23), st.integers(0, 99))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["f64", "f32"])
+@pytest.mark.parametrize("name", NETWORKS)
+@settings(max_examples=12)
+@given(shapes, st.sampled_from([("bptt", None), ("bptt", 1), ("bptt", 3), ("truncated", None)]))
+@example((5, 17, 24, True, 7, 1), ("bptt", None))
+@example((1, 1, 1, False, 0, 2), ("truncated", None))
+@example((2, 32, 9, False, 0, 3), ("bptt", 4))
+def test_backward_kernels(name, dtype, shape, gradient):
+    check(name, *gradient, dtype, *shape)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["f64", "f32"])
+@pytest.mark.parametrize("name", NETWORKS)
+@settings(max_examples=8)
+@given(shapes)
+@example((5, 17, 24, True, 7, 1))
+@example((1, 1, 1, False, 0, 2))
+def test_forward_mode_kernels(name, dtype, shape):
+    check(name, "rtrl", None, dtype, *shape)
+
+
+def test_without_keep_rtrl_starts_every_sequence_anew():
+    net = network("cells")
+    case = random_case(net, replicas=3, batch=20)
+    engine = make_engine("fused", net, make_gradient("rtrl"), dtype=torch.float64)
+    first, second = engine.segment(*case), engine.segment(*case)
+    torch.testing.assert_close(first.gradient, second.gradient, rtol=0, atol=0)
+    assert first.carry.sensitivities is None
+
+
+def test_the_number_of_threads_changes_nothing():
+    net = network("two_layers")
+    case = random_case(net, replicas=3, batch=40, dtype=torch.float32)
+    found = []
+    for threads in (1, numba.config.NUMBA_NUM_THREADS):
+        numba.set_num_threads(threads)
+        found.append(make_engine("fused", net, make_gradient("bptt")).segment(*case).gradient)
+    torch.testing.assert_close(*found, rtol=0, atol=0)
+
+
+def test_nan_stays_in_its_own_replica():
+    net = network("cells")
+    parameters, x, target = random_case(net, replicas=3, dtype=torch.float32)
+    parameters[1] = float("nan")
+    found = make_engine("fused", net, make_gradient("bptt")).segment(parameters, x, target)
+    assert found.gradient[1].isnan().all()
+    assert found.gradient[[0, 2]].isfinite().all()
+
+
+def test_memory_does_not_grow_with_the_batch_or_the_replicas():
+    """T = 1000 x 100 sequences x 16 replicas must fit in 8 GiB; every thread has one workspace."""
+    net = network("cells")
+    engine = Fused(net, make_gradient("bptt"))
+    sizes = []
+    for replicas, batch in ((1, 32), (4, 64)):
+        engine.segment(*random_case(net, replicas=replicas, batch=batch, length=50, dtype=torch.float32))
+        sizes.append(engine._workspaces.nbytes)
+    assert sizes[0] == sizes[1]
+
+
+def test_other_types_are_refused():
+    with pytest.raises(TypeError, match="float32 or float64"):
+        make_engine("fused", network("neurons"), make_gradient("bptt"), dtype=torch.float16)

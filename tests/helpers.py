@@ -1,0 +1,41 @@
+"""Small networks, random data and small jobs for the tests."""
+
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from src.command import CONF
+from src.config import conform, register
+from src.topology import Network
+
+NETWORKS = {
+    "neurons": [{"neuron": 3}],
+    "cells": [{"memory_cell": 2, "neuron": 2}],
+    "two_layers": [{"memory_cell": 2, "neuron": 1}, {"neuron": 3}],
+    "all_kinds": [{"forget_cell": 1, "logistic": 2}, {"memory_cell": 3}],
+}
+
+
+def network(name: str, **options) -> Network:
+    return Network.of(NETWORKS[name], **options)
+
+
+def random_case(net: Network, *, replicas=1, batch=3, length=7, dtype=torch.float64, seed=0, scale=1.0):
+    """Parameters [R, P], inputs [R, B, T, 3] and targets [R, B, T]."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.rand(*shape, generator=generator, dtype=torch.float64).to(dtype)
+
+    parameters = scale * (2 * draw(replicas, net.parameters) - 1)
+    return parameters, 2 * draw(replicas, batch, length, 3) - 1, draw(replicas, batch, length)
+
+
+def job(*overrides: str) -> DictConfig:
+    """The configuration of a job of a second or two, with other values where `overrides` says so."""
+    register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        small = ["trainer=quick", "replicas=2", "family.sequence_length=20", "evaluation.mappings=16", "logger.mode=disabled"]
+        return conform(compose("train", [*small, "trainer.epochs=6", "trainer.evaluate_every=2", *overrides]))
+
+
