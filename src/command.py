@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a job failed, 2 the user asked for something that does not
 import itertools
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -65,8 +66,8 @@ def compose_and_run(arguments: list[str], task: Callable[[DictConfig], None]) ->
             raise
         raise UserError(_hydra_line(error)) from None
     finally:
-        if folder is not None and given is None and not any(folder.iterdir()):
-            folder.rmdir()
+        if folder is not None and given is None and not any(p.is_dir() for p in folder.iterdir()):
+            shutil.rmtree(folder)  # no job has begun
     return folder
 
 

@@ -25,7 +25,7 @@ class Episodes:
     inputs: Float[Tensor, "R N T 3"]
     """x1, x2, and the target of the cycle before."""
     targets: Float[Tensor, "R N T"]
-    mappings: Float[Tensor, "R N E"]
+    mappings: Float[Tensor, "R N *E"]
     epoch: int = 0
 
     def cut(self, cycles: slice) -> "Episodes":
@@ -148,7 +148,7 @@ def in_streams(
     inputs = found.inputs.unflatten(1, (count, mappings)).flatten(2, 3).contiguous()
     targets = found.targets.unflatten(1, (count, mappings)).flatten(2, 3).contiguous()
     inputs[:, :, 1:, 2] = targets[:, :, :-1]
-    return Episodes(inputs, targets, found.mappings)
+    return Episodes(inputs, targets, found.mappings.unflatten(1, (count, mappings)))
 
 
 def _held_out(config: DictConfig, stream: Stream, counter: int, count: int, dtype: torch.dtype) -> Episodes:

@@ -28,6 +28,10 @@ from src.tracking import Tracker
 _log = logging.getLogger(__name__)
 
 
+class AnotherRun(UserError):
+    """The folder belongs to another run, and must not be touched."""
+
+
 def run_job(raw: DictConfig, folder: Path) -> str:
     """Train what `raw` says in `folder` and evaluate it; returns the status. A folder that has begun is gone on with.
 
@@ -48,6 +52,9 @@ def run_job(raw: DictConfig, folder: Path) -> str:
             set_status(folder, "interrupted")
             print(f"interrupted; go on with: python -m src.train resume={folder}", file=sys.stderr)
             raise KeyboardInterrupt from None
+        except AnotherRun as error:
+            print(f"error: {error}", file=sys.stderr)
+            return "failed"
         except Exception as error:  # noqa: BLE001 - whatever it is, the other jobs of a sweep go on
             line = str(error) if isinstance(error, UserError) else cause_in_a_line(error)
             _log.error("%s", line if isinstance(error, UserError) else traceback.format_exc())
@@ -109,7 +116,7 @@ def _is_finished(config: DictConfig, folder: Path) -> bool:
     if not (folder / "config.yaml").exists():
         return False
     if configuration.load(folder / "config.yaml") != config:
-        raise UserError(f"{folder} holds a run of another configuration: choose another folder")
+        raise AnotherRun(f"{folder} holds a run of another configuration: choose another folder")
     return get_status(folder) == "finished"
 
 

@@ -37,5 +37,3 @@ def job(*overrides: str) -> DictConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         small = ["trainer=quick", "replicas=2", "family.sequence_length=20", "evaluation.mappings=16", "logger.mode=disabled"]
         return conform(compose("train", [*small, "trainer.epochs=6", "trainer.evaluate_every=2", *overrides]))
-
-

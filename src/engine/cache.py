@@ -125,7 +125,7 @@ def _value(value: object, seen: set[int]) -> str | None:
     if isinstance(value, types.CodeType):
         return _all((value.co_code, value.co_names, value.co_varnames, *value.co_consts), seen)
     if isinstance(value, types.FunctionType):
-        if value.__module__.startswith("torch."):
+        if (value.__module__ or "").startswith("torch."):
             return f"{value.__module__}.{value.__qualname__}"
         seen = seen | {id(value)}
         names = [n for n in _names(value.__code__) if n in value.__globals__]

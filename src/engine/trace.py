@@ -57,8 +57,8 @@ EXPENSIVE = {
 _ALIASES = {"detach", "view_of", "alias", "clone", "lift_fresh_copy"}
 SUPPORTED = EXPENSIVE | {
     "add", "sub", "rsub", "mul", "neg", "sigmoid_backward", "tanh_backward", "relu", "threshold_backward", "abs", "sgn", "sign",
-    "maximum", "minimum", "clamp", "clamp_min", "clamp_max", "where", "masked_fill", "gt", "ge", "lt", "le", "eq", "ne", "logical_and",
-    "logical_or", "logical_not", "scalar_tensor", "zeros_like", "ones_like", "full_like", "square",
+    "maximum", "minimum", "clamp", "clamp_min", "clamp_max", "where", "gt", "ge", "lt", "le", "eq", "ne", "logical_and",
+    "logical_or", "logical_not", "scalar_tensor", "masked_fill", "zeros_like", "ones_like", "full_like", "square",
 }  # fmt: skip
 
 

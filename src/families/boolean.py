@@ -14,7 +14,7 @@ from src.families.family import Family, Variances
 
 INPUTS = 4
 FUNCTIONS = 2**INPUTS
-KNOWN = 1e-9
+KNOWN = 1e-15
 """A cycle at which less uncertainty than this is left ends the list of variances."""
 
 
@@ -76,7 +76,7 @@ class Boolean(Family):
 
     def _left(self, seen: set[int]) -> float:
         """E[Var(y)] at a random input when the outputs at `seen` are known, over the functions."""
-        tables = self.tables.numpy()
+        tables = self.tables.double().numpy()
         groups: dict[tuple, list[np.ndarray]] = {}
         for table in tables:
             groups.setdefault(tuple(table[sorted(seen)]), []).append(table)

@@ -75,7 +75,8 @@ def backward_segment(
         piece = slice(first, first + (gradient.window or length))
         with torch.enable_grad():
             y, state = network.forward(parameters, x[:, :, piece], state.detach(), detach_recurrent=gradient.detach_recurrent)
-            error = (y - target[:, :, piece]).square().sum((1, 2)) / (x.shape[1] * length)
-        total += torch.autograd.grad(error.sum(), parameters)[0]
+            # Replicas share no parameter: the gradient of their sum holds each one's own.
+            error = (y - target[:, :, piece]).square().sum() / (x.shape[1] * length)
+        total += torch.autograd.grad(error, parameters)[0]
         outputs.append(y.detach())
     return Segment(total, torch.cat(outputs, -1), Carry(state.detach()))

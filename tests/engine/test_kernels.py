@@ -41,7 +41,9 @@ def check(name, gradient_name, window, dtype, replicas, batch, length, error_fee
     compare(fused.outputs(parameters, x)[0], reference.outputs(parameters.double(), x.double())[0], tolerance)
 
 
-shapes = st.tuples(st.integers(1, 5), st.integers(1, 40), st.integers(1, 24), st.booleans(), st.integers(0, 23), st.integers(0, 99))
+shapes = st.tuples(
+    st.integers(1, 5), st.integers(1, 40), st.integers(1, 24), st.booleans(), st.integers(0, 23), st.integers(0, 99)
+)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["f64", "f32"])

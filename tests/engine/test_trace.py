@@ -59,7 +59,7 @@ def test_a_changed_unit_never_runs_stale_code():
         # One name, two meanings, as when a user edits a file.
         UNITS["stretched"] = Unit("stretched", lambda z, f=factor: (torch.tanh(f * z),), ("z",))
         net = Network.of([{"stretched": 2}])
-        parameters, x, target = random_case(net)
+        parameters, x, _ = random_case(net)
         fused = make_engine("fused", net, make_gradient("bptt"), dtype=torch.float64).outputs(parameters, x)[0]
         compare(fused, make_engine("reference", net, make_gradient("bptt")).outputs(parameters, x)[0], FLOAT64)
         found.append(fused)

@@ -108,7 +108,7 @@ def test_truncated_on_a_memory_cell_by_hand():
         last[0] += delta * h
         last[1] += delta
     found = make_gradient("truncated").segment(net, parameters, x, target, None).gradient
-    flat = torch.tensor([*sum(expected, []), *last], dtype=torch.float64)
+    flat = torch.tensor([*(value for row in expected for value in row), *last], dtype=torch.float64)
     torch.testing.assert_close(found[0], flat, rtol=0, atol=1e-14)
 
 

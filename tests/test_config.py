@@ -1,0 +1,98 @@
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from src.command import CONF
+from src.config import SCHEMAS, check, conform, load, register
+from src.errors import UserError
+from tests.helpers import job
+
+GROUPS = ("arch", "family", "optimizer", "trainer", "experiment")
+OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_config_composes_and_is_sound(group, option):
+    register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        check(conform(compose("train", [f"{group}={option}"])))
+
+
+def test_every_folder_of_conf_is_tested():
+    assert {p.name for p in CONF.iterdir() if p.is_dir()} == set(GROUPS)
+
+
+def test_every_key_is_read_by_something():
+    """No key that nothing reads: each field's name appears in the code outside the schema."""
+    code = "".join(p.read_text() for p in (CONF.parent / "src").rglob("*.py") if p.name != "config.py")
+    code += (CONF.parent / "src" / "config.py").read_text().split("SCHEMAS: ")[1]
+    for name, schema in SCHEMAS.items():
+        config = job(f"family={name}")
+        assert isinstance(config.family.sequence_length, int)
+        for group in ("arch", "family", "optimizer", "trainer", "logger", "evaluation"):
+            for key in OmegaConf.structured(schema) if group == "family" else config[group]:
+                assert f".{key}" in code or f'"{key}"' in code, f"{group}.{key}"
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("optimizer.name=lamb", "choose one of adam, rmsprop, sgd"),
+        ("optimizer.schedule=exp", "choose one of constant, cosine, linear"),
+        ("optimizer.lr=-1", "above 0"),
+        ("optimizer.lr=inf", "above 0"),
+        ("optimizer.lr=nan", "above 0"),
+        ("family.feedback=both", "choose one of error, target"),
+        ("family.corpus=none", "choose one of fixed, fresh"),
+        ("family.sequence_length=0", "at least 1"),
+        ("family.functions=[16]", "0 to 15"),
+        ("arch.layers=[{gru: 3}]", "choose one of"),
+        ("arch.layers=[]", "at least one layer"),
+        ("arch.gradient=evolution", "choose one of bptt, rtrl, truncated"),
+        ("arch.window=3", "only bptt"),
+        ("arch.bias=3", "give a number for each"),
+        ("arch.bias={input_gate: x}", "give a number for each"),
+        ("replicas=0", "at least 1"),
+        ("seed=-1", "at least 0"),
+        ("trainer.batch=7", "no multiple"),
+        ("engine=cuda", "choose one of auto, fused, reference"),
+        ("logger.mode=sometimes", "choose one of disabled, offline, online"),
+    ],
+)
+def test_a_value_no_job_could_run_with_is_one_line(override, says):
+    with pytest.raises(UserError, match=says) as error:
+        check(job(override))
+    assert "\n" not in str(error.value)
+
+
+def test_a_saved_configuration_comes_back(tmp_path):
+    config = job("arch.bias={input_gate: -2}", "family.functions=[1,2]")
+    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(config))
+    assert load(tmp_path / "config.yaml") == config
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda text: text[: len(text) // 2] + "\n: [", "is damaged"),
+        (lambda text: "- 1\n- 2\n", "no configuration of ours"),
+        (lambda text: "", "no configuration of ours"),
+        (lambda text: text.replace("lr: 0.03", "lr: fast"), "no configuration of ours.*optimizer.lr"),
+        (lambda text: text + "callback: {_target_: os.system}\n", "unknown key callback"),
+        (lambda text: text.replace("name: boolean", "name: fourier"), "choose one of boolean"),
+        (lambda text: text.replace("seed: 0", "seed: !!python/object/apply:os.system ['touch hacked']", 1), "is damaged"),
+        (lambda text: text.replace("lr: 0.03", "lr: ${oc.env:HOME}"), "no configuration of ours"),
+    ],
+)
+def test_a_damaged_or_hostile_file_is_one_line_and_runs_nothing(tmp_path, damage, says):
+    path = tmp_path / "config.yaml"
+    path.write_text(damage(OmegaConf.to_yaml(job())))
+    with pytest.raises(UserError, match=says) as error:
+        load(path)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "hacked").exists()
+
+
+def test_a_missing_file_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        load(tmp_path / "config.yaml")
