@@ -27,18 +27,17 @@ def load_checkpoint(folder: Path) -> dict:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - torch raises many kinds on damaged or hostile files
         raise UserError(f"{path} is damaged or not ours ({type(error).__name__}); nothing in it was executed") from None
-    if not isinstance(found, dict) or not {"state_dict", "optimizer", "learning"} <= set(found):
+    if not isinstance(found, dict) or not {"state_dict", "learning"} <= set(found):
         raise UserError(f"{path} is a checkpoint of something else")
     return found
 
 
-def save_checkpoint(folder: Path, learner: MetaLearner, optimizer: torch.optim.Optimizer) -> None:
+def save_checkpoint(folder: Path, learner: MetaLearner) -> None:
     """Whole or not at all: written aside and moved into place."""
     path = folder / CHECKPOINT
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    content = {"state_dict": learner.state_dict(), "optimizer": optimizer.state_dict(), "learning": learner.learning_state()}
-    torch.save(content, aside)
+    torch.save({"state_dict": learner.state_dict(), "learning": learner.learning_state()}, aside)
     aside.replace(path)
 
 
@@ -54,24 +53,20 @@ def restore(learner: MetaLearner, checkpoint: dict) -> None:
 class Checkpointing(pl.Callback):
     """Writes a checkpoint every `seconds` and when the job is interrupted. Put it after the callbacks that log."""
 
-    def __init__(self, folder: Path, seconds: float, interruptible: Interruptible, optimizer: dict | None = None) -> None:
-        self.folder, self.seconds, self.interruptible, self.optimizer = folder, seconds, interruptible, optimizer
+    def __init__(self, folder: Path, seconds: float, interruptible: Interruptible) -> None:
+        self.folder, self.seconds, self.interruptible = folder, seconds, interruptible
         self.last = time.monotonic()
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        if self.optimizer is not None:
-            trainer.optimizers[0].load_state_dict(self.optimizer)
-
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: object) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: object) -> None:  # noqa: ARG002
         if not pl_module.evaluation_is_due:  # else after it, so that a resumed run does not miss it
-            self._consider(trainer, pl_module)
+            self._consider(pl_module)
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self._consider(trainer, pl_module)
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ARG002
+        self._consider(pl_module)
 
-    def _consider(self, trainer: pl.Trainer, learner: MetaLearner) -> None:
+    def _consider(self, learner: MetaLearner) -> None:
         if self.interruptible.asked or time.monotonic() - self.last >= self.seconds:
-            save_checkpoint(self.folder, learner, trainer.optimizers[0])
+            save_checkpoint(self.folder, learner)
             self.last = time.monotonic()
         if self.interruptible.asked:
             raise Interrupted

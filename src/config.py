@@ -4,8 +4,8 @@ Values that Hydra cannot judge (a unit's name, a negative rate) are judged by `c
 """
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, cast
 
@@ -157,8 +157,10 @@ def register() -> None:
         store.store(group="family", name=f"schema_{name}", node=schema)
 
 
-def conform(raw: DictConfig) -> DictConfig:
-    """A composed or saved configuration as a typed one. Raises UserError on a key or type that the schema has not."""
+def conform(raw: DictConfig | Config) -> Config:
+    """A composed or saved configuration as plain dataclasses. Raises UserError on a key or type that the schema has not."""
+    if isinstance(raw, Config):
+        return raw
     try:
         # A plain copy: a typed node would bring along keys that its own type never had.
         plain: Any = OmegaConf.to_container(raw, resolve=True)
@@ -172,7 +174,12 @@ def conform(raw: DictConfig) -> DictConfig:
     missing = sorted(OmegaConf.missing_keys(merged))
     if missing:
         raise UserError(f"no value for {', '.join(missing)}")
-    return cast(DictConfig, merged)
+    return cast(Config, OmegaConf.to_object(merged))
+
+
+def to_yaml(config: Config) -> str:
+    """The text that `load` reads."""
+    return OmegaConf.to_yaml(OmegaConf.structured(config))
 
 
 def explain(error: BaseException) -> str:
@@ -185,7 +192,7 @@ def explain(error: BaseException) -> str:
     return f"{key}: {line}" if key else line
 
 
-def load(path: Path) -> DictConfig:
+def load(path: Path) -> Config:
     """A saved configuration. Raises UserError on a missing, damaged or foreign file. Nothing in the file is executed."""
     try:
         raw = OmegaConf.load(path)
@@ -201,22 +208,20 @@ def load(path: Path) -> DictConfig:
         raise UserError(f"{path} is no configuration of ours: {error}") from None
 
 
-def make_family(config: Mapping, *, test: bool = False) -> Family:
-    """The family of a `family` node; with `test`, of its test mappings."""
-    makers = {
-        "boolean": lambda: Boolean((config["test_functions"] if test else None) or config["functions"]),
-        "semilinear": SemiLinear,
-        "quadratic": lambda: Quadratic(config["scaling"]),
-    }
-    return choose("family", config["name"], makers)()
+def make_family(config: FamilyConfig, *, test: bool = False) -> Family:
+    """The family that a configuration says; with `test`, of its test mappings."""
+    if isinstance(config, BooleanConfig):
+        return Boolean((config.test_functions if test else None) or config.functions)
+    if isinstance(config, QuadraticConfig):
+        return Quadratic(config.scaling)
+    return SemiLinear()
 
 
-def make_network(config: DictConfig) -> Network:
-    layers = [{str(name): count for name, count in layer.items()} for layer in config.arch.layers]
-    return Network.of(layers, error_feedback=config.family.feedback == "error")
+def make_network(config: Config) -> Network:
+    return Network.of(config.arch.layers, error_feedback=config.family.feedback == "error")
 
 
-def check(config: DictConfig) -> None:
+def check(config: Config) -> None:
     """Raise UserError, one line, on a value that no job could run with."""
     make_network(config)
     make_gradient(config.arch.gradient, window=config.arch.window)
@@ -230,11 +235,11 @@ def check(config: DictConfig) -> None:
         ("logger.mode", ("offline", "online", "disabled")),
         ("engine", ENGINES),
     ):
-        value = OmegaConf.select(config, key)
+        value = attrgetter(key)(config)
         if value not in allowed:
             raise unknown(key, value, allowed)
     bias = config.arch.bias
-    numbers = isinstance(bias, DictConfig) and all(isinstance(v, int | float) for v in bias.values())
+    numbers = isinstance(bias, dict) and all(isinstance(v, int | float) for v in bias.values())
     if bias is not None and not numbers:
         raise UserError(f"arch.bias={bias}: give a number for each pre-activation, such as {{input_gate: -1}}")
     for key, least in (
@@ -252,11 +257,11 @@ def check(config: DictConfig) -> None:
         ("optimizer.warmup", 0),
         ("trainer.checkpoint_seconds", 0),
     ):
-        value = OmegaConf.select(config, key)
+        value = attrgetter(key)(config)
         if value is not None and not value >= least:
             raise UserError(f"{key}={value}: it must be at least {least}")
     for key in ("optimizer.lr", "optimizer.clip", "arch.init_scale"):
-        value = OmegaConf.select(config, key)
+        value = attrgetter(key)(config)
         if value is not None and not 0 < value < float("inf"):
             raise UserError(f"{key}={value}: it must be a number above 0")
     if config.trainer.sequences % config.trainer.batch:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
-from omegaconf import DictConfig
 from torch import Tensor
 
-from src.config import make_family
+from src.config import Config, make_family
 from src.families import Family
 from src.randomness import Stream, uniform
 from src.topology.network import NOTHING_KNOWN
@@ -95,7 +94,7 @@ class OneBatch:
 class MetaData(pl.LightningDataModule):
     """Streams whole meta-training epochs. `next_epoch` is where a resumed run goes on."""
 
-    def __init__(self, config: DictConfig, *, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, config: Config, *, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.config, self.dtype, self.next_epoch = config, dtype, 0
         self.family = make_family(config.family)
@@ -129,7 +128,7 @@ class MetaData(pl.LightningDataModule):
         return OneBatch(self.validation())
 
 
-def held_out(config: DictConfig, stream: Stream, *, dtype: torch.dtype = torch.float32) -> Episodes:
+def held_out(config: Config, stream: Stream, *, dtype: torch.dtype = torch.float32) -> Episodes:
     """Validation data or test data (R = 1): other streams than training's; test data are of the test family.
 
     With `carry_state` the mappings stand in streams, each with one more before it.
@@ -140,9 +139,7 @@ def held_out(config: DictConfig, stream: Stream, *, dtype: torch.dtype = torch.f
     return _held_out(config, stream, 0, count, dtype)
 
 
-def in_streams(
-    config: DictConfig, stream: Stream, mappings: int, count: int, *, dtype: torch.dtype = torch.float32
-) -> Episodes:
+def in_streams(config: Config, stream: Stream, mappings: int, count: int, *, dtype: torch.dtype = torch.float32) -> Episodes:
     """`count` streams of several mappings in a row, shown without a break (Figure 3); T = mappings x sequence_length."""
     found = _held_out(config, stream, 1, mappings * count, dtype)
     inputs = found.inputs.unflatten(1, (count, mappings)).flatten(2, 3).contiguous()
@@ -151,7 +148,7 @@ def in_streams(
     return Episodes(inputs, targets, found.mappings.unflatten(1, (count, mappings)))
 
 
-def _held_out(config: DictConfig, stream: Stream, counter: int, count: int, dtype: torch.dtype) -> Episodes:
+def _held_out(config: Config, stream: Stream, counter: int, count: int, dtype: torch.dtype) -> Episodes:
     family = make_family(config.family, test=stream is Stream.TEST)
     seeds = [config.evaluation.seed]
     return episodes(family, config.family.sequence_length, count, seeds, stream, counter, dtype=dtype)

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from src.checkpoint import load_checkpoint, restore
 from src.command import CONF, exit_with
-from src.config import SCHEMAS, EvaluationConfig, check, explain, load
+from src.config import SCHEMAS, Config, check, conform, explain, load
 from src.errors import UserError, choose, unknown
 from src.evaluation import evaluate
 from src.learner import MetaLearner
@@ -48,34 +48,30 @@ def _main(arguments: list[str]) -> int:
     return 0
 
 
-def changed(config: DictConfig, given: dict[str, str]) -> DictConfig:
+def changed(config: Config, given: dict[str, str]) -> Config:
     """The configuration with another family, or other values of the family's or the evaluation's keys.
 
     Raises UserError on a key that neither has, or a value of the wrong type.
     """
-    node = config.family
+    raw = OmegaConf.structured(config)
     if "family" in given:
         schema = choose("family", given["family"], SCHEMAS)
         preset = cast(DictConfig, OmegaConf.load(CONF / "family" / f"{given['family']}.yaml"))
         preset.pop("defaults")
-        node = OmegaConf.merge(OmegaConf.structured(schema(feedback=config.family.feedback)), preset)
-    family_keys = [k for k in node if k != "name"]
-    evaluation_keys = [f.name for f in dataclasses.fields(EvaluationConfig)]
-    for key in given:
-        if key not in {"family", *family_keys, *evaluation_keys}:
-            raise unknown("key", key, ["run", "family", *family_keys, *evaluation_keys])
-
-    def some(keys: list) -> list[str]:
-        return [f"{k}={v}" for k, v in given.items() if k in keys]
-
+        # How errors are fed back is a trait of the network, so that it stays.
+        raw = OmegaConf.structured(dataclasses.replace(config, family=schema(feedback=config.family.feedback)))
+        raw.family = OmegaConf.merge(raw.family, preset)
+    groups = {f: group for group in ("family", "evaluation") for f in raw[group] if f != "name"}
+    dotlist = []
+    for key, value in given.items():
+        if key not in {"family", *groups}:
+            raise unknown("key", key, ["run", "family", *groups])
+        if key != "family":
+            dotlist.append(f"{groups[key]}.{key}={value}")
     try:
-        out = config.copy()
-        OmegaConf.update(out, "family", OmegaConf.merge(node, OmegaConf.from_dotlist(some(family_keys))), merge=False)
-        evaluation = OmegaConf.merge(config.evaluation, OmegaConf.from_dotlist(some(evaluation_keys)))
-        OmegaConf.update(out, "evaluation", evaluation)
+        return conform(cast(DictConfig, OmegaConf.merge(raw, OmegaConf.from_dotlist(dotlist))))
     except OmegaConfBaseException as error:
         raise UserError(explain(error)) from None
-    return out
 
 
 def _pair(argument: str) -> tuple[str, str]:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
 
-from src.config import make_family
+from src.config import Config, make_family
 from src.data import held_out, in_streams
 from src.figures import curve_figure, save, stream_figure
 from src.learner import ALIVE, MetaLearner
@@ -65,7 +64,7 @@ def evaluate(learner: MetaLearner, folder: Path) -> Evaluation:
     return Evaluation(result, curves, best, pictures)
 
 
-def describe(config: DictConfig) -> dict[str, object]:
+def describe(config: Config) -> dict[str, object]:
     """What a result is a result of."""
     return {
         "arch": config.arch.name,
@@ -77,7 +76,7 @@ def describe(config: DictConfig) -> dict[str, object]:
     }
 
 
-def bayes_curve(config: DictConfig) -> np.ndarray:
+def bayes_curve(config: Config) -> np.ndarray:
     """The Bayes-optimal learner's expected error at every cycle, [T], on the test family."""
     values = make_family(config.family, test=True).variances().values
     length = config.family.sequence_length

@@ -13,8 +13,8 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 
-from src import config as configuration
 from src.checkpoint import CHECKPOINT, Checkpointing, load_checkpoint, restore, save_checkpoint
+from src.config import Config, check, conform, load
 from src.data import MetaData
 from src.errors import UserError, cause_in_a_line
 from src.evaluation import evaluate
@@ -32,7 +32,7 @@ class AnotherRun(UserError):
     """The folder belongs to another run, and must not be touched."""
 
 
-def run_job(raw: DictConfig, folder: Path) -> str:
+def run_job(raw: DictConfig | Config, folder: Path) -> str:
     """Train what `raw` says in `folder` and evaluate it; returns the status. A folder that has begun is gone on with.
 
     A job that fails writes why into its own train.log and status.json and says so in one line on stderr.
@@ -41,8 +41,8 @@ def run_job(raw: DictConfig, folder: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     with _logging_to(folder / "train.log"):
         try:
-            config = configuration.conform(raw)
-            configuration.check(config)
+            config = conform(raw)
+            check(config)
             if _is_finished(config, folder):
                 return "finished"
             begin(folder, config)
@@ -66,7 +66,7 @@ def run_job(raw: DictConfig, folder: Path) -> str:
         return "finished"
 
 
-def train(config: DictConfig, folder: Path) -> None:
+def train(config: Config, folder: Path) -> None:
     """Meta-train the replicas, from the last checkpoint if there is one, and evaluate them on test data."""
     _use_threads(config.threads)
     checkpoint = load_checkpoint(folder) if (folder / CHECKPOINT).exists() else None
@@ -83,13 +83,10 @@ def train(config: DictConfig, folder: Path) -> None:
                 callbacks = [
                     ProgressBar(f"{config.arch.name} {config.family.name}"),
                     Logbook(folder, tracker),
-                    Checkpointing(
-                        folder, config.trainer.checkpoint_seconds, interruptible, checkpoint and checkpoint["optimizer"]
-                    ),
+                    Checkpointing(folder, config.trainer.checkpoint_seconds, interruptible),
                 ]
-                trainer = _trainer(config, learner.epochs_done, callbacks)
-                trainer.fit(learner, datamodule=data)
-            save_checkpoint(folder, learner, trainer.optimizers[0])
+                _trainer(config, learner.epochs_done, callbacks).fit(learner, datamodule=data)
+            save_checkpoint(folder, learner)
         for replica, epoch in learner.diverged.items():
             _log.warning("seed %d diverged after epoch %d and was frozen there", config.seed + replica, epoch)
         found = evaluate(learner, folder)
@@ -100,7 +97,7 @@ def train(config: DictConfig, folder: Path) -> None:
         tracker.finish(failed=not finished)
 
 
-def _trainer(config: DictConfig, epochs_done: int, callbacks: list[pl.Callback]) -> pl.Trainer:
+def _trainer(config: Config, epochs_done: int, callbacks: list[pl.Callback]) -> pl.Trainer:
     """Lightning calls an epoch what lies between two looks at the validation data."""
     width = config.trainer.evaluate_every
     stretches = -(-config.trainer.epochs // width) - epochs_done // width
@@ -111,11 +108,11 @@ def _trainer(config: DictConfig, epochs_done: int, callbacks: list[pl.Callback])
     )  # fmt: skip
 
 
-def _is_finished(config: DictConfig, folder: Path) -> bool:
+def _is_finished(config: Config, folder: Path) -> bool:
     """Whether the folder holds this very job, done. Raises UserError where it holds another one."""
     if not (folder / "config.yaml").exists():
         return False
-    if configuration.load(folder / "config.yaml") != config:
+    if load(folder / "config.yaml") != config:
         raise AnotherRun(f"{folder} holds a run of another configuration: choose another folder")
     return get_status(folder) == "finished"
 

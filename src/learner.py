@@ -2,22 +2,21 @@
 
 import math
 import time
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
-from omegaconf import DictConfig
 from torch import Tensor
 
-from src.config import make_family, make_network
+from src.config import Config, make_family, make_network
 from src.data import Episodes
 from src.engine import make_engine
 from src.families import Floor
 from src.gradients import Carry, make_gradient
 from src.metrics import Metrics, cycles_until_learnt, measure
-from src.optimizers import make_optimizer, rate
+from src.optimizers import Optimizer, rate
 from src.topology.initial import initial_parameters
 
 ALIVE = -1
@@ -32,7 +31,7 @@ class MetaLearner(pl.LightningModule):
 
     diverged_at: Tensor
 
-    def __init__(self, config: DictConfig, *, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, config: Config, *, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.config = config
@@ -43,8 +42,8 @@ class MetaLearner(pl.LightningModule):
         seeds = [config.seed + i for i in range(config.replicas)]
         start = initial_parameters(self.network, seeds, scale=config.arch.init_scale, bias=config.arch.bias)
         self.weights = torch.nn.Parameter(start.to(dtype))
+        self.optimizer = Optimizer(self.weights, config.optimizer)
         self.register_buffer("diverged_at", torch.full((config.replicas,), ALIVE))
-        self._some_diverged = False
         self.epochs_done = 0
         self.seconds = 0.0
         """Spent in `training_step`."""
@@ -62,8 +61,8 @@ class MetaLearner(pl.LightningModule):
         segments = math.ceil(config.family.sequence_length / (config.arch.update_every or config.family.sequence_length))
         return config.trainer.sequences // config.trainer.batch * segments
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return make_optimizer([self.weights], self.config.optimizer)
+    def configure_optimizers(self) -> None:
+        """Lightning has none to manage: an update of all replicas is one call of `src.optimizers`."""
 
     def transfer_batch_to_device(self, batch: Episodes, device: torch.device, dataloader_idx: int) -> Episodes:  # noqa: ARG002
         """The engines read host memory; Lightning's own walk through the batch would only take time."""
@@ -72,46 +71,25 @@ class MetaLearner(pl.LightningModule):
     def training_step(self, batch: Episodes, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
         """All updates of one epoch."""
         began = time.perf_counter()
-        optimizer = cast(torch.optim.Optimizer, self.optimizers(use_pl_optimizer=False))
         length, width = batch.targets.shape[2], self.config.trainer.batch
         step = self.config.arch.update_every or length
         updates, update = self.updates_an_epoch * self.config.trainer.epochs, self.updates_an_epoch * batch.epoch
-        errors = torch.zeros(self.weights.shape[0], dtype=torch.float64)
+        alive, outputs = self.diverged_at == ALIVE, torch.empty_like(batch.targets)
+        weights = self.weights.detach()
         for first in range(0, batch.targets.shape[1], width):
             if not self.config.family.carry_state:
                 self.carry = None
             for start in range(0, length, step):
                 piece = (slice(None), slice(first, first + width), slice(start, start + step))
-                target = batch.targets[piece]
-                with torch.no_grad():
-                    segment = self.engine.segment(self.weights, batch.inputs[piece], target, self.carry)
-                    self.carry = segment.carry
-                    self._update(optimizer, segment.gradient, rate(self.config.optimizer, update, updates))
-                    errors += torch.sub(segment.outputs, target).square_().sum((1, 2))
+                segment = self.engine.segment(weights, batch.inputs[piece], batch.targets[piece], self.carry)
+                self.carry = segment.carry
+                self.optimizer.step(segment.gradient, rate(self.config.optimizer, update, updates), alive)
+                outputs[piece] = segment.outputs
                 update += 1
-        self.train_mse = (errors / batch.targets[0].numel()).numpy()
+        self.diverged_at[(self.diverged_at == ALIVE) & ~alive] = batch.epoch
+        self.train_mse = (outputs - batch.targets).square_().mean((1, 2), dtype=torch.float64).numpy()
         self.epochs_done = batch.epoch + 1
         self.seconds += time.perf_counter() - began
-
-    def _update(self, optimizer: torch.optim.Optimizer, gradient: Float[Tensor, "R P"], lr: float) -> None:
-        """One step of all replicas that are alive, each with its own gradient clipped by its own norm."""
-        norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
-        if not math.isfinite(float(norm.sum())):
-            fresh = (~torch.isfinite(norm[:, 0])) & (self.diverged_at == ALIVE)
-            self.diverged_at[fresh] = self.epochs_done
-            self._some_diverged = True
-        if self.config.optimizer.clip is not None:
-            gradient.mul_(torch.clamp_max(self.config.optimizer.clip / (norm + 1e-12), 1.0))
-        frozen = self.diverged_at != ALIVE if self._some_diverged else None
-        if frozen is not None:
-            gradient[frozen] = 0
-            kept = self.weights[frozen].clone()
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        self.weights.grad = gradient
-        optimizer.step()
-        if frozen is not None:
-            self.weights[frozen] = kept
 
     def validation_step(self, batch: Episodes, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
         self.validation_curves = self.curves(batch)
@@ -155,9 +133,10 @@ class MetaLearner(pl.LightningModule):
         kept = None
         if self.carry is not None and self.config.family.carry_state:
             kept = {"state": self.carry.state, "sensitivities": self.carry.sensitivities}
-        return {"epochs_done": self.epochs_done, "seconds": self.seconds, "carry": kept}
+        optimizer = self.optimizer.state()
+        return {"epochs_done": self.epochs_done, "seconds": self.seconds, "optimizer": optimizer, "carry": kept}
 
     def load_learning_state(self, state: dict[str, Any]) -> None:
         self.epochs_done, self.seconds = int(state["epochs_done"]), float(state["seconds"])
+        self.optimizer.load(state["optimizer"])
         self.carry = Carry(**state["carry"]) if state["carry"] else None
-        self._some_diverged = bool((self.diverged_at != ALIVE).any())

@@ -20,7 +20,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from src.config import Config, to_yaml
 
 ROOT = Path(__file__).parent.parent
 _PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "numba", "llvmlite", "numpy", "wandb")
@@ -33,7 +33,7 @@ def write_atomically(path: Path, text: str) -> None:
     aside.replace(path)
 
 
-def begin(folder: Path, config: DictConfig) -> None:
+def begin(folder: Path, config: Config) -> None:
     """Write down what this run is, before it starts; a resumed run adds what it runs on to what stands there."""
     folder.mkdir(parents=True, exist_ok=True)
     started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
@@ -43,7 +43,7 @@ def begin(folder: Path, config: DictConfig) -> None:
     if _difference():
         write_atomically(folder / "local.diff", _difference())
     if not (folder / "config.yaml").exists():
-        write_atomically(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
+        write_atomically(folder / "config.yaml", to_yaml(config))
 
 
 def set_status(folder: Path, status: str, **more: Any) -> None:

@@ -5,13 +5,14 @@ import logging
 import os
 import secrets
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import wandb
-from omegaconf import DictConfig, OmegaConf
 
+from src.config import Config
 from src.errors import cause_in_a_line
 from src.runfolder import read_json, write_atomically
 
@@ -22,7 +23,7 @@ _log = logging.getLogger(__name__)
 class Tracker:
     """A wandb run inside a run folder. What goes wrong with it is said once, and then it is silent."""
 
-    def __init__(self, folder: Path, config: DictConfig) -> None:
+    def __init__(self, folder: Path, config: Config) -> None:
         self._run: Any = None
         modes: list[Literal["offline", "online"]] = [] if config.logger.mode == "disabled" else ["offline"]
         if config.logger.mode == "online":
@@ -71,14 +72,13 @@ class Tracker:
             self._run = None
 
 
-def _start(folder: Path, config: DictConfig, mode: Literal["offline", "online"]) -> Any:
+def _start(folder: Path, config: Config, mode: Literal["offline", "online"]) -> Any:
     """A new run, or the same one where the folder has one; its id is kept there."""
     known = read_json(folder / "wandb.json")
     identity = known["id"] if known else secrets.token_hex(4)
     if known is None:
         write_atomically(folder / "wandb.json", json.dumps({"id": identity}))
     os.environ.setdefault("WANDB_SILENT", "true")
-    plain: Any = OmegaConf.to_container(config, resolve=True)
     settings = wandb.Settings(
         silent=True, console="off", x_disable_stats=True, x_disable_meta=True, disable_git=True, disable_code=True,
         init_timeout=INIT_SECONDS,
@@ -88,5 +88,5 @@ def _start(folder: Path, config: DictConfig, mode: Literal["offline", "online"])
         dir=folder, mode=mode, id=identity, resume="allow" if mode == "online" else None, project=config.logger.project,
         entity=config.logger.entity, group=config.logger.group or config.arch.name, job_type=config.arch.gradient,
         name=f"{config.arch.name}-{config.family.name}-{config.seed}", tags=[config.family.name, config.arch.name],
-        config=plain, settings=settings, reinit="finish_previous",
+        config=asdict(config), settings=settings, reinit="finish_previous",
     )  # type: ignore[arg-type]  # fmt: skip

@@ -2,10 +2,9 @@
 
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
 
 from src.command import CONF
-from src.config import conform, register
+from src.config import Config, conform, register
 from src.topology import Network
 
 NETWORKS = {
@@ -31,7 +30,7 @@ def random_case(net: Network, *, replicas=1, batch=3, length=7, dtype=torch.floa
     return parameters, 2 * draw(replicas, batch, length, 3) - 1, draw(replicas, batch, length)
 
 
-def job(*overrides: str) -> DictConfig:
+def job(*overrides: str) -> Config:
     """The configuration of a job of a second or two, with other values where `overrides` says so."""
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):

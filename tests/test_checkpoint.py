@@ -13,7 +13,7 @@ from tests.helpers import job
 @pytest.fixture
 def saved(tmp_path):
     learner = MetaLearner(job())
-    save_checkpoint(tmp_path, learner, learner.configure_optimizers())
+    save_checkpoint(tmp_path, learner)
     return tmp_path
 
 
@@ -40,7 +40,7 @@ def test_a_truncated_checkpoint_is_one_line(saved, keep):
 
 @pytest.mark.parametrize("write", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content))])
 def test_a_hostile_checkpoint_runs_nothing(saved, write):
-    write({"state_dict": Hostile(), "optimizer": {}, "learning": {}}, saved / CHECKPOINT)
+    write({"state_dict": Hostile(), "learning": {}}, saved / CHECKPOINT)
     with pytest.raises(UserError, match="nothing in it was executed"):
         load_checkpoint(saved)
     assert not (saved / "hacked").exists()

@@ -9,6 +9,7 @@ Tracing a unit takes seconds in a fresh process, so the printed source is also f
 
 import hashlib
 import importlib.util
+import logging
 import math
 import os
 import sys
@@ -24,6 +25,7 @@ import torch
 
 from src.topology import Network
 
+_log = logging.getLogger(__name__)
 _ENGINE_FILES = ("lanes.py", "dense.py", "kernel.py", "scan.py", "forward_mode.py", "elementwise.py", "trace.py", "cache.py")
 
 
@@ -44,6 +46,7 @@ def load_kernel(network: Network, real: str, printer: Callable[[Network, str], s
     known = folder() / f"{printer.__name__}_{_hash(key, real, _machine())}.txt" if key else None
     name = known.read_text() if known and known.exists() else ""
     if not (folder() / f"{name}.py").is_file():
+        _log.info("compiling the kernel of %s, once on this machine (10 to 30 s) ...", network.describe())
         source = printer(network, real)
         name = f"kernel_{_hash(source, _machine())}"
         _write(folder() / f"{name}.py", source)
