@@ -55,6 +55,10 @@ class FamilyConfig:
     corpus: str = "fresh"
     """`fresh`: new instances every epoch; `fixed`: the same ones, as in the paper."""
 
+    def make(self, *, test: bool = False) -> Family:
+        """The family that this says; with `test`, of its test mappings."""
+        raise NotImplementedError
+
 
 @dataclass
 class BooleanConfig(FamilyConfig):
@@ -63,15 +67,22 @@ class BooleanConfig(FamilyConfig):
     test_functions: list[int] | None = None
     """Truth tables to test on; null: those trained on."""
 
+    def make(self, *, test: bool = False) -> Family:
+        return Boolean((self.test_functions if test else None) or self.functions)
+
 
 @dataclass
 class SemiLinearConfig(FamilyConfig):
-    pass
+    def make(self, *, test: bool = False) -> Family:  # noqa: ARG002
+        return SemiLinear()
 
 
 @dataclass
 class QuadraticConfig(FamilyConfig):
     scaling: str = "global"
+
+    def make(self, *, test: bool = False) -> Family:  # noqa: ARG002
+        return Quadratic(self.scaling)
 
 
 @dataclass
@@ -157,6 +168,12 @@ def register() -> None:
         store.store(group="family", name=f"schema_{name}", node=schema)
 
 
+def add_family(schema: type[FamilyConfig]) -> None:
+    """Make a family of one's own known as `family=<name>`; the schema's defaults must give its name and sequence_length."""
+    SCHEMAS[schema.name] = schema
+    ConfigStore.instance().store(group="family", name=schema.name, node=schema)
+
+
 def conform(raw: DictConfig | Config) -> Config:
     """A composed or saved configuration as plain dataclasses. Raises UserError on a key or type that the schema has not."""
     if isinstance(raw, Config):
@@ -208,15 +225,6 @@ def load(path: Path) -> Config:
         raise UserError(f"{path} is no configuration of ours: {error}") from None
 
 
-def make_family(config: FamilyConfig, *, test: bool = False) -> Family:
-    """The family that a configuration says; with `test`, of its test mappings."""
-    if isinstance(config, BooleanConfig):
-        return Boolean((config.test_functions if test else None) or config.functions)
-    if isinstance(config, QuadraticConfig):
-        return Quadratic(config.scaling)
-    return SemiLinear()
-
-
 def make_network(config: Config) -> Network:
     return Network.of(config.arch.layers, error_feedback=config.family.feedback == "error")
 
@@ -225,8 +233,8 @@ def check(config: Config) -> None:
     """Raise UserError, one line, on a value that no job could run with."""
     make_network(config)
     make_gradient(config.arch.gradient, window=config.arch.window)
-    make_family(config.family)
-    make_family(config.family, test=True)
+    config.family.make()
+    config.family.make(test=True)
     for key, allowed in (
         ("family.feedback", ("target", "error")),
         ("family.corpus", ("fixed", "fresh")),

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from src.config import Config, make_family
+from src.config import Config
 from src.families import Family
 from src.randomness import Stream, uniform
 from src.topology.network import NOTHING_KNOWN
@@ -97,7 +97,7 @@ class MetaData(pl.LightningDataModule):
     def __init__(self, config: Config, *, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.config, self.dtype, self.next_epoch = config, dtype, 0
-        self.family = make_family(config.family)
+        self.family = config.family.make()
         self._validation: Episodes | None = None
         self.seeds = [config.seed + i for i in range(config.replicas)]
 
@@ -149,6 +149,6 @@ def in_streams(config: Config, stream: Stream, mappings: int, count: int, *, dty
 
 
 def _held_out(config: Config, stream: Stream, counter: int, count: int, dtype: torch.dtype) -> Episodes:
-    family = make_family(config.family, test=stream is Stream.TEST)
+    family = config.family.make(test=stream is Stream.TEST)
     seeds = [config.evaluation.seed]
     return episodes(family, config.family.sequence_length, count, seeds, stream, counter, dtype=dtype)

@@ -56,11 +56,13 @@ def changed(config: Config, given: dict[str, str]) -> Config:
     raw = OmegaConf.structured(config)
     if "family" in given:
         schema = choose("family", given["family"], SCHEMAS)
-        preset = cast(DictConfig, OmegaConf.load(CONF / "family" / f"{given['family']}.yaml"))
-        preset.pop("defaults")
         # How errors are fed back is a trait of the network, so that it stays.
         raw = OmegaConf.structured(dataclasses.replace(config, family=schema(feedback=config.family.feedback)))
-        raw.family = OmegaConf.merge(raw.family, preset)
+        file = CONF / "family" / f"{given['family']}.yaml"
+        if file.exists():
+            preset = cast(DictConfig, OmegaConf.load(file))
+            preset.pop("defaults")
+            raw.family = OmegaConf.merge(raw.family, preset)
     groups = {f: group for group in ("family", "evaluation") for f in raw[group] if f != "name"}
     dotlist = []
     for key, value in given.items():

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from src.config import Config, make_family
+from src.config import Config
 from src.data import held_out, in_streams
 from src.figures import curve_figure, save, stream_figure
 from src.learner import ALIVE, MetaLearner
@@ -78,7 +78,7 @@ def describe(config: Config) -> dict[str, object]:
 
 def bayes_curve(config: Config) -> np.ndarray:
     """The Bayes-optimal learner's expected error at every cycle, [T], on the test family."""
-    values = make_family(config.family, test=True).variances().values
+    values = config.family.make(test=True).variances().values
     length = config.family.sequence_length
     return np.pad(np.array(values[:length]), (0, max(0, length - len(values))))
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from src.config import Config, make_family, make_network
+from src.config import Config, make_network
 from src.data import Episodes
 from src.engine import make_engine
 from src.families import Floor
@@ -52,8 +52,8 @@ class MetaLearner(pl.LightningModule):
         """Mean squared error of each replica over the last epoch, while it was learning."""
         self.validation_curves: np.ndarray | None = None
         length = config.family.sequence_length
-        self.validation_floor = make_family(config.family).floor(length)
-        self.test_floor = make_family(config.family, test=True).floor(length)
+        self.validation_floor = config.family.make().floor(length)
+        self.test_floor = config.family.make(test=True).floor(length)
 
     @property
     def updates_an_epoch(self) -> int:

@@ -15,17 +15,21 @@ from src.job import run_job
 from src.table import print_table
 
 
-def main() -> None:
-    """The command. A script that registers units or families of its own calls this."""
-    exit_with(_main)
+def main(*preset: str) -> None:
+    """The command. A script that registers units or families of its own calls this, with what it wants to be set first."""
+    exit_with(lambda arguments: _main(arguments if _resumes(arguments) else [*preset, *arguments]))
 
 
 def _main(arguments: list[str]) -> int:
-    resumed = [a for a in arguments if a.startswith("resume=")]
+    resumed = _resumes(arguments)
     folder = _resume(resumed[0], arguments) if resumed else compose_and_run(arguments, _job)
     if folder is None:
         return 0
     return FAILED if print_table(folder) else 0
+
+
+def _resumes(arguments: list[str]) -> list[str]:
+    return [a for a in arguments if a.startswith("resume=")]
 
 
 def _job(config: DictConfig) -> None:

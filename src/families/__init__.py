@@ -5,6 +5,4 @@ from src.families.family import Family, Floor
 from src.families.quadratic import Quadratic
 from src.families.semilinear import SemiLinear
 
-FAMILIES: dict[str, type[Family]] = {"boolean": Boolean, "semilinear": SemiLinear, "quadratic": Quadratic}
-
-__all__ = ["FAMILIES", "Boolean", "Family", "Floor", "Quadratic", "SemiLinear"]
+__all__ = ["Boolean", "Family", "Floor", "Quadratic", "SemiLinear"]

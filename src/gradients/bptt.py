@@ -14,6 +14,7 @@ from src.topology.network import Network
 
 class Bptt(Gradient):
     name: ClassVar[str] = "bptt"
+    fused: ClassVar[bool] = True
     has_window: ClassVar[bool] = True
 
     def segment(self, network: Network, parameters: Tensor, x: Tensor, target: Tensor, carry: Carry | None) -> Segment:

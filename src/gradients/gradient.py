@@ -45,6 +45,8 @@ class Gradient(ABC):
     forward_mode: ClassVar[bool] = False
     """Whether the algorithm carries sensitivities forward instead of error back."""
     has_window: ClassVar[bool] = False
+    fused: ClassVar[bool] = False
+    """Whether the flags above say all of it, so that the fused engine can do it."""
 
     def __post_init__(self) -> None:
         if self.window is not None and not self.has_window:

@@ -20,6 +20,7 @@ from src.topology.network import Layer, Network, linear
 
 class Rtrl(Gradient):
     name: ClassVar[str] = "rtrl"
+    fused: ClassVar[bool] = True
     forward_mode: ClassVar[bool] = True
 
     @torch.no_grad()

@@ -15,6 +15,7 @@ from src.topology.network import Network
 
 class Truncated(Gradient):
     name: ClassVar[str] = "truncated"
+    fused: ClassVar[bool] = True
     detach_recurrent: ClassVar[bool] = True
 
     def segment(self, network: Network, parameters: Tensor, x: Tensor, target: Tensor, carry: Carry | None) -> Segment:

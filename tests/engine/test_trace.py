@@ -7,7 +7,7 @@ import torch
 
 from src.engine import make_engine
 from src.engine.trace import UnsupportedOperation
-from src.gradients import make_gradient
+from src.gradients import Gradient, Segment, make_gradient
 from src.topology import UNITS, Network, Unit, unit
 from tests.engine.test_kernels import FLOAT64, compare
 from tests.helpers import random_case
@@ -64,3 +64,17 @@ def test_a_changed_unit_never_runs_stale_code():
         compare(fused, make_engine("reference", net, make_gradient("bptt")).outputs(parameters, x)[0], FLOAT64)
         found.append(fused)
     assert not torch.equal(*found)
+
+
+def test_a_gradient_of_ones_own_is_never_run_as_another():
+    class Silent(Gradient):
+        name = "silent"
+
+        def segment(self, network, parameters, x, target, carry):
+            segment = make_gradient("bptt").segment(network, parameters, x, target, carry)
+            return Segment(torch.zeros_like(parameters), segment.outputs, segment.carry)
+
+    net = Network.of([{"neuron": 2}])
+    with pytest.warns(UserWarning, match="gradient silent has no fused kernel"):
+        engine = make_engine("auto", net, Silent())
+    assert (engine.segment(*random_case(net)).gradient == 0).all()
