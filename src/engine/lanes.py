@@ -20,8 +20,14 @@ from numba.extending import intrinsic, lower_builtin, models, overload, register
 LANES = 16
 """One AVX-512 register of float32, two of AVX2, four of NEON: LLVM splits as the machine needs."""
 
-FAST = ("reassoc", "contract", "arcp", "nsz", "afn")
-"""Fast, but NaN and infinity stay what they are: a replica that diverges must show it."""
+FAST = ("contract", "arcp", "nsz", "afn")
+"""Fast, but NaN and infinity stay what they are: a replica that diverges must show it.
+
+No "reassoc": the code that a first run has compiled and the code that the next one loads from disk have been optimized once
+and twice, so that sums may be put in another order only where there is but one way to do it.
+"""
+TREE = ("reassoc", *FAST)
+"""For the sum over the lanes, which would else be one long chain."""
 
 
 class Lanes(types.Type):
@@ -152,7 +158,7 @@ def total(_context, a):
     def generate(context, builder, sig, args):
         vector, scalar = context.get_value_type(a), context.get_value_type(a.dtype)
         function = _llvm(builder, "vector.reduce.fadd", a, scalar, [scalar, vector])
-        return builder.call(function, [ir.Constant(scalar, -0.0), args[0]], fastmath=FAST)
+        return builder.call(function, [ir.Constant(scalar, -0.0), args[0]], fastmath=TREE)
 
     return a.dtype(a), generate
 
