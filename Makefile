@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep test test-slow lint floors lock clean
+.PHONY: help setup train sweep test test-slow lint floors bench lock clean
 
 help:  ## This list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -35,8 +35,12 @@ lint: .venv/ready  ## Style, types and formatting
 floors: .venv/ready  ## Estimate the Bayes floors anew (two minutes)
 	$(RUN) -m src.floors
 
+bench: .venv/ready  ## Time the engine beside torch and JAX (ten minutes), for docs/benchmarks.md and reports/bench.csv
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-bench.lock
+	$(RUN) -m benchmarks
+
 lock: .venv/ready  ## Write requirements.lock from what is installed
-	{ head -1 requirements.lock; $(RUN) -m pip freeze --exclude-editable | sed 's/+cpu//'; } > requirements.new
+	{ head -1 requirements.lock; $(RUN) -m pip freeze --exclude-editable | grep -v -i -E '^(jax|jaxlib|ml_dtypes|opt_einsum|scipy)==' | sed 's/+cpu//'; } > requirements.new
 	mv requirements.new requirements.lock
 
 clean:  ## Remove the virtual environment and caches, not the runs

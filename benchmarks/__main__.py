@@ -1,0 +1,224 @@
+"""Measure, print one table, and write reports/bench.csv and docs/benchmarks.md."""
+
+import csv
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+
+import numba
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from benchmarks import peers
+from benchmarks.trainer import kernel_share
+from src.topology import Network
+
+ROOT = Path(__file__).parent.parent
+CSV, PAGE = ROOT / "reports" / "bench.csv", ROOT / "docs" / "benchmarks.md"
+SECONDS = 4.0
+"""To spend on one engine of one case."""
+TOPOLOGIES = {
+    "lstm": [{"memory_cell": 6, "neuron": 6}],
+    "lstm4": [{"memory_cell": 12, "neuron": 6}, {"neuron": 40}],
+    "neurons": [{"neuron": 12}],
+}
+MODULES: dict[str, Callable[[], list[torch.nn.Module]]] = {
+    "lstm": lambda: [torch.nn.LSTM(3, 12, batch_first=True)],
+    "lstm4": lambda: [torch.nn.LSTM(3, 18, batch_first=True), torch.nn.RNN(18, 40, batch_first=True)],
+    "neurons": lambda: [torch.nn.RNN(3, 12, batch_first=True)],
+}
+Row = dict[str, object]
+
+
+def main() -> None:
+    torch.manual_seed(0)
+    quick = "--quick" in sys.argv
+    cases = [(name, "bptt", length, 128, replicas) for name in TOPOLOGIES for replicas in (1, 8) for length in (64, 256, 1000)]
+    cases += [(name, "truncated", 256, 128, 1) for name in TOPOLOGIES]
+    cases += [("neurons", "rtrl", 256, 64, 1), ("neurons", "bptt", 256, 64, 1), ("lstm", "rtrl", 256, 64, 1)]
+    if quick:
+        cases = [("lstm", "bptt", 64, 32, 1), ("neurons", "rtrl", 64, 16, 1)]
+    rows: list[Row] = []
+    for case in track(cases, description="cases", console=Console(stderr=True)):
+        rows += compare(*case, seconds=0.2 if quick else SECONDS)
+    text = [*_table(rows), *_claims(rows)]
+    if not quick:
+        text += [*_scaling(), *_trainer(), "", *_start_up()]
+    print("\n".join(text))
+    if not quick:
+        CSV.parent.mkdir(exist_ok=True)
+        with CSV.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        PAGE.write_text("\n".join([*_head(), "", *text]) + "\n")
+
+
+def compare(name: str, gradient: str, length: int, batch: int, replicas: int, *, seconds: float = SECONDS) -> list[Row]:
+    """A row for every engine. They take turns, so that a slow moment of the machine hits all of them."""
+    network = Network.of(TOPOLOGIES[name])
+    p = torch.rand(replicas, network.parameters) - 0.5
+    x, y = torch.rand(replicas, batch, length, 3), torch.rand(replicas, batch, length)
+    work: dict[str, peers.Work] = {"fused": peers.engine("fused", network, gradient, p, x, y)}
+    slow = gradient == "rtrl" and name != "neurons"
+    if not slow:
+        work["reference"] = peers.engine("reference", network, gradient, p, x, y)
+    if gradient == "bptt":
+        work["torch.nn"] = peers.torch_modules(MODULES[name](), x, y)
+        work["plain loop"] = peers.plain_loop(network, p, x, y)
+    if find_spec("jax") and gradient != "truncated" and not slow:
+        work["jax"] = (peers.jax_rtrl if gradient == "rtrl" else peers.jax_scan)(network, p, x, y)
+    times = take_turns(work, seconds)
+    fused = median(times["fused"])
+    return [
+        {
+            "case": name, "gradient": gradient, "T": length, "batch": batch, "replicas": replicas, "engine": engine,
+            "median_ms": round(1e3 * median(t), 4), "ratio_to_fused": round(median(t) / fused, 3),
+        }
+        for engine, t in times.items()
+    ]  # fmt: skip
+
+
+def take_turns(work: dict[str, peers.Work], seconds: float) -> dict[str, list[float]]:
+    """Times of every piece of work; the faster ones get more turns, all get three."""
+    times: dict[str, list[float]] = {name: [] for name in work}
+    for run in work.values():
+        run()  # compiles
+    spent = dict.fromkeys(work, 0.0)
+    while True:
+        due = [n for n in work if len(times[n]) < 3 or (spent[n] < seconds and len(times[n]) < 200)]
+        if not due:
+            return times
+        for name in due:
+            began = time.perf_counter()
+            work[name]()
+            times[name].append(time.perf_counter() - began)
+            spent[name] += times[name][-1]
+
+
+def _table(rows: list[Row]) -> list[str]:
+    lines = [
+        "## Forward and backward, one update's worth", "",
+        "Medians in milliseconds; in brackets, times the fused engine's.", "",
+        "| topology | gradient | T | batch | replicas | fused | reference | torch.nn | plain loop | JAX, jitted |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]  # fmt: skip
+    keys = list(dict.fromkeys((r["case"], r["gradient"], r["T"], r["batch"], r["replicas"]) for r in rows))
+    for key in keys:
+        found = {r["engine"]: r for r in rows if (r["case"], r["gradient"], r["T"], r["batch"], r["replicas"]) == key}
+        cells = [f"{found['fused']['median_ms']:.2f}"]
+        for engine in ("reference", "torch.nn", "plain loop", "jax"):
+            r = found.get(engine)
+            cells.append(f"{r['median_ms']:.1f} ({r['ratio_to_fused']:.1f})" if r else "")
+        lines.append("| " + " | ".join([*map(str, key), *cells]) + " |")
+    return [*lines, ""]
+
+
+def _claims(rows: list[Row]) -> list[str]:
+    """The figures one looks for first."""
+
+    def ms(case: str, gradient: str, length: int, batch: int, replicas: int, engine: str = "fused") -> float | None:
+        key = {"case": case, "gradient": gradient, "T": length, "batch": batch, "replicas": replicas, "engine": engine}
+        return next((float(str(r["median_ms"])) for r in rows if key.items() <= r.items()), None)
+
+    lstm, eight = ms("lstm", "bptt", 256, 128, 1), ms("lstm", "bptt", 256, 128, 8)
+    rtrl, bptt = ms("neurons", "rtrl", 256, 64, 1), ms("neurons", "bptt", 256, 64, 1)
+    lines = []
+    if lstm and eight:
+        lines.append(f"- LSTM 6+6, 128 x 256: eight replicas cost {eight / lstm:.2f} times one.")
+    if rtrl and bptt:
+        lines.append(f"- 12 neurons, 64 x 256: rtrl costs {rtrl / bptt:.1f} times bptt.")
+    return [*lines, ""]
+
+
+def _scaling() -> list[str]:
+    """The fused engine alone."""
+    lines = ["## Scaling", "", "LSTM layers of n cells and n neurons, bptt, 128 sequences; milliseconds.", ""]
+    lines += ["| n | T | replicas | fused | ns a cycle and sequence |", "|--:|--:|--:|--:|--:|"]
+    for n, length, replicas in [
+        (6, 64, 1), (6, 256, 1), (6, 1000, 1), (6, 4000, 1), (6, 256, 2), (6, 256, 4), (6, 256, 16),
+        (3, 256, 1), (12, 256, 1), (24, 256, 1), (48, 256, 1),
+    ]:  # fmt: skip
+        network = Network.of([{"memory_cell": n, "neuron": n}])
+        p = torch.rand(replicas, network.parameters) - 0.5
+        x, y = torch.rand(replicas, 128, length, 3), torch.rand(replicas, 128, length)
+        times = take_turns({"fused": peers.engine("fused", network, "bptt", p, x, y)}, 1.5)
+        ms = 1e3 * median(times["fused"])
+        lines.append(f"| {n} | {length} | {replicas} | {ms:.2f} | {1e6 * ms / (replicas * 128 * length):.1f} |")
+    return [*lines, ""]
+
+
+def _trainer() -> list[str]:
+    whole, kernels, epochs = kernel_share()
+    return f"""\
+## The whole trainer
+
+lstm on Boolean, 4 replicas, updates of 10 sequences, wandb offline, with a look at 512 validation sequences every 20 epochs:
+
+{1e3 * whole / epochs:.2f} ms an epoch, of which {1e3 * kernels / epochs:.2f} ms ({kernels / whole:.0%}) in kernels.
+""".splitlines()
+
+
+LOAD = """
+import time, torch
+from src.engine import make_engine
+from src.gradients import make_gradient
+from src.topology import Network
+network = Network.of([{"memory_cell": 6, "neuron": 6}])
+x = torch.zeros(1, 1, 1, 3)
+began = time.perf_counter()
+make_engine("fused", network, make_gradient("truncated")).segment(torch.zeros(1, network.parameters), x, x[..., 0])
+print(time.perf_counter() - began)
+"""
+
+
+def _start_up() -> list[str]:
+    """Whole processes: python -m src.train with two epochs."""
+    command = [sys.executable, "-m", "src.train", "trainer=quick", "trainer.epochs=2", "logger.mode=disabled"]
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "LEARNING_TO_LEARN_CACHE": f"{folder}/kernels"}
+
+        def run(command: list[str]) -> str:
+            return subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True).stdout
+
+        times = []
+        for number in range(4):
+            began = time.perf_counter()
+            run([*command, f"hydra.run.dir={folder}/{number}"])
+            times.append(time.perf_counter() - began)
+        load = float(run([sys.executable, "-c", LOAD]))
+    return f"""\
+## Start-up
+
+A whole `python -m src.train` of two epochs takes {times[0]:.1f} s with a kernel to compile, then {median(times[1:]):.1f} s.
+Loading the kernel from disk is {load:.2f} s of it; most of the rest is importing.
+""".splitlines()
+
+
+def _head() -> list[str]:
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
+    cpu = next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.processor())
+    cores = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    return f"""\
+# Benchmarks
+
+Written by `make bench` on {time.strftime("%Y-%m-%d")}: {cpu}, {cores} cores, Python {platform.python_version()},
+torch {torch.__version__}, numba {numba.__version__}, float32. The engines take turns in one process, so that the ratios mean
+more than the times. The data of the first table are in [reports/bench.csv](../reports/bench.csv).
+
+Memory: a worker (thread) of the fused engine owns one workspace, for LSTM 6+6 some 3 KiB a cycle, whatever the batch and the
+number of replicas; with T = 1000, 100 sequences and 16 replicas the epoch's data (32 MB) are the larger part.
+""".splitlines()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""How much of a training's time is spent in kernels."""
+
+import tempfile
+import time
+from pathlib import Path
+from unittest import mock
+
+import pytorch_lightning as pl
+from hydra import compose, initialize_config_dir
+
+from src.command import CONF
+from src.config import conform, register
+from src.engine.fused import Fused
+from src.job import run_job
+
+EPOCHS = 400
+
+
+def kernel_share() -> tuple[float, float, int]:
+    """Seconds of a training, seconds of them within the fused engine, and epochs."""
+    spent = {"fit": 0.0, "run": 0.0}
+
+    def timed(function, name):  # noqa: ANN001, ANN202
+        def wrapped(*arguments, **options):  # noqa: ANN002, ANN003, ANN202
+            began = time.perf_counter()
+            try:
+                return function(*arguments, **options)
+            finally:
+                spent[name] += time.perf_counter() - began
+
+        return wrapped
+
+    register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = conform(compose("train", [f"trainer.epochs={EPOCHS}"]))
+    whole = mock.patch.object(pl.Trainer, "fit", timed(pl.Trainer.fit, "fit"))
+    kernels = mock.patch.object(Fused, "_run", timed(Fused._run, "run"))
+    with whole, kernels:
+        for _ in range(2):  # the first compiles and warms
+            spent.update(fit=0.0, run=0.0)
+            with tempfile.TemporaryDirectory() as folder:
+                run_job(config, Path(folder))
+    return spent["fit"], spent["run"], EPOCHS

@@ -1,0 +1,51 @@
+"""The peers that we are compared with compute the same thing; the figures are left to `make bench`."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import peers
+from benchmarks.__main__ import MODULES, TOPOLOGIES, compare, take_turns
+from src.engine import make_engine
+from src.gradients import make_gradient
+from src.topology import Network
+
+
+def case(name, replicas=2, batch=3, length=6):
+    torch.manual_seed(0)
+    network = Network.of(TOPOLOGIES[name])
+    p, x, y = (
+        torch.rand(replicas, network.parameters) - 0.5,
+        torch.rand(replicas, batch, length, 3),
+        torch.rand(replicas, batch, length),
+    )
+    return network, p, x, y
+
+
+@pytest.mark.parametrize("name", TOPOLOGIES)
+def test_jax_forms_the_same_gradient(name):
+    pytest.importorskip("jax")
+    network, p, x, y = case(name)
+    expected = make_engine("reference", network, make_gradient("bptt")).segment(p, x, y).gradient
+    _, found = peers.jax_scan(network, p, x, y)()
+    np.testing.assert_allclose(np.asarray(found), expected.numpy(), atol=1e-6)
+
+
+def test_jax_rtrl_forms_the_same_gradient():
+    pytest.importorskip("jax")
+    network, p, x, y = case("neurons")
+    expected = make_engine("reference", network, make_gradient("rtrl")).segment(p, x, y).gradient
+    np.testing.assert_allclose(np.asarray(peers.jax_rtrl(network, p, x, y)()), expected.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", TOPOLOGIES)
+def test_the_other_peers_run(name):
+    network, p, x, y = case(name)
+    times = take_turns({"loop": peers.plain_loop(network, p, x, y), "torch": peers.torch_modules(MODULES[name](), x, y)}, 0.0)
+    assert all(len(t) == 3 for t in times.values())
+
+
+def test_a_comparison_has_a_row_for_every_engine():
+    rows = compare("neurons", "bptt", 5, 2, 1, seconds=0.01)
+    assert {"fused", "reference", "torch.nn", "plain loop"} <= {r["engine"] for r in rows}
+    assert rows[0]["ratio_to_fused"] == 1
