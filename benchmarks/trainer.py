@@ -6,10 +6,8 @@ from pathlib import Path
 from unittest import mock
 
 import pytorch_lightning as pl
-from hydra import compose, initialize_config_dir
 
-from src.command import CONF
-from src.config import conform, register
+from src.command import compose_config
 from src.engine.fused import Fused
 from src.job import run_job
 
@@ -30,9 +28,7 @@ def kernel_share() -> tuple[float, float, int]:
 
         return wrapped
 
-    register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = conform(compose("train", [f"trainer.epochs={EPOCHS}"]))
+    config = compose_config(f"trainer.epochs={EPOCHS}")
     whole = mock.patch.object(pl.Trainer, "fit", timed(pl.Trainer.fit, "fit"))
     kernels = mock.patch.object(Fused, "_run", timed(Fused._run, "run"))
     with whole, kernels:

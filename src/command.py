@@ -18,7 +18,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from src.config import explain, register
+from src.config import Config, conform, explain, register
 from src.errors import UserError
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -69,6 +69,16 @@ def compose_and_run(arguments: list[str], task: Callable[[DictConfig], None]) ->
         if folder is not None and given is None and not any(p.is_dir() for p in folder.iterdir()):
             shutil.rmtree(folder)  # no job has begun
     return folder
+
+
+def compose_config(*overrides: str) -> Config:
+    """The configuration that `python -m src.train <overrides>` would run. Raises UserError as that does."""
+    register()
+    try:
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            return conform(hydra.compose("train", list(overrides)))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_hydra_line(error)) from None
 
 
 def new_folder() -> Path:

@@ -111,6 +111,11 @@ class TrainerConfig:
     """Sequences of an update."""
     evaluate_every: int = 20
     """Epochs from one look at the validation data to the next."""
+    curriculum: list[int] = field(default_factory=list)
+    """Sequence lengths to begin with, such as [32, 100, 300]: each for an equal share of `curriculum_part` of the epochs."""
+    curriculum_part: float = 0.5
+    average: float = 0.0
+    """Evaluate a running average of the weights with this decay an update, such as 0.999; 0: the weights themselves."""
     checkpoint_seconds: float = 30.0
     """The least time between two checkpoints; one more is written at every end."""
 
@@ -264,6 +269,8 @@ def check(config: Config) -> None:
         ("threads", 1),
         ("optimizer.warmup", 0),
         ("trainer.checkpoint_seconds", 0),
+        ("trainer.curriculum_part", 0),
+        ("trainer.average", 0),
     ):
         value = attrgetter(key)(config)
         if value is not None and not value >= least:
@@ -272,6 +279,15 @@ def check(config: Config) -> None:
         value = attrgetter(key)(config)
         if value is not None and not 0 < value < float("inf"):
             raise UserError(f"{key}={value}: it must be a number above 0")
+    for key in ("trainer.curriculum_part", "trainer.average", "optimizer.warmup"):
+        if attrgetter(key)(config) >= 1:
+            raise UserError(f"{key}={attrgetter(key)(config)}: it must be below 1")
+    if any(length < 1 for length in config.trainer.curriculum):
+        raise UserError(f"trainer.curriculum={config.trainer.curriculum}: lengths are whole numbers >= 1")
+    if config.trainer.curriculum and config.family.carry_state:
+        raise UserError(
+            "trainer.curriculum and family.carry_state do not go together: a state is carried between equal lengths"
+        )
     if config.trainer.sequences % config.trainer.batch:
         raise UserError(
             f"trainer.sequences={config.trainer.sequences} is no multiple of trainer.batch={config.trainer.batch}: "

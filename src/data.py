@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
+from numba import njit, prange
 from torch import Tensor
 
 from src.config import Config
@@ -45,10 +46,20 @@ def episodes(
     x = family.inputs(u[..., family.dimensions :].unflatten(-1, (length, 2)))
     y = family.evaluate(mappings, x)
     inputs = x.new_empty(*y.shape, 3)
-    inputs[..., :2] = x
-    inputs[..., 1:, 2] = y[..., :-1]
-    inputs[..., 0, 2] = NOTHING_KNOWN
+    _interleave(x.flatten(0, 1).numpy(), y.flatten(0, 1).numpy(), inputs.flatten(0, 1).numpy())
     return Episodes(inputs, y, mappings, epoch)
+
+
+@njit(parallel=True, cache=True)
+def _interleave(x, y, inputs):  # noqa: ANN001, ANN202
+    """x [S, T, 2] and the targets before, from y [S, T], into inputs [S, T, 3]: one pass over memory instead of three."""
+    for s in prange(y.shape[0]):
+        before = inputs.dtype.type(NOTHING_KNOWN)
+        for t in range(y.shape[1]):
+            inputs[s, t, 0] = x[s, t, 0]
+            inputs[s, t, 1] = x[s, t, 1]
+            inputs[s, t, 2] = before
+            before = y[s, t]
 
 
 def join(found: Episodes, batch: int, before: Episodes | None) -> Episodes:
@@ -58,6 +69,13 @@ def join(found: Episodes, batch: int, before: Episodes | None) -> Episodes:
     if before is not None:
         first[:, :batch] = before.targets[:, -batch:, -1]
     return found
+
+
+def training_length(config: Config, epoch: int) -> int:
+    """The sequence length of an epoch: that of the family, or a shorter one where a curriculum begins with them."""
+    lengths, part = config.trainer.curriculum, config.trainer.curriculum_part * config.trainer.epochs
+    stage = int(epoch * len(lengths) / part) if part else len(lengths)
+    return lengths[stage] if stage < len(lengths) else config.family.sequence_length
 
 
 class MetaEpochs:
@@ -112,7 +130,8 @@ class MetaData(pl.LightningDataModule):
         family, trainer = self.config.family, self.config.trainer
         fixed = family.corpus == "fixed"
         stream, counter = (Stream.CORPUS, 0) if fixed else (Stream.TRAIN, epoch)
-        found = episodes(self.family, family.sequence_length, trainer.sequences, self.seeds, stream, counter, dtype=self.dtype)
+        length = training_length(self.config, epoch)
+        found = episodes(self.family, length, trainer.sequences, self.seeds, stream, counter, dtype=self.dtype)
         return Episodes(found.inputs, found.targets, found.mappings, epoch)
 
     def validation(self) -> Episodes:

@@ -6,14 +6,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREY = "#2f6db3", "#c8641e", "#777777"
+OTHERS = ("#3a9a5b", "#8e4fa8")
 FAINTEST = 1e-4
 """Errors below this part of the no-learning MSE are off the picture."""
 
 
-def curve_figure(curves: np.ndarray, best: np.ndarray, *, title: str) -> Figure:
+def curve_figure(curves: np.ndarray, best: np.ndarray, *, title: str, others: dict[str, np.ndarray] | None = None) -> Figure:
     """Mean squared error by cycle: the median and range of replicas `curves` [R, T], and the Bayes-optimal `best` [T].
 
-    `best[0]` is the no-learning MSE, for before the first example nothing can be known.
+    `best[0]` is the no-learning MSE, for before the first example nothing can be known. `others` [T] are of other learners.
     """
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots()
@@ -24,6 +25,8 @@ def curve_figure(curves: np.ndarray, best: np.ndarray, *, title: str) -> Figure:
     axes.plot(cycles, middle, color=BLUE, label="median replica")
     known = best > bottom
     axes.plot(cycles[known], best[known], color=ORANGE, label="Bayes-optimal learner")
+    for (name, curve), color in zip((others or {}).items(), OTHERS, strict=False):
+        axes.plot(cycles, np.maximum(curve, bottom), color=color, linewidth=1, label=name)
     axes.axhline(best[0], color=GREY, linestyle=":", label="no learning")
     axes.set(xscale="log", yscale="log", xlabel="cycle within the sequence", ylabel="mean squared error", title=title)
     axes.set_ylim(bottom, max(best[0] * 2, float(np.nanmax(middle)) * 1.2))
@@ -53,3 +56,27 @@ def save(figure: Figure, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     return path
+
+
+def lines_figure(curves: dict[str, np.ndarray], *, ylabel: str, title: str, x: np.ndarray | None = None) -> Figure:
+    """Curves [T] by cycle (from 1, or at the cycles `x`), on a logarithmic axis of cycles."""
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.subplots()
+    for name, curve in curves.items():
+        axes.plot(np.arange(1, len(curve) + 1) if x is None else x, curve, label=name)
+    axes.set(xscale="log", xlabel="cycle within the sequence", ylabel=ylabel, title=title, ylim=(-0.05, 1.05))
+    if len(curves) > 1:
+        axes.legend(frameon=False)
+    return figure
+
+
+def map_figure(values: np.ndarray, *, columns: list[str], rows: str, title: str) -> Figure:
+    """Values [rows, columns] in [-1, 1] as colours."""
+    figure = Figure(figsize=(8.0, 1.4 + 0.32 * len(values)), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(values, cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
+    axes.set_xticks(range(len(columns)), columns, rotation=90)
+    axes.set_yticks(range(len(values)), [f"{rows} {i + 1}" for i in range(len(values))])
+    axes.set_title(title, fontsize="medium")
+    figure.colorbar(image, ax=axes)
+    return figure

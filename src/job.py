@@ -68,7 +68,7 @@ def run_job(raw: DictConfig | Config, folder: Path) -> str:
 
 def train(config: Config, folder: Path) -> None:
     """Meta-train the replicas, from the last checkpoint if there is one, and evaluate them on test data."""
-    _use_threads(config.threads)
+    _use_threads(config.threads, config.engine)
     checkpoint = load_checkpoint(folder) if (folder / CHECKPOINT).exists() else None
     data, learner = MetaData(config), MetaLearner(config)
     if checkpoint:
@@ -117,11 +117,12 @@ def _is_finished(config: Config, folder: Path) -> bool:
     return get_status(folder) == "finished"
 
 
-def _use_threads(threads: int | None) -> None:
+def _use_threads(threads: int | None, engine: str) -> None:
     most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     count = min(threads or most, most)
     numba.set_num_threads(count)
-    torch.set_num_threads(count)
+    # What torch still does takes microseconds; its threads would wait actively on the cores that the kernels need.
+    torch.set_num_threads(1 if engine != "reference" else count)
 
 
 @contextmanager

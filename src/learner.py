@@ -30,6 +30,7 @@ class MetaLearner(pl.LightningModule):
     """
 
     diverged_at: Tensor
+    average: Tensor
 
     def __init__(self, config: Config, *, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
@@ -42,6 +43,8 @@ class MetaLearner(pl.LightningModule):
         seeds = [config.seed + i for i in range(config.replicas)]
         start = initial_parameters(self.network, seeds, scale=config.arch.init_scale, bias=config.arch.bias)
         self.weights = torch.nn.Parameter(start.to(dtype))
+        if config.trainer.average:
+            self.register_buffer("average", self.weights.detach().clone())
         self.optimizer = Optimizer(self.weights, config.optimizer)
         self.register_buffer("diverged_at", torch.full((config.replicas,), ALIVE))
         self.epochs_done = 0
@@ -55,12 +58,6 @@ class MetaLearner(pl.LightningModule):
         self.validation_floor = config.family.make().floor(length)
         self.test_floor = config.family.make(test=True).floor(length)
 
-    @property
-    def updates_an_epoch(self) -> int:
-        config = self.config
-        segments = math.ceil(config.family.sequence_length / (config.arch.update_every or config.family.sequence_length))
-        return config.trainer.sequences // config.trainer.batch * segments
-
     def configure_optimizers(self) -> None:
         """Lightning has none to manage: an update of all replicas is one call of `src.optimizers`."""
 
@@ -73,7 +70,8 @@ class MetaLearner(pl.LightningModule):
         began = time.perf_counter()
         length, width = batch.targets.shape[2], self.config.trainer.batch
         step = self.config.arch.update_every or length
-        updates, update = self.updates_an_epoch * self.config.trainer.epochs, self.updates_an_epoch * batch.epoch
+        updates = batch.targets.shape[1] // width * math.ceil(length / step)
+        update, epochs, decay = batch.epoch * updates, self.config.trainer.epochs, self.config.trainer.average
         alive, outputs = self.diverged_at == ALIVE, torch.empty_like(batch.targets)
         weights = self.weights.detach()
         for first in range(0, batch.targets.shape[1], width):
@@ -83,7 +81,9 @@ class MetaLearner(pl.LightningModule):
                 piece = (slice(None), slice(first, first + width), slice(start, start + step))
                 segment = self.engine.segment(weights, batch.inputs[piece], batch.targets[piece], self.carry)
                 self.carry = segment.carry
-                self.optimizer.step(segment.gradient, rate(self.config.optimizer, update, updates), alive)
+                self.optimizer.step(segment.gradient, rate(self.config.optimizer, update / (updates * epochs)), alive)
+                if decay:
+                    self.average.lerp_(weights, 1 - decay)
                 outputs[piece] = segment.outputs
                 update += 1
         self.diverged_at[(self.diverged_at == ALIVE) & ~alive] = batch.epoch
@@ -94,12 +94,17 @@ class MetaLearner(pl.LightningModule):
     def validation_step(self, batch: Episodes, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
         self.validation_curves = self.curves(batch)
 
+    @property
+    def evaluated(self) -> Float[Tensor, "R P"]:
+        """The weights that are measured: those that were trained, or with `trainer.average` their running average."""
+        return self.average if self.config.trainer.average else self.weights.detach()
+
     @torch.no_grad()
     def outputs(self, batch: Episodes, state: Tensor | None = None) -> Float[Tensor, "R N T"]:
         """Every replica's outputs on data that is the same for all (R = 1)."""
         replicas = self.weights.shape[0]
         inputs = batch.inputs.expand(replicas, *batch.inputs.shape[1:])
-        return self.engine.outputs(self.weights, inputs, state)[0]
+        return self.engine.outputs(self.evaluated, inputs, state)[0]
 
     def curves(self, batch: Episodes) -> np.ndarray:
         """The error mse[t] of every replica, [R, T].

@@ -119,8 +119,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 """The rate, as a part of `lr`, at a progress from 0 to 1 through the training."""
 
 
-def rate(config: "OptimizerConfig", update: int, updates: int) -> float:
-    """The learning rate of update number `update` of `updates`."""
-    progress, warmup = update / max(updates, 1), config.warmup
-    rise = min(1.0, (progress + 1 / max(updates, 1)) / warmup) if warmup else 1.0
+def rate(config: "OptimizerConfig", progress: float) -> float:
+    """The learning rate at a progress from 0 to 1 through the training."""
+    rise = min(1.0, progress / config.warmup) if config.warmup else 1.0
     return config.lr * rise * SCHEDULES[config.schedule](progress)

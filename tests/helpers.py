@@ -1,10 +1,9 @@
 """Small networks, random data and small jobs for the tests."""
 
 import torch
-from hydra import compose, initialize_config_dir
 
-from src.command import CONF
-from src.config import Config, conform, register
+from src.command import compose_config
+from src.config import Config
 from src.topology import Network
 
 NETWORKS = {
@@ -32,7 +31,5 @@ def random_case(net: Network, *, replicas=1, batch=3, length=7, dtype=torch.floa
 
 def job(*overrides: str) -> Config:
     """The configuration of a job of a second or two, with other values where `overrides` says so."""
-    register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        small = ["trainer=quick", "replicas=2", "family.sequence_length=20", "evaluation.mappings=16", "logger.mode=disabled"]
-        return conform(compose("train", [*small, "trainer.epochs=6", "trainer.evaluate_every=2", *overrides]))
+    small = ["trainer=quick", "replicas=2", "family.sequence_length=20", "evaluation.mappings=16", "logger.mode=disabled"]
+    return compose_config(*small, "trainer.epochs=6", "trainer.evaluate_every=2", *overrides)

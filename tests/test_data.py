@@ -1,6 +1,6 @@
 import torch
 
-from src.data import MetaData, MetaEpochs, held_out, in_streams
+from src.data import MetaData, MetaEpochs, held_out, in_streams, training_length
 from src.randomness import Stream
 from tests.helpers import job
 
@@ -66,3 +66,10 @@ def test_epochs_go_on_where_they_stopped():
     assert stretches == [[0, 1, 2], [3, 4, 5], [6]]
     data.next_epoch = 4  # as after a resume
     assert [e.epoch for e in MetaEpochs(data)] == [4, 5]
+
+
+def test_a_curriculum_begins_with_short_sequences():
+    config = job("trainer.epochs=12", "trainer.curriculum=[5,10]", "trainer.curriculum_part=0.5")
+    assert [training_length(config, e) for e in range(12)] == [5] * 3 + [10] * 3 + [20] * 6
+    assert MetaData(config).epoch(0).targets.shape == (2, 100, 5)
+    assert [training_length(job(), e) for e in (0, 5)] == [20, 20]

@@ -49,9 +49,28 @@ def test_the_fused_engine_trains_as_the_reference_does(gradient, more):
     torch.testing.assert_close(*found, rtol=0, atol=1e-9)
 
 
-def test_update_every_makes_that_many_updates():
-    assert MetaLearner(job()).updates_an_epoch == 10
-    assert MetaLearner(job("arch.update_every=8")).updates_an_epoch == 30  # 20 cycles: 8, 8 and 4
+@pytest.mark.parametrize(("every", "updates"), [("null", 10), ("8", 30)])
+def test_update_every_makes_that_many_updates(every, updates):
+    """20 cycles in pieces of 8, 8 and 4; ten batches."""
+    assert trained(f"arch.update_every={every}", epochs=2).optimizer.updates == 2 * updates
+
+
+def test_the_average_is_that_of_the_weights():
+    """After each of two updates: 0.9 of what it was, 0.1 of the weights."""
+    learner = MetaLearner(job("trainer.average=0.9", "trainer.batch=50", "trainer.epochs=1"))
+    data, start = MetaData(learner.config), learner.weights.detach().clone().double()
+    seen = []
+    step = learner.optimizer.step
+
+    def record(*arguments):
+        step(*arguments)
+        seen.append(learner.weights.detach().clone().double())
+
+    learner.optimizer.step = record
+    learner.training_step(data.epoch(0), 0)
+    expected = 0.9 * (0.9 * start + 0.1 * seen[0]) + 0.1 * seen[1]
+    torch.testing.assert_close(learner.average.double(), expected, rtol=0, atol=1e-6)
+    assert learner.evaluated is learner.average
 
 
 def test_a_diverged_replica_is_frozen_and_spoils_no_other():

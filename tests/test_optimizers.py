@@ -68,7 +68,7 @@ def test_adam_by_its_paper():
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_schedules_start_at_the_rate_and_never_rise(schedule):
-    rates = [rate(replace(CONFIG, schedule=schedule), u, 100) for u in range(100)]
+    rates = [rate(replace(CONFIG, schedule=schedule), u / 100) for u in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert all(a >= b for a, b in pairwise(rates))
     if schedule != "constant":
@@ -76,6 +76,6 @@ def test_schedules_start_at_the_rate_and_never_rise(schedule):
 
 
 def test_warm_up_rises_in_a_line():
-    rates = [rate(replace(CONFIG, warmup=0.1), u, 100) for u in range(20)]
-    assert rates[:10] == pytest.approx([0.01 * (u + 1) for u in range(10)])
+    rates = [rate(replace(CONFIG, warmup=0.1), u / 100) for u in range(20)]
+    assert rates[:10] == pytest.approx([0.01 * u for u in range(10)])
     assert rates[10:] == pytest.approx([0.1] * 10)

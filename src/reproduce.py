@@ -1,0 +1,160 @@
+"""The paper's Table 1 and Figure 3: `python -m src.reproduce table1` and `python -m src.reproduce figure3`.
+
+Trains what conf/experiment/ says, in runs/<name>/, where a run that was stopped goes on and a finished one is not run again,
+and writes reports/. QUICK=1 in the environment trains a small version into folders of its own.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from src.command import FAILED, complain, compose_config, exit_with
+from src.config import Config
+from src.data import held_out
+from src.errors import UserError, unknown
+from src.evaluation import Evaluation, evaluate, stream_errors
+from src.figures import curve_figure, save, stream_figure
+from src.job import run_job
+from src.learner import MetaLearner
+from src.randomness import Stream
+from src.reference_learners import best_rate, gradient_descent, recursive_least_squares
+from src.report import Row, write_table1
+from src.runfolder import read_rows
+from src.trained import load_run
+
+REPORTS = Path("reports")
+QUICK = ("trainer.epochs=40", "trainer.evaluate_every=10", "replicas=2", "evaluation.mappings=64", "logger.mode=disabled")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A row of Table 1."""
+
+    mappings: str
+    length: int
+    epochs: int
+    mse: float
+    cycles: int
+
+
+TABLE1 = {
+    "boolean": Published("Boolean", 256, 800, 0.0058, 10),
+    "semilinear64": Published("Semi-linear", 64, 10_000, 0.0008, 10),
+    "semilinear1000": Published("Semi-linear", 1000, 5000, 0.0025, 50),
+    "quadratic": Published("Quadratic", 100, 25_000, 0.00068, 35),
+    "quadratic_per_mapping": Published("Quadratic", 100, 25_000, 0.00068, 35),
+}
+VARIANTS = {"paper's budget": "", "best": "_best"}
+
+
+def main() -> None:
+    """The command."""
+    exit_with(_main)
+
+
+def _main(arguments: list[str]) -> int:
+    what = {"table1": table1, "figure3": figure3}
+    if len(arguments) != 1 or arguments[0] not in what:
+        raise unknown("report", " ".join(arguments) or "nothing", what)
+    return what[arguments[0]]()
+
+
+def table1() -> int:
+    """Train and measure every row, in both variants; the exit code."""
+    rows, failed = [], []
+    for name, published in TABLE1.items():
+        for variant, ending in VARIANTS.items():
+            experiment = f"table1_{name}{ending}"
+            folder = _train(experiment)
+            if folder is None:
+                failed.append(experiment)
+                continue
+            rows.append(_row(name, variant, published, folder))
+    if rows:
+        write_table1(rows, _reports())
+    if failed:
+        complain(f"these did not finish, and are not in the report: {', '.join(failed)}")
+        return FAILED
+    print(f"{_reports() / 'table1.md'}, .html and .csv are written")
+    return 0
+
+
+def figure3() -> int:
+    """The error over a stream of Boolean mappings, before and after meta-training."""
+    carried, reset = _train("figure3"), _train("table1_boolean")
+    if carried is None or reset is None:
+        return FAILED
+    after, other = load_run(carried), load_run(reset)
+    before = MetaLearner(after.config)
+    panels = {
+        "before meta-training": stream_errors(before)["state carried over"],
+        "after, trained with its state carried over": stream_errors(after)["state carried over"],
+        "after, trained with a fresh state, which is reset at every dotted line": stream_errors(other)["state reset"],
+    }
+    figure = stream_figure(panels, after.config.family.sequence_length, title="Absolute error over five Boolean functions")
+    print(f"{save(figure, _reports() / 'figure3.png')} is written")
+    return 0
+
+
+def _reports() -> Path:
+    return REPORTS / "quick" if os.environ.get("QUICK") else REPORTS
+
+
+def _train(experiment: str) -> Path | None:
+    """Train an experiment, or go on with it; its folder, or None where it failed."""
+    overrides = [*(QUICK if os.environ.get("QUICK") else ())]
+    folder = Path("runs") / ("table1_quick" if os.environ.get("QUICK") else "table1") / experiment
+    try:
+        config = compose_config(f"experiment={experiment}", *overrides)
+    except UserError:
+        if experiment.endswith("_best"):
+            return None
+        raise
+    print(f"{experiment} ...", flush=True)
+    return folder if run_job(config, folder) == "finished" else None
+
+
+def _row(name: str, variant: str, published: Published, folder: Path) -> Row:
+    learner = load_run(folder)
+    found = evaluate(learner, folder)
+    picture = f"table1_{name}{VARIANTS[variant]}.png"
+    others = reference_curves(learner.config)
+    title = f"{published.mappings}, T = {published.length}: {learner.network.describe()}"
+    save(curve_figure(found.curves, found.best, others=others, title=title), _reports() / picture)
+    return Row(
+        name=name, variant=variant, published=published, config=learner.config, result=found.result, picture=picture,
+        references={n: float(c.mean()) for n, c in others.items()}, reached=_epochs_to_reach(published.mse, folder),
+        late=_late(found),
+    )  # fmt: skip
+
+
+def reference_curves(config: Config) -> dict[str, np.ndarray]:
+    """mse[t] of other learners on the same test data, [T] each."""
+    family = config.family.make(test=True)
+
+    def pairs(stream: Stream) -> tuple[np.ndarray, np.ndarray]:
+        found = held_out(config, stream)
+        return found.inputs[0, ..., :2].double().numpy(), found.targets[0].double().numpy()
+
+    x, y = pairs(Stream.TEST)
+    curves = {"least squares": np.mean((recursive_least_squares(family, x, y) - y) ** 2, 0)}
+    if family.name == "semilinear":
+        rate = best_rate(*pairs(Stream.VALIDATION))
+        curves[f"a neuron's gradient descent (rate {rate:.2g})"] = np.mean((gradient_descent(x, y, rate) - y) ** 2, 0)
+    return curves
+
+
+def _epochs_to_reach(mse: float, folder: Path) -> int | None:
+    """The first look at the validation data at which the median replica was as good as that."""
+    return next((int(r["epoch"]) for r in read_rows(folder / "metrics.csv") if float(r["validation/mse"]) <= mse), None)
+
+
+def _late(found: Evaluation) -> float:
+    """Median MSE over the last half of the cycles."""
+    return float(np.median(found.curves[:, found.curves.shape[1] // 2 :].mean(1)))
+
+
+if __name__ == "__main__":
+    main()
