@@ -43,7 +43,7 @@ def episodes(
     width = family.dimensions + 2 * length
     u = torch.from_numpy(uniform(seeds, stream, epoch, count * width)).view(len(seeds), count, width).to(dtype)
     mappings = family.mappings(u[..., : family.dimensions])
-    x = family.inputs(u[..., family.dimensions :].unflatten(-1, (length, 2)))
+    x = family.inputs(u[..., family.dimensions :].unflatten(-1, (2, length)).mT)
     y = family.evaluate(mappings, x)
     inputs = x.new_empty(*y.shape, 3)
     _interleave(x.flatten(0, 1).numpy(), y.flatten(0, 1).numpy(), inputs.flatten(0, 1).numpy())
