@@ -74,20 +74,20 @@ class MetaLearner(pl.LightningModule):
         update, epochs, decay = batch.epoch * updates, self.config.trainer.epochs, self.config.trainer.average
         alive, outputs = self.diverged_at == ALIVE, torch.empty_like(batch.targets)
         weights = self.weights.detach()
-        for first in range(0, batch.targets.shape[1], width):
+        for sequences in zip(*(v.split(width, 1) for v in (batch.inputs, batch.targets, outputs)), strict=True):
             if not self.config.family.carry_state:
                 self.carry = None
-            for start in range(0, length, step):
-                piece = (slice(None), slice(first, first + width), slice(start, start + step))
-                segment = self.engine.segment(weights, batch.inputs[piece], batch.targets[piece], self.carry)
+            for x, y, output in zip(*(v.split(step, 2) for v in sequences), strict=True):
+                segment = self.engine.segment(weights, x, y, self.carry)
                 self.carry = segment.carry
                 self.optimizer.step(segment.gradient, rate(self.config.optimizer, update / (updates * epochs)), alive)
                 if decay:
                     self.average.lerp_(weights, 1 - decay)
-                outputs[piece] = segment.outputs
+                output.copy_(segment.outputs)
                 update += 1
         self.diverged_at[(self.diverged_at == ALIVE) & ~alive] = batch.epoch
-        self.train_mse = (outputs - batch.targets).square_().mean((1, 2), dtype=torch.float64).numpy()
+        norms = torch.linalg.vector_norm(outputs.sub_(batch.targets), dim=(1, 2))
+        self.train_mse = (norms.square() / batch.targets[0].numel()).numpy()
         self.epochs_done = batch.epoch + 1
         self.seconds += time.perf_counter() - began
 
