@@ -6,13 +6,12 @@ from dataclasses import dataclass
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
-from numba import njit, prange
 from torch import Tensor
 
 from src.config import Config
 from src.families import Family
+from src.interleave import interleave
 from src.randomness import Stream, uniform
-from src.topology.network import NOTHING_KNOWN
 
 IN_A_ROW = 8
 """Mappings of a stream that are evaluated, with `carry_state`."""
@@ -46,20 +45,8 @@ def episodes(
     x = family.inputs(u[..., family.dimensions :].unflatten(-1, (2, length)).mT)
     y = family.evaluate(mappings, x)
     inputs = x.new_empty(*y.shape, 3)
-    _interleave(x.flatten(0, 1).numpy(), y.flatten(0, 1).numpy(), inputs.flatten(0, 1).numpy())
+    interleave(x.flatten(0, 1).numpy(), y.flatten(0, 1).numpy(), inputs.flatten(0, 1).numpy())
     return Episodes(inputs, y, mappings, epoch)
-
-
-@njit(parallel=True, cache=True)
-def _interleave(x, y, inputs):  # noqa: ANN001, ANN202
-    """x [S, T, 2] and the targets before, from y [S, T], into inputs [S, T, 3]: one pass over memory instead of three."""
-    for s in prange(y.shape[0]):
-        before = inputs.dtype.type(NOTHING_KNOWN)
-        for t in range(y.shape[1]):
-            inputs[s, t, 0] = x[s, t, 0]
-            inputs[s, t, 1] = x[s, t, 1]
-            inputs[s, t, 2] = before
-            before = y[s, t]
 
 
 def join(found: Episodes, batch: int, before: Episodes | None) -> Episodes:
