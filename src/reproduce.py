@@ -92,8 +92,8 @@ def figure3() -> int:
     before = MetaLearner(after.config)
     panels = {
         "before meta-training": stream_errors(before)["state carried over"],
-        "after, trained with its state carried over": stream_errors(after)["state carried over"],
-        "after, trained with a fresh state, which is reset at every dotted line": stream_errors(other)["state reset"],
+        f"after, state carried over ({after.network.describe()})": stream_errors(after)["state carried over"],
+        f"after, state reset at every dotted line ({other.network.describe()})": stream_errors(other)["state reset"],
     }
     figure = stream_figure(panels, after.config.family.sequence_length, title="Absolute error over five Boolean functions")
     print(f"{save(figure, _reports() / 'figure3.png')} is written")
