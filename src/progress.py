@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 BAR_SECONDS, LINE_SECONDS = 0.1, 10.0
 
@@ -23,10 +23,11 @@ class ProgressBar(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ARG002
         self.first, self.began = pl_module.epochs_done, time.monotonic()
         if self.console.is_terminal:
+            # Narrow enough for a terminal of 80 columns, with a long name and many epochs.
             self.bar = Progress(
-                TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn(), TextColumn("epochs"),
-                TextColumn("{task.fields[score]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-                console=self.console, auto_refresh=False, expand=True,
+                TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TextColumn("epochs"),
+                TextColumn("{task.fields[score]}"), TimeRemainingColumn(compact=True), TextColumn("left"),
+                console=self.console, auto_refresh=False,
             )  # fmt: skip
             self.bar.start()
             self.bar.add_task(self.label, total=pl_module.config.trainer.epochs, completed=self.first, score="")

@@ -74,8 +74,7 @@ def table1() -> int:
                 failed.append(experiment)
                 continue
             rows.append(_row(name, variant, published, folder))
-    if rows:
-        write_table1(rows, _reports())
+            write_table1(rows, _reports())  # after every row: the rest may be stopped
     if failed:
         complain(f"these did not finish, and are not in the report: {', '.join(failed)}")
         return FAILED
