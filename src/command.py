@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from src.config import Config, conform, explain, register
-from src.errors import UserError
+from src.errors import UserError, cause_in_a_line
 
 CONF = Path(__file__).parent.parent / "conf"
 RUNS = Path("runs")
@@ -43,32 +43,50 @@ def complain(line: str) -> int:
     return WRONG
 
 
-def compose_and_run(arguments: list[str], task: Callable[[DictConfig], None]) -> Path | None:
+def compose_and_run(
+    arguments: list[str], task: Callable[[DictConfig], object], *, started: Callable[[Path], None] = lambda _: None
+) -> Path | None:
     """Give `task` the configuration that Hydra composes from `arguments`, or every one of a multirun.
 
-    Returns the run or sweep folder, or None where Hydra was only asked for information. Raises UserError, in one line, on
-    whatever Hydra does not accept.
+    Returns the run or sweep folder, which `started` is told of first, or None where Hydra was only asked for information.
+    Raises UserError, in one line, on whatever Hydra does not accept, and where a launcher's worker died.
     """
     register()
-    informative = any(a.split("=")[0] in INFORMATIVE for a in arguments)
+    informative = informs(arguments)
     sweep = any(a in ("-m", "--multirun") for a in arguments)
     key = "hydra.sweep.dir" if sweep else "hydra.run.dir"
     given = next((Path(a.split("=", 1)[1]) for a in arguments if a.startswith(f"{key}=")), None)
     folder = None if informative else given or new_folder()
     if folder is not None and given is None:
         arguments = [*arguments, f"{key}={folder}"]
+    if folder is not None:
+        started(folder)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and leaving
     sys.argv = [sys.argv[0], *arguments]
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(task)()
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        if isinstance(error, UserError) or not _from_hydra(error):
-            raise
-        raise UserError(_hydra_line(error)) from None
+    except KeyboardInterrupt:
+        if sweep:
+            print(f"interrupted; go on with: python -m src.sweep resume {folder}", file=sys.stderr)
+        raise
+    except UserError:
+        raise
+    except Exception as error:
+        if _from_hydra(error):
+            raise UserError(_hydra_line(error)) from None
+        if sweep:  # a job that fails says so itself, and the others go on; this is the launcher
+            line = f"{cause_in_a_line(error)}; the jobs that are done are kept, go on with: python -m src.sweep resume {folder}"
+            raise UserError(line) from error
+        raise
     finally:
         if folder is not None and given is None and not any(p.is_dir() for p in folder.iterdir()):
             shutil.rmtree(folder)  # no job has begun
     return folder
+
+
+def informs(arguments: list[str]) -> bool:
+    """Whether Hydra is only asked to tell something."""
+    return any(a.split("=")[0] in INFORMATIVE for a in arguments)
 
 
 def compose_config(*overrides: str) -> Config:

@@ -4,6 +4,8 @@ Values that Hydra cannot judge (a unit's name, a negative rate) are judged by `c
 """
 
 import dataclasses
+import hashlib
+import json
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
@@ -18,6 +20,7 @@ from src.engine import ENGINES
 from src.errors import UserError, choose, unknown
 from src.families import Boolean, Family, Quadratic, SemiLinear
 from src.gradients import make_gradient
+from src.launchers import LAUNCHERS, register_resolvers
 from src.optimizers import OPTIMIZERS, SCHEDULES
 from src.topology import Network
 
@@ -130,6 +133,19 @@ class LoggerConfig:
 
 
 @dataclass
+class LauncherConfig:
+    """Who runs the jobs of a sweep; a file of conf/launcher/ gives it, with Hydra's own settings of that launcher."""
+
+    name: str = "basic"
+    jobs: int = 1
+    """At a time."""
+    cores: int | None = None
+    """Of a job; null: this machine's, divided by `jobs`."""
+    address: str | None = None
+    """ray only: of a cluster; null: a Ray is started for the sweep."""
+
+
+@dataclass
 class EvaluationConfig:
     mappings: int = 512
     """Test sequences; the same ones for all replicas."""
@@ -147,13 +163,16 @@ class Config:
     trainer: TrainerConfig = MISSING
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    launcher: LauncherConfig = field(default_factory=LauncherConfig)
     experiment: str | None = None
+    sweep: str | None = None
+    """The study in sweeps/ that this is a job of."""
     replicas: int = 4
     seed: int = 0
     """Of the first replica; replica i has seed + i."""
     engine: str = "auto"
     threads: int | None = None
-    """CPU threads of the job; null: all."""
+    """CPU threads of the job; null: the launcher's share, which for a single job is all."""
 
 
 SCHEMAS: dict[str, type[FamilyConfig]] = {
@@ -163,8 +182,25 @@ SCHEMAS: dict[str, type[FamilyConfig]] = {
 }
 
 
+INCIDENTAL = ("logger", "launcher", "threads", "experiment", "sweep", "trainer.checkpoint_seconds")
+"""Keys that change how a job is run and called, not what it computes."""
+
+
+def fingerprint(config: Config) -> str:
+    """The same for two jobs that compute the same: of every key but the incidental ones, with the seeds."""
+    plain: Any = dataclasses.asdict(config)
+    for key in INCIDENTAL:
+        *groups, name = key.split(".")
+        node = plain
+        for group in groups:
+            node = node[group]
+        del node[name]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def register() -> None:
     """Make the schemas known to Hydra."""
+    register_resolvers()
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for group, node in (("arch", ArchConfig), ("optimizer", OptimizerConfig), ("trainer", TrainerConfig)):
@@ -247,6 +283,7 @@ def check(config: Config) -> None:
         ("optimizer.schedule", SCHEDULES),
         ("logger.mode", ("offline", "online", "disabled")),
         ("engine", ENGINES),
+        ("launcher.name", LAUNCHERS),
     ):
         value = attrgetter(key)(config)
         if value not in allowed:
@@ -267,6 +304,8 @@ def check(config: Config) -> None:
         ("trainer.evaluate_every", 1),
         ("arch.update_every", 1),
         ("threads", 1),
+        ("launcher.jobs", 1),
+        ("launcher.cores", 1),
         ("optimizer.warmup", 0),
         ("trainer.checkpoint_seconds", 0),
         ("trainer.curriculum_part", 0),

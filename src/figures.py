@@ -70,6 +70,33 @@ def lines_figure(curves: dict[str, np.ndarray], *, ylabel: str, title: str, x: n
     return figure
 
 
+def scores_figure(scores: dict[str, np.ndarray], *, threshold: float, title: str) -> Figure:
+    """The learning score of every replica, a row for each group, with its median; below -0.1 is drawn at -0.1."""
+    figure = Figure(figsize=(7.2, 1.2 + 0.34 * len(scores)), layout="constrained")
+    axes = figure.subplots()
+    for row, found in enumerate(scores.values()):
+        spread = 0.25 * np.sin(2.4 * np.arange(len(found)))  # apart, so that equal scores can be counted
+        axes.plot(np.maximum(np.nan_to_num(found, nan=-1.0), -0.1), row + spread, "o", color=BLUE, alpha=0.5, markersize=4)
+        axes.plot([np.median(found)] * 2, [row - 0.35, row + 0.35], color=ORANGE, linewidth=2)
+    axes.axvline(threshold, color=GREY, linestyle=":")
+    axes.set_yticks(range(len(scores)), list(scores))
+    axes.set(xlim=(-0.13, 1.05), xlabel="learning score (dotted: success; orange: median)", title=title)
+    axes.invert_yaxis()
+    return figure
+
+
+def learning_figure(curves: dict[str, tuple[np.ndarray, np.ndarray]], *, title: str) -> Figure:
+    """Scores by epoch: (epochs, scores), both [looks], for each group."""
+    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for number, (name, (epochs, scores)) in enumerate(curves.items()):
+        axes.plot(epochs, np.maximum(scores, -0.1), label=name, linestyle=("-", "--", ":")[number // 10 % 3])
+    axes.set(xlabel="meta-training epoch", ylabel="learning score", ylim=(-0.13, 1.05), title=title)
+    if curves:
+        axes.legend(frameon=False, fontsize="small")
+    return figure
+
+
 def map_figure(values: np.ndarray, *, columns: list[str], rows: str, title: str) -> Figure:
     """Values [rows, columns] in [-1, 1] as colours."""
     figure = Figure(figsize=(8.0, 1.4 + 0.32 * len(values)), layout="constrained")

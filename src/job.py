@@ -1,12 +1,14 @@
 """The life of one job in its folder: fresh, resumed or already done; finished, interrupted or failed."""
 
 import logging
+import os
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numba
 import pytorch_lightning as pl
@@ -14,15 +16,17 @@ import torch
 from omegaconf import DictConfig
 
 from src.checkpoint import CHECKPOINT, Checkpointing, load_checkpoint, restore, save_checkpoint
-from src.config import Config, check, conform, load
+from src.config import Config, check, conform, fingerprint, load
 from src.data import MetaData
 from src.errors import UserError, cause_in_a_line
 from src.evaluation import evaluate
 from src.interrupt import Interrupted, Interruptible
+from src.launchers import threads_of_a_job
 from src.learner import MetaLearner
 from src.logbook import Logbook
 from src.progress import ProgressBar
-from src.runfolder import begin, get_status, set_status
+from src.runfolder import begin, get_status, held, read_json, set_status
+from src.sweepfolder import find_place
 from src.tracking import Tracker
 
 _log = logging.getLogger(__name__)
@@ -32,43 +36,70 @@ class AnotherRun(UserError):
     """The folder belongs to another run, and must not be touched."""
 
 
-def run_job(raw: DictConfig | Config, folder: Path) -> str:
+def run_job(
+    raw: DictConfig | Config, folder: Path, *, sweep: Path | None = None, overrides: Sequence[str] = (), console: bool = True
+) -> str:
     """Train what `raw` says in `folder` and evaluate it; returns the status. A folder that has begun is gone on with.
 
-    A job that fails writes why into its own train.log and status.json and says so in one line on stderr.
+    In a `sweep` folder a job that another folder there has done already is not run again: the status is "duplicate"; and a
+    folder that is another job's is left alone for one beside it. `overrides` are what the user typed. A job that fails writes
+    why into its own train.log and status.json, and with `console` says so in one line on stderr.
     Raises KeyboardInterrupt, with a checkpoint written, where the user interrupts.
     """
+    stamp: dict[str, Any] = {"overrides": list(overrides)}
+    config, wrong = _judge(raw)
+    if config:
+        stamp |= {"fingerprint": fingerprint(config), "epochs": config.trainer.epochs}
+        if sweep:
+            folder, twin = find_place(folder, sweep, stamp["fingerprint"])
+            if twin:
+                folder.mkdir(parents=True, exist_ok=True)
+                set_status(folder, "duplicate", of=os.path.relpath(twin, folder), **stamp)
+                return "duplicate"
     folder.mkdir(parents=True, exist_ok=True)
-    with _logging_to(folder / "train.log"):
+    say: Callable[[str], None] = (lambda line: print(line, file=sys.stderr)) if console else _log.warning
+    with held(folder, lambda: say(f"{folder} is being run by another process: waiting for it")), _logging_to(folder / "train.log"):
         try:
-            config = conform(raw)
-            check(config)
+            if config is None:
+                raise wrong or UserError("no configuration")
             if _is_finished(config, folder):
                 return "finished"
             begin(folder, config)
-            set_status(folder, "running")
-            train(config, folder)
+            set_status(folder, "running", **stamp)
+            train(config, folder, progress=console)
         except (Interrupted, KeyboardInterrupt):
-            set_status(folder, "interrupted")
-            print(f"interrupted; go on with: python -m src.train resume={folder}", file=sys.stderr)
+            set_status(folder, "interrupted", **stamp)
+            if sweep is None:
+                print(f"interrupted; go on with: python -m src.train resume={folder}", file=sys.stderr)
             raise KeyboardInterrupt from None
         except AnotherRun as error:
-            print(f"error: {error}", file=sys.stderr)
+            say(f"error: {error}")
             return "failed"
         except Exception as error:  # noqa: BLE001 - whatever it is, the other jobs of a sweep go on
             line = str(error) if isinstance(error, UserError) else cause_in_a_line(error)
             _log.error("%s", line if isinstance(error, UserError) else traceback.format_exc())
-            set_status(folder, "failed", error=line)
+            set_status(folder, "failed", error=line, **stamp)
             where = "" if isinstance(error, UserError) else f" (more in {folder / 'train.log'})"
-            print(f"error: {folder.name}: {line}{where}", file=sys.stderr)
+            if console:
+                print(f"error: {folder.name}: {line}{where}", file=sys.stderr)
             return "failed"
-        set_status(folder, "finished")
+        set_status(folder, "finished", seconds=(read_json(folder / "result.json") or {}).get("seconds"), **stamp)
         return "finished"
 
 
-def train(config: Config, folder: Path) -> None:
+def _judge(raw: DictConfig | Config) -> tuple[Config | None, Exception | None]:
+    """The configuration, or what is wrong with it."""
+    try:
+        config = conform(raw)
+        check(config)
+    except Exception as error:  # noqa: BLE001 - told where the job's own log is
+        return None, error
+    return config, None
+
+
+def train(config: Config, folder: Path, *, progress: bool = True) -> None:
     """Meta-train the replicas, from the last checkpoint if there is one, and evaluate them on test data."""
-    _use_threads(config.threads, config.engine)
+    _use_threads(threads_of_a_job(config), config.engine)
     checkpoint = load_checkpoint(folder) if (folder / CHECKPOINT).exists() else None
     data, learner = MetaData(config), MetaLearner(config)
     if checkpoint:
@@ -81,7 +112,7 @@ def train(config: Config, folder: Path) -> None:
         if learner.epochs_done < config.trainer.epochs:
             with Interruptible() as interruptible:
                 callbacks = [
-                    ProgressBar(f"{config.arch.name} {config.family.name}"),
+                    *([ProgressBar(f"{config.arch.name} {config.family.name}")] if progress else []),
                     Logbook(folder, tracker),
                     Checkpointing(folder, config.trainer.checkpoint_seconds, interruptible),
                 ]
@@ -112,14 +143,13 @@ def _is_finished(config: Config, folder: Path) -> bool:
     """Whether the folder holds this very job, done. Raises UserError where it holds another one."""
     if not (folder / "config.yaml").exists():
         return False
-    if load(folder / "config.yaml") != config:
+    if fingerprint(load(folder / "config.yaml")) != fingerprint(config):
         raise AnotherRun(f"{folder} holds a run of another configuration: choose another folder")
     return get_status(folder) == "finished"
 
 
-def _use_threads(threads: int | None, engine: str) -> None:
-    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-    count = min(threads or most, most)
+def _use_threads(threads: int, engine: str) -> None:
+    count = min(threads, numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     numba.set_num_threads(count)
     # What torch still does takes microseconds; its threads would wait actively on the cores that the kernels need.
     torch.set_num_threads(1 if engine != "reference" else count)

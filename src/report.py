@@ -100,9 +100,9 @@ def _main_table(rows: list[Row]) -> list[str]:
             "| " + " | ".join([
                 f"{p.mappings} {p.length}{', per mapping' if row.name.endswith('per_mapping') else ''}", row.variant, f"{p.epochs}",
                 f"{p.mse:g}", f"{p.cycles}", f"{r['epochs']}",
-                f"{_short(r['mse_median'])} ({_short(r['mse_min'])} – {_short(r['mse_max'])})", f"{r['mse_median'] / r['floor']:.2f}",
-                _short(r["no_learning"]), _short(r["floor"]), f"{r['score_median']:.3f}",
-                f"{r['successes']}/{r['replicas']} ({low:.2f} – {high:.2f})", _short(r["mse_after_learning"]),
+                f"{short(r['mse_median'])} ({short(r['mse_min'])} – {short(r['mse_max'])})", f"{r['mse_median'] / r['floor']:.2f}",
+                short(r["no_learning"]), short(r["floor"]), f"{r['score_median']:.3f}",
+                f"{r['successes']}/{r['replicas']} ({low:.2f} – {high:.2f})", short(r["mse_after_learning"]),
                 "never" if r["cycles_to_learn"] is None else f"{r['cycles_to_learn']:g}",
                 "never" if row.reached is None else f"{row.reached}", f"{r['seconds']:.0f}",
             ]) + " |"
@@ -118,11 +118,11 @@ def _below_the_floor(rows: list[Row]) -> list[str]:
         if p.mse < r["floor"] and row.variant == "paper's budget" and not row.name.endswith("per_mapping"):
             lines += [
                 "", "## A published error below the floor", "",
-                f"The paper's {p.mse:g} for {p.mappings}, T = {p.length}, lies below the Bayes floor of {_short(r['floor'])}: as the "
+                f"The paper's {p.mse:g} for {p.mappings}, T = {p.length}, lies below the Bayes floor of {short(r['floor'])}: as the "
                 "mean over all cycles no learner can reach it, for before the first example nothing is known, and the first cycle "
-                f"alone costs {_short(r['no_learning'])} / {p.length} = {_short(r['no_learning'] / p.length)}. Another definition "
+                f"alone costs {short(r['no_learning'])} / {p.length} = {short(r['no_learning'] / p.length)}. Another definition "
                 "would: a mean that leaves out the cycles in which the function is being learnt. Over the cycles past the paper's "
-                f"own {p.cycles} ours is {_short(r['mse_after_learning'])}; over the last half of the sequence, {_short(row.late)}.",
+                f"own {p.cycles} ours is {short(r['mse_after_learning'])}; over the last half of the sequence, {short(row.late)}.",
             ]  # fmt: skip
     return lines
 
@@ -135,16 +135,16 @@ def _scalings(rows: list[Row]) -> list[str]:
     paper = whole.published.mse
     lines = [
         "", "## Two readings of \"scaled to [0.2, 0.8]\"", "",
-        f"With the family's whole range mapped (global), the no-learning error is {_short(whole.result['no_learning'])} and the floor "
-        f"{_short(whole.result['floor'])}; with every mapping's own range mapped, {_short(per.result['no_learning'])} and "
-        f"{_short(per.result['floor'])}. The paper's {paper:g} is a score of {_score(paper, whole):.2f} by the first reading and "
+        f"With the family's whole range mapped (global), the no-learning error is {short(whole.result['no_learning'])} and the floor "
+        f"{short(whole.result['floor'])}; with every mapping's own range mapped, {short(per.result['no_learning'])} and "
+        f"{short(per.result['floor'])}. The paper's {paper:g} is a score of {_score(paper, whole):.2f} by the first reading and "
         f"{_score(paper, per):.2f} by the second. ",
     ]  # fmt: skip
     if _score(paper, whole) < SUCCESS <= _score(paper, per):
         lines[-1] += (
             "The paper calls its result a success, which by the first reading it would not be and by the second it is: the second "
-            f"fits its words better. Our own networks reach {_short(whole.result['mse_median'])} by the first reading and "
-            f"{_short(per.result['mse_median'])} by the second."
+            f"fits its words better. Our own networks reach {short(whole.result['mse_median'])} by the first reading and "
+            f"{short(per.result['mse_median'])} by the second."
         )
     return lines
 
@@ -156,11 +156,17 @@ def _score(mse: float, row: Row) -> float:
 def _curves(rows: list[Row]) -> list[str]:
     lines = ["", "## The error at every cycle", ""]
     for row in rows:
-        others = "; ".join(f"{name}: {_short(mse)}" for name, mse in row.references.items())
+        others = "; ".join(f"{name}: {short(mse)}" for name, mse in row.references.items())
         lines += [f"{row.name}, {row.variant}. MSE of other learners on the same test data: {others}.", "",
                   f"![{row.name}, {row.variant}]({row.picture})", ""]  # fmt: skip
     return lines
 
 
-def _short(value: float | None) -> str:
+def markdown_table(headings: list[str], rows: list[list[object]]) -> list[str]:
+    """The lines of a Markdown table."""
+    lines = ["| " + " | ".join(map(str, line)) + " |" for line in (headings, *rows)]
+    return [lines[0], "|" + "---|" * len(headings), *lines[1:]]
+
+
+def short(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g}"

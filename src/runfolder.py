@@ -4,17 +4,20 @@ config.yaml       the whole configuration           metrics.csv     one row an e
 provenance.json   versions, machine, git revision   replicas.csv    one row a replica, on test data
 local.diff        changes that were not committed   curve.csv       the error at every cycle, a column a replica
 status.json       running, finished, failed ...     result.json     medians and ranges: the row of the table
+.lock             held by the process that runs it
 train.log         what was said                     checkpoints/    last.ckpt      figures/  *.png
 """
 
 import csv
+import fcntl
 import io
 import json
 import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,6 +26,7 @@ from typing import Any
 from src.config import Config, to_yaml
 
 ROOT = Path(__file__).parent.parent
+LOCK, PEEKS = ".lock", 5
 _PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "numba", "llvmlite", "numpy", "wandb")
 
 
@@ -47,9 +51,39 @@ def begin(folder: Path, config: Config) -> None:
 
 
 def set_status(folder: Path, status: str, **more: Any) -> None:
-    """running, finished, interrupted or failed. `finished` is written after everything else."""
+    """running, finished, interrupted, failed or duplicate. `finished` is written after everything else."""
     who = {"process": os.getpid(), "host": platform.node(), "time": time.time()}
     write_atomically(folder / "status.json", json.dumps({"status": status, **who, **more}, indent=2))
+
+
+@contextmanager
+def held(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Keep the folder for this process alone; however that ends, the system lets go of it.
+
+    Where another process has it, call `waiting` and wait for it.
+    """
+    with (folder / LOCK).open("a") as file:
+        for _ in range(PEEKS):  # `is_held` may be looking
+            with suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            time.sleep(0.1)
+        else:
+            waiting()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process is at work in the folder. On a cluster the file system must share locks (NFS 4, Lustre with flock)."""
+    try:
+        with (folder / LOCK).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def get_status(folder: Path) -> str | None:

@@ -10,11 +10,13 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from src.config import INCIDENTAL
 from src.families import Floor
 from src.metrics import Metrics, summarise
-from src.runfolder import get_status, read_json, read_rows
+from src.runfolder import read_json, read_rows
+from src.sweepfolder import survey
 
-NOT_A_TOPIC = ("seed", "replicas", "logger.", "threads", "engine", "experiment", "trainer.checkpoint_seconds")
+NOT_A_TOPIC = ("seed", "replicas", "engine", *INCIDENTAL)
 """Keys that do not make two jobs different studies."""
 
 
@@ -25,25 +27,34 @@ class Job:
     error: str
     settings: dict[str, Any]
     """Its configuration, flat: {"arch.name": "lstm", ...}"""
+    fingerprint: str | None = None
+    """The same for jobs that compute the same."""
 
 
 def find_jobs(folder: Path) -> list[Job]:
     """Every run folder at or under `folder`, in the order of the sweep."""
-    found = []
-    for path in {p.parent for name in ("status.json", "config.yaml") for p in folder.rglob(name) if ".hydra" not in p.parts}:
-        status = read_json(path / "status.json") or {}
-        found.append(Job(path, get_status(path) or "not started", str(status.get("error", "")), _settings(path)))
-    return sorted(found, key=lambda job: (job.folder.parent, _number(job.folder.name), job.folder.name))
+    return [Job(s.folder, s.status, s.error, _settings(s.folder), s.fingerprint) for s in survey(folder) if s.folder]
 
 
 def tabulate(jobs: list[Job]) -> list[dict[str, Any]]:
     """A row for every group of finished jobs that differ in nothing but their seeds: the settings that vary, and medians."""
-    done = [job for job in jobs if job.status == "finished"]
+    return [{**topics, **_pool(group)} for topics, group in groups(jobs)]
+
+
+def groups(jobs: list[Job]) -> list[tuple[dict[str, str], list[Job]]]:
+    """The finished jobs, grouped by all settings but the seeds; each group with the settings that set it apart."""
+    done = unique_jobs(jobs)
     topics = varying(done)
-    groups: dict[tuple, list[Job]] = defaultdict(list)
+    found: dict[tuple, list[Job]] = defaultdict(list)
     for job in done:
-        groups[tuple(str(job.settings.get(key)) for key in topics)].append(job)
-    return [dict(zip(topics, key, strict=True)) | _pool(group) for key, group in groups.items()]
+        found[tuple(str(job.settings.get(key)) for key in topics)].append(job)
+    return [(dict(zip(topics, key, strict=True)), group) for key, group in found.items()]
+
+
+def unique_jobs(jobs: list[Job]) -> list[Job]:
+    """The finished jobs, of those that compute the same only the first."""
+    done = [job for job in jobs if job.status == "finished"]
+    return list({job.fingerprint or job.folder: job for job in reversed(done)}.values())[::-1]
 
 
 def varying(jobs: list[Job]) -> list[str]:
@@ -54,10 +65,15 @@ def varying(jobs: list[Job]) -> list[str]:
         by_name[tuple(job.settings.get(n) for n in names)].append(job.settings)
     keys: dict[str, None] = dict.fromkeys(names)
     for settings in by_name.values():
-        for key in {k: None for s in settings for k in s}:
-            if not key.startswith(NOT_A_TOPIC) and len({str(s.get(key)) for s in settings}) > 1:
+        for key in seeds_apart([k for s in settings for k in s]):
+            if len({str(s.get(key)) for s in settings}) > 1:
                 keys[key] = None
     return list(keys)
+
+
+def seeds_apart(keys: list[str]) -> list[str]:
+    """The settings among `keys` that make two jobs different studies."""
+    return [key for key in dict.fromkeys(keys) if "." in key and not key.startswith(NOT_A_TOPIC)]
 
 
 def print_table(folder: Path, console: Console | None = None) -> int:
@@ -67,7 +83,7 @@ def print_table(folder: Path, console: Console | None = None) -> int:
     rows = tabulate(jobs)
     if rows:
         console.print(result_table(rows, [k for k in rows[0] if "." in k], title=str(folder)))
-    unfinished = [job for job in jobs if job.status != "finished"]
+    unfinished = [job for job in jobs if job.status not in ("finished", "duplicate")]
     for job in unfinished if len(jobs) > 1 else ():  # a single job has spoken for itself
         print(f"{job.status}: {job.folder}{': ' if job.error else ''}{job.error}", file=sys.stderr)
     return len(unfinished)
@@ -78,7 +94,8 @@ def result_table(rows: list[dict[str, Any]], topics: list[str], *, title: str) -
     table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="dim")
     for topic in topics:
         table.add_column(
-            {"arch.name": "arch", "family.name": "family", "sequence_length": "T"}.get(topic, topic.split(".")[-1])
+            {"arch.name": "arch", "family.name": "family", "sequence_length": "T"}.get(topic, topic.split(".")[-1]),
+            overflow="fold",
         )
     for heading in ("success", "score", "MSE", "floor", "cycles", "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -95,7 +112,8 @@ def result_table(rows: list[dict[str, Any]], topics: list[str], *, title: str) -
 def _pool(jobs: list[Job]) -> dict[str, Any]:
     results = [read_json(job.folder / "result.json") or {} for job in jobs]
     floor = Floor(*(results[0][k] for k in ("no_learning", "no_learning_error", "floor", "floor_error")))
-    metrics = [_metrics(row) for job in jobs for row in read_rows(job.folder / "replicas.csv")]
+    by_seed = {row["seed"]: _metrics(row) for job in jobs for row in read_rows(job.folder / "replicas.csv")}
+    metrics = list(by_seed.values())
     return {**summarise(metrics, floor), "seconds": sum(r["seconds"] for r in results), "epochs": results[0]["epochs"]}
 
 
@@ -125,7 +143,3 @@ def _settings(folder: Path) -> dict[str, Any]:
     add("", nested if isinstance(nested, dict) else {})
     return flat
 
-
-def _number(name: str) -> int:
-    head = name.split("_", maxsplit=1)[0]
-    return int(head) if head.isdigit() else -1

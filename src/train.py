@@ -1,18 +1,25 @@
 """Meta-train recurrent networks: `python -m src.train arch=lstm family=boolean`, or a sweep with -m and lists.
 
-`python -m src.train resume=<run folder>` goes on with a run that was interrupted or killed.
+`python -m src.train resume=<folder>` goes on with a run, or a sweep, that was interrupted or killed.
 """
 
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from src.command import FAILED, compose_and_run, exit_with
+from src.command import FAILED, compose_and_run, exit_with, informs
 from src.config import load
 from src.errors import UserError
 from src.job import run_job
+from src.logbook import METRICS
+from src.monitor import Monitor, announce
+from src.runfolder import read_rows
+from src.sweepfolder import arguments_of, trials_left
 from src.table import print_table
+
+SWEEPS = ("-m", "--multirun")
 
 
 def main(*preset: str) -> None:
@@ -22,29 +29,60 @@ def main(*preset: str) -> None:
 
 def _main(arguments: list[str]) -> int:
     resumed = _resumes(arguments)
-    folder = _resume(resumed[0], arguments) if resumed else compose_and_run(arguments, _job)
+    folder = resume(resumed[0], arguments) if resumed else start(arguments)
     if folder is None:
         return 0
     return FAILED if print_table(folder) else 0
+
+
+def start(arguments: list[str]) -> Path | None:
+    """Run what the arguments say, a job or a sweep; its folder, or None where Hydra was only asked for information."""
+    if any(a.startswith("sweep=") for a in arguments) and not informs(arguments):
+        arguments = [*(a for a in arguments if a not in SWEEPS), "--multirun"]
+    if not any(a in SWEEPS for a in arguments):
+        return compose_and_run(arguments, _job)
+    with Monitor() as monitor:
+        return compose_and_run(arguments, _job, started=monitor.watch)
+
+
+def resume(argument: str, arguments: list[str]) -> Path:
+    """Go on with the run or the sweep that `argument`, resume=<folder>, names. Raises UserError where there is none."""
+    if len(arguments) > 1:
+        raise UserError("resume=<folder> goes on with that run or sweep as it was configured: give nothing else with it")
+    folder = Path(argument.removeprefix("resume="))
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    sweep = arguments_of(folder)
+    if sweep is not None:
+        left = trials_left(folder)
+        if left is not None:
+            start(["-m", *sweep, f"hydra.sweep.dir={folder}", *left])
+    else:
+        run_job(load(folder / "config.yaml"), folder)
+    return folder
 
 
 def _resumes(arguments: list[str]) -> list[str]:
     return [a for a in arguments if a.startswith("resume=")]
 
 
-def _job(config: DictConfig) -> None:
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    run_job(config, folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)
+def _job(config: DictConfig) -> float:
+    """Run the job; its score on the validation data, for a sweeper that searches."""
+    hydra = HydraConfig.get()
+    folder, sweep = _short(Path(hydra.runtime.output_dir)), None
+    alone = hydra.mode == RunMode.RUN
+    console = alone or hydra.launcher._target_.endswith("BasicLauncher")
+    if not alone:
+        sweep = _short(Path(hydra.sweep.dir))
+        if console:
+            announce(sweep, hydra.job.num, hydra.overrides.task)
+    run_job(config, folder, sweep=sweep, overrides=hydra.overrides.task, console=console)
+    rows = read_rows(folder / METRICS)
+    return float(rows[-1]["score/median"]) if rows else float("nan")
 
 
-def _resume(argument: str, arguments: list[str]) -> Path:
-    if len(arguments) > 1:
-        raise UserError("resume=<run folder> goes on with that run as it was configured: give nothing else with it")
-    folder = Path(argument.removeprefix("resume="))
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
-    run_job(load(folder / "config.yaml"), folder)
-    return folder
+def _short(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 if __name__ == "__main__":

@@ -71,6 +71,12 @@ def logistic(z: Tensor) -> tuple[Tensor, ...]:
     return (torch.sigmoid(z),)
 
 
+@unit()
+def product_neuron(left: Tensor, right: Tensor) -> tuple[Tensor, ...]:
+    """A product of two neurons: the Π unit of Figure 1 (higher-order units: Giles & Maxwell 1987)."""
+    return (torch.tanh(left) * torch.tanh(right),)
+
+
 @unit(states=1, bias={"input_gate": -1.0})
 def memory_cell(input_gate: Tensor, output_gate: Tensor, cell_input: Tensor, cell: Tensor) -> tuple[Tensor, ...]:
     """The memory cell of Hochreiter & Schmidhuber 1997 (Figure 2 of the paper): no forget gate.
