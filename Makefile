@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep test test-slow lint reproduce-table1 reproduce-figure3 floors bench lock clean
+.PHONY: help setup train sweep test test-slow lint reproduce-table1 reproduce-figure3 compare-topologies floors bench lock clean
 
 help:  ## This list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ reproduce-table1: .venv/ready  ## Table 1 of the paper, beside the Bayes floor, 
 
 reproduce-figure3: .venv/ready  ## Figure 3 of the paper, before and after meta-training, into reports/
 	$(RUN) -m src.reproduce figure3
+
+compare-topologies: .venv/ready  ## Which topologies learn to learn: the study of five, on three families, into reports/ (QUICK=1: small)
+	$(RUN) -m src.compare
 
 floors: .venv/ready  ## Estimate the Bayes floors anew (two minutes)
 	$(RUN) -m src.floors

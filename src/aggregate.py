@@ -1,7 +1,5 @@
 """Any set of run folders as one tidy table, a row for every replica; and learning curves, pooled over jobs."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
@@ -27,7 +25,15 @@ def replicas(jobs: list[Job]) -> pd.DataFrame:
             numbers = {key: float(row[key]) if row.get(key) else np.nan for key in NUMBERS}
             success, share = row["success"] == "True", float(result.get("seconds", np.nan)) / len(found)
             rows.append(
-                {"run": str(job.folder), "seed": int(row["seed"]), "success": success, **numbers, "seconds": share, **shared, **settings}
+                {
+                    "run": str(job.folder),
+                    "seed": int(row["seed"]),
+                    "success": success,
+                    **numbers,
+                    "seconds": share,
+                    **shared,
+                    **settings,
+                }
             )
     frame = pd.DataFrame(rows)
     if frame.empty:
@@ -49,4 +55,3 @@ def learning_curve(jobs: list[Job]) -> tuple[np.ndarray, np.ndarray]:
 def _plain(value: object) -> object:
     """What a column of a table can hold."""
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
-

@@ -79,7 +79,7 @@ def compose_and_run(
             raise UserError(line) from error
         raise
     finally:
-        if folder is not None and given is None and not any(p.is_dir() for p in folder.iterdir()):
+        if folder is not None and given is None and not any(p.is_dir() or p.name == "status.json" for p in folder.iterdir()):
             shutil.rmtree(folder)  # no job has begun
     return folder
 

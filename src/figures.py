@@ -97,6 +97,35 @@ def learning_figure(curves: dict[str, tuple[np.ndarray, np.ndarray]], *, title: 
     return figure
 
 
+def learning_panels(panels: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]], *, title: str) -> Figure:
+    """As `learning_figure`, a panel for each family."""
+    figure = Figure(figsize=(3.6 * len(panels), 3.6), layout="constrained")
+    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (family, curves) in zip(row, panels.items(), strict=True):
+        for name, (epochs, scores) in curves.items():
+            axes.plot(epochs, np.maximum(scores, -0.1), label=name)
+        axes.set(xlabel="meta-training epoch", ylim=(-0.13, 1.05), title=family)
+    row[0].set_ylabel("learning score")
+    row[-1].legend(frameon=False, fontsize="small")
+    figure.suptitle(title)
+    return figure
+
+
+def profile_figure(
+    thresholds: np.ndarray, profiles: dict[str, np.ndarray], intervals: dict[str, np.ndarray], *, threshold: float, title: str
+) -> Figure:
+    """The part of runs above each of `thresholds` [K], profiles [K] with intervals [2, K]."""
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.subplots()
+    for name, profile in profiles.items():
+        (line,) = axes.plot(thresholds, profile, label=name)
+        axes.fill_between(thresholds, *intervals[name], color=line.get_color(), alpha=0.15, linewidth=0)
+    axes.axvline(threshold, color=GREY, linestyle=":")
+    axes.set(xlabel="learning score", ylabel="part of runs above it", ylim=(-0.02, 1.02), title=title)
+    axes.legend(frameon=False)
+    return figure
+
+
 def map_figure(values: np.ndarray, *, columns: list[str], rows: str, title: str) -> Figure:
     """Values [rows, columns] in [-1, 1] as colours."""
     figure = Figure(figsize=(8.0, 1.4 + 0.32 * len(values)), layout="constrained")

@@ -58,7 +58,10 @@ def run_job(
                 return "duplicate"
     folder.mkdir(parents=True, exist_ok=True)
     say: Callable[[str], None] = (lambda line: print(line, file=sys.stderr)) if console else _log.warning
-    with held(folder, lambda: say(f"{folder} is being run by another process: waiting for it")), _logging_to(folder / "train.log"):
+    with (
+        held(folder, lambda: say(f"{folder} is being run by another process: waiting for it")),
+        _logging_to(folder / "train.log"),
+    ):
         try:
             if config is None:
                 raise wrong or UserError("no configuration")

@@ -53,7 +53,7 @@ class Monitor:
     def _is_ours(self) -> bool:
         """Whether the jobs are elsewhere: those in this process speak for themselves."""
         sweep = read_json(self._folder / SWEEP) if self._folder else None
-        return bool(sweep) and sweep["launcher"] != IN_THIS_PROCESS and sweep["started"] >= self._began - 1
+        return sweep is not None and sweep["launcher"] != IN_THIS_PROCESS and sweep["started"] >= self._began - 1
 
     def _look(self, said: float) -> float:
         assert self._folder

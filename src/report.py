@@ -3,6 +3,7 @@
 import base64
 import csv
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,9 +163,9 @@ def _curves(rows: list[Row]) -> list[str]:
     return lines
 
 
-def markdown_table(headings: list[str], rows: list[list[object]]) -> list[str]:
+def markdown_table(headings: Sequence[object], rows: Sequence[Sequence[object]]) -> list[str]:
     """The lines of a Markdown table."""
-    lines = ["| " + " | ".join(map(str, line)) + " |" for line in (headings, *rows)]
+    lines = ["| " + " | ".join(str(cell) for cell in line) + " |" for line in (headings, *rows)]
     return [lines[0], "|" + "---|" * len(headings), *lines[1:]]
 
 

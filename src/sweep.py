@@ -1,8 +1,8 @@
 """What a sweep is up to, going on with it, and one table over all of it:
 
-    python -m src.sweep status <folder>               every job: done, running, failed and why, not started; also while it runs
-    python -m src.sweep resume <folder>               run what is not done, from its checkpoints
-    python -m src.sweep report <folder> [<folder> ..] one tidy table and pictures of any run folders, into <folder>/report/
+python -m src.sweep status <folder>               every job: done, running, failed and why, not started; also while it runs
+python -m src.sweep resume <folder>               run what is not done, from its checkpoints
+python -m src.sweep report <folder> [<folder> ..] one tidy table and pictures of any run folders, into <folder>/report/
 """
 
 import sys

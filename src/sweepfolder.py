@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from omegaconf import DictConfig, OmegaConf
 
 from src.runfolder import get_status, is_held, read_json, read_rows, write_atomically
@@ -37,8 +37,14 @@ class Recorder(Callback):
         jobs = jobs_of(config)
         trials = config.hydra.sweeper.get("n_trials") if jobs is None else None
         before = read_json(folder / SWEEP) or {}
-        asked = {"arguments": arguments, "launcher": config.launcher.name, "jobs": jobs, "started": time.time(),
-                 "trials": before.get("trials") or trials, "sampler_seed": OmegaConf.select(config, "hydra.sweeper.sampler.seed")}  # fmt: skip
+        asked = {
+            "arguments": arguments,
+            "launcher": config.launcher.name,
+            "jobs": jobs,
+            "started": time.time(),
+            "trials": before.get("trials") or trials,
+            "sampler_seed": OmegaConf.select(config, "hydra.sweeper.sampler.seed"),
+        }
         write_atomically(folder / SWEEP, json.dumps(asked, indent=2))
 
 
@@ -85,8 +91,12 @@ def survey(folder: Path) -> list[State]:
     """Every job that the sweep was asked for, then whatever else lies in the folder."""
     states = [_state(path) for path in run_folders(folder)]
     asked = (read_json(folder / SWEEP) or {}).get("jobs") or []
-    rest = {state.overrides: state for state in states}
-    found = [rest.pop(tuple(job), None) or State("not started", None, tuple(job)) for job in asked]
+    rest: dict[tuple[str, ...], list[State]] = {}
+    for state in states:
+        rest.setdefault(state.overrides, []).append(state)
+    found = []
+    for job in map(tuple, asked):
+        found.append(rest[job].pop(0) if rest.get(job) else State("not started", None, job))
     kept = {id(state) for state in found}
     return found + [state for state in states if id(state) not in kept]
 
@@ -131,7 +141,8 @@ def trials_left(folder: Path) -> list[str] | None:
     if done >= asked["trials"]:
         return None
     seed = asked.get("sampler_seed")
-    return [f"hydra.sweeper.n_trials={asked['trials'] - done}", *([] if seed is None else [f"hydra.sweeper.sampler.seed={seed + done}"])]
+    reseed = [] if seed is None else [f"hydra.sweeper.sampler.seed={seed + done}"]
+    return [f"hydra.sweeper.n_trials={asked['trials'] - done}", *reseed]
 
 
 def _state(path: Path) -> State:
@@ -139,15 +150,16 @@ def _state(path: Path) -> State:
     status = get_status(path) or "not started"
     if status == "running" and not is_held(path):
         status = "killed"
-    overrides, error = tuple(said.get("overrides") or ()), str(said.get("error", ""))
-    written, mark = float(said.get("time") or 0.0), said.get("fingerprint")
     if status in ("finished", "duplicate"):
-        return State(status, path, overrides, done=1.0, seconds=float(said.get("seconds") or 0.0), time=written, fingerprint=mark)
-    rows = read_rows(path / "metrics.csv")
-    epochs = said.get("epochs")
-    done = float(rows[-1]["epoch"]) / epochs if rows and epochs else 0.0
-    seconds = float(rows[-1]["time/seconds"]) if rows else 0.0
-    return State(status, path, overrides, error, done, seconds, written, mark)
+        done, seconds = 1.0, float(said.get("seconds") or 0.0)
+    else:
+        rows = read_rows(path / "metrics.csv")
+        done = float(rows[-1]["epoch"]) / said["epochs"] if rows and said.get("epochs") else 0.0
+        seconds = float(rows[-1]["time/seconds"]) if rows else 0.0
+    return State(
+        status, path, tuple(said.get("overrides") or ()), str(said.get("error", "")), done, seconds,
+        float(said.get("time") or 0.0), said.get("fingerprint"),
+    )  # fmt: skip
 
 
 def _number(name: str) -> int:

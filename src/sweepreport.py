@@ -32,7 +32,7 @@ def write_report(jobs: list[Job], folder: Path, *, title: str) -> None:
     save(learning_figure(curves, title="Median score while training"), folder / "learning.png")
     text = "\n".join([
         f"# {title}", "",
-        f"{len(frame)} replicas of {len(rows)} settings. *Score* runs from 0, no learning, to 1, the Bayes-optimal learner; "
+        f"{len(frame)} replicas of {len(rows)} settings. *Score* runs from 0, no learning, to 1, the Bayes-optimal learner;",
         f"a replica succeeds from {SUCCESS}. Intervals are Wilson's, 95 %.", "",
         *summary_table(rows), "", "![Scores](scores.png)", "", "![Learning curves](learning.png)", "",
     ])  # fmt: skip
@@ -43,8 +43,8 @@ def write_report(jobs: list[Job], folder: Path, *, title: str) -> None:
 def summary_table(rows: list[dict[str, Any]]) -> list[str]:
     """Markdown lines: the settings that vary, then the results."""
     topics = [key for key in rows[0] if "." in key]
-    headings = [*(t.split(".")[-1] if t.split(".")[-1] != "name" else t.split(".")[0] for t in topics), "success", "interval", "score",
-                "MSE", "floor", "cycles", "seconds"]  # fmt: skip
+    headings = [*(t.removesuffix(".name").split(".")[-1] for t in topics), "success", "interval", "score", "MSE", "floor",
+                "cycles", "seconds"]  # fmt: skip
     return markdown_table(headings, [
         [*(row[t] for t in topics), f"{row['successes']}/{row['replicas']}", "{:.2f} – {:.2f}".format(*row["success_interval"]),
          f"{row['score_median']:.3f}", short(row["mse_median"]), short(row["floor"]),

@@ -95,18 +95,25 @@ def result_table(rows: list[dict[str, Any]], topics: list[str], *, title: str) -
     for topic in topics:
         table.add_column(
             {"arch.name": "arch", "family.name": "family", "sequence_length": "T"}.get(topic, topic.split(".")[-1]),
-            overflow="fold",
         )
     for heading in ("success", "score", "MSE", "floor", "cycles", "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         cycles = row["cycles_to_learn"]
         table.add_row(
-            *(str(row[t]) for t in topics), f"{row['successes']}/{row['replicas']}", f"{row['score_median']:.3f}",
+            *(_short(row[t]) for t in topics), f"{row['successes']}/{row['replicas']}", f"{row['score_median']:.3f}",
             f"{row['mse_median']:.5f}", f"{row['floor']:.5f}", "never" if cycles is None else f"{cycles:g}",
             f"{row['seconds']:.0f}",
         )  # fmt: skip
     return table
+
+
+def _short(value: object) -> str:
+    """Rates that a search has drawn have sixteen digits."""
+    try:
+        return f"{float(str(value)):.3g}" if "." in str(value) else str(value)
+    except ValueError:
+        return str(value)
 
 
 def _pool(jobs: list[Job]) -> dict[str, Any]:
@@ -142,4 +149,3 @@ def _settings(folder: Path) -> dict[str, Any]:
 
     add("", nested if isinstance(nested, dict) else {})
     return flat
-

@@ -38,7 +38,7 @@ def _main(arguments: list[str]) -> int:
 def start(arguments: list[str]) -> Path | None:
     """Run what the arguments say, a job or a sweep; its folder, or None where Hydra was only asked for information."""
     if any(a.startswith("sweep=") for a in arguments) and not informs(arguments):
-        arguments = [*(a for a in arguments if a not in SWEEPS), "--multirun"]
+        arguments = ["--multirun", *(a for a in arguments if a not in SWEEPS)]
     if not any(a in SWEEPS for a in arguments):
         return compose_and_run(arguments, _job)
     with Monitor() as monitor:

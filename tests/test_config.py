@@ -7,7 +7,7 @@ from src.config import SCHEMAS, check, load, to_yaml
 from src.errors import UserError
 from tests.helpers import job
 
-GROUPS = ("arch", "family", "optimizer", "trainer", "experiment")
+GROUPS = ("arch", "family", "optimizer", "trainer", "experiment", "launcher", "sweep")
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 
 
@@ -26,7 +26,7 @@ def test_every_key_is_read_by_something():
     for name in SCHEMAS:
         config = job(f"family={name}")
         assert isinstance(config.family.sequence_length, int)
-        for group in ("arch", "family", "optimizer", "trainer", "logger", "evaluation"):
+        for group in ("arch", "family", "optimizer", "trainer", "logger", "launcher", "evaluation"):
             for key in dataclasses.fields(getattr(config, group)):
                 assert f".{key.name}" in code, f"{group}.{key.name}"
 
