@@ -20,8 +20,8 @@ from src.job import run_job
 from src.learner import MetaLearner
 from src.randomness import Stream
 from src.reference_learners import best_rate, gradient_descent, recursive_least_squares
-from src.report import Row, write_table1
 from src.runfolder import read_rows
+from src.table1 import Row, write_table1
 from src.trained import load_run
 
 REPORTS = Path("reports")
