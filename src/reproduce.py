@@ -5,7 +5,7 @@ and writes reports/. QUICK=1 in the environment trains a small version into fold
 """
 
 import os
-from dataclasses import dataclass
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,25 +18,15 @@ from src.evaluation import Evaluation, evaluate, stream_errors
 from src.figures import curve_figure, save, stream_figure
 from src.job import run_job
 from src.learner import MetaLearner
+from src.probe import probe
 from src.randomness import Stream
 from src.reference_learners import best_rate, gradient_descent, recursive_least_squares
-from src.runfolder import read_rows
-from src.table1 import Row, write_table1
+from src.runfolder import read_json, read_rows
+from src.table1 import BEST, BUDGET, FIFTH, Ablation, Probed, Published, Row, Table1, write_table1
 from src.trained import load_run
 
 REPORTS = Path("reports")
 QUICK = ("trainer.epochs=40", "trainer.evaluate_every=10", "replicas=2", "evaluation.mappings=64", "logger.mode=disabled")
-
-
-@dataclass(frozen=True)
-class Published:
-    """A row of Table 1."""
-
-    mappings: str
-    length: int
-    epochs: int
-    mse: float
-    cycles: int
 
 
 TABLE1 = {
@@ -46,7 +36,21 @@ TABLE1 = {
     "quadratic": Published("Quadratic", 100, 25_000, 0.00068, 35),
     "quadratic_per_mapping": Published("Quadratic", 100, 25_000, 0.00068, 35),
 }
-VARIANTS = {"paper's budget": "", "best": "_best"}
+VARIANTS = {BUDGET: "", FIFTH: "_fifth", BEST: "_best"}
+ABLATED = ("table1_boolean_fifth", "table1_semilinear1000_fifth")
+ABLATIONS = {
+    "as it is": (),
+    "no curriculum": ("trainer.curriculum=[]",),
+    "constant learning rate": ("optimizer.schedule=constant",),
+    "constant rate, weights averaged": ("optimizer.schedule=constant", "trainer.average=0.995"),
+    "weights averaged": ("trainer.average=0.995",),
+    "batches of 20": ("trainer.batch=20",),
+    "input gates start open": ("arch.bias={input_gate: 1.0}",),
+    "gradient truncated as in 1997": ("arch.gradient=truncated",),
+}
+"""What each help is worth: one change at a time."""
+ABLATION = ("replicas=8", "seed=100", "logger.mode=disabled")
+PROBED = ("boolean", "semilinear64", "quadratic")
 
 
 def main() -> None:
@@ -62,8 +66,8 @@ def _main(arguments: list[str]) -> int:
 
 
 def table1() -> int:
-    """Train and measure every row, in both variants; the exit code."""
-    rows, failed = [], []
+    """Train and measure every row, in all variants, the ablation and the probes; the exit code."""
+    table, failed = Table1(), []
     for name, published in TABLE1.items():
         for variant, ending in VARIANTS.items():
             experiment = f"table1_{name}{ending}"
@@ -73,8 +77,21 @@ def table1() -> int:
             if folder is None:
                 failed.append(experiment)
                 continue
-            rows.append(_row(name, variant, published, folder))
-            write_table1(rows, _reports())  # after every row: the rest may be stopped
+            table.rows.append(_row(name, variant, published, folder))
+            table.seconds += table.rows[-1].result["seconds"]
+            if variant == BUDGET and name in PROBED:
+                table.probes.append(_probe(table.rows[-1], folder))
+            write_table1(table, _reports())  # after every row: the rest may be stopped
+    for experiment in ABLATED:
+        for change, overrides in ABLATIONS.items():
+            folder = _train(experiment, *ABLATION, *overrides, name=f"ablation/{experiment}, {change}".replace(" ", "_"))
+            result = read_json(folder / "result.json") if folder else None
+            if result is None:
+                failed.append(f"{experiment}: {change}")
+                continue
+            table.ablations.append(Ablation(experiment, change, result))
+            table.seconds += result["seconds"]
+    write_table1(table, _reports())
     if failed:
         complain(f"these did not finish, and are not in the report: {', '.join(failed)}")
         return FAILED
@@ -103,12 +120,12 @@ def _reports() -> Path:
     return REPORTS / "quick" if os.environ.get("QUICK") else REPORTS
 
 
-def _train(experiment: str) -> Path | None:
+def _train(experiment: str, *overrides: str, name: str | None = None) -> Path | None:
     """Train an experiment, or go on with it; its folder, or None where it failed."""
-    overrides = [*(QUICK if os.environ.get("QUICK") else ())]
-    folder = Path("runs") / ("table1_quick" if os.environ.get("QUICK") else "table1") / experiment
-    config = compose_config(f"experiment={experiment}", *overrides)
-    print(f"{experiment} ...", flush=True)
+    quick = bool(os.environ.get("QUICK"))
+    folder = Path("runs") / ("table1_quick" if quick else "table1") / (name or experiment)
+    config = compose_config(f"experiment={experiment}", *overrides, *(QUICK if quick else ()))
+    print(f"{name or experiment} ...", flush=True)
     return folder if run_job(config, folder) == "finished" else None
 
 
@@ -118,12 +135,23 @@ def _row(name: str, variant: str, published: Published, folder: Path) -> Row:
     picture = f"table1_{name}{VARIANTS[variant]}.png"
     others = reference_curves(learner.config)
     title = f"{published.mappings}, T = {published.length}: {learner.network.describe()}"
-    save(curve_figure(found.curves, found.best, others=others, title=title), _reports() / picture)
+    if variant != FIFTH:
+        save(curve_figure(found.curves, found.best, others=others, title=title), _reports() / picture)
+    measured = learner.measure(np.stack([found.best, *others.values()]), learner.test_floor)
     return Row(
-        name=name, variant=variant, published=published, config=learner.config, result=found.result, picture=picture,
-        references={n: float(c.mean()) for n, c in others.items()}, reached=_epochs_to_reach(published.mse, folder),
-        late=_late(found),
+        name=name, variant=variant, published=published, config=learner.config, network=learner.network.describe(),
+        result=found.result, picture=picture, references=dict(zip(["Bayes-optimal", *others], measured, strict=True)),
+        reached=_epochs_to_reach(published.mse, folder), late=_late(found),
     )  # fmt: skip
+
+
+def _probe(row: Row, folder: Path) -> Probed:
+    found = probe(load_run(folder), folder / "probe")
+    pictures = []
+    for path in sorted((folder / "probe").glob("*.png")):
+        pictures.append(f"table1_{row.name}_{path.name}")
+        shutil.copy(path, _reports() / pictures[-1])
+    return Probed(row.title, found, tuple(pictures))
 
 
 def reference_curves(config: Config) -> dict[str, np.ndarray]:
@@ -135,7 +163,7 @@ def reference_curves(config: Config) -> dict[str, np.ndarray]:
         return found.inputs[0, ..., :2].double().numpy(), found.targets[0].double().numpy()
 
     x, y = pairs(Stream.TEST)
-    curves = {"least squares": np.mean((recursive_least_squares(family, x, y) - y) ** 2, 0)}
+    curves = {"recursive least squares": np.mean((recursive_least_squares(family, x, y) - y) ** 2, 0)}
     if family.name == "semilinear":
         rate = best_rate(*pairs(Stream.VALIDATION))
         curves[f"a neuron's gradient descent (rate {rate:.2g})"] = np.mean((gradient_descent(x, y, rate) - y) ** 2, 0)

@@ -94,9 +94,8 @@ def survey(folder: Path) -> list[State]:
     rest: dict[tuple[str, ...], list[State]] = {}
     for state in states:
         rest.setdefault(state.overrides, []).append(state)
-    found = []
-    for job in map(tuple, asked):
-        found.append(rest[job].pop(0) if rest.get(job) else State("not started", None, job))
+    jobs: list[tuple[str, ...]] = [tuple(job) for job in asked]
+    found = [rest[job].pop(0) if rest.get(job) else State("not started", None, job) for job in jobs]
     kept = {id(state) for state in found}
     return found + [state for state in states if id(state) not in kept]
 
