@@ -5,14 +5,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 
 from src.errors import UserError
 from src.interrupt import Interrupted, Interruptible
 from src.learner import MetaLearner
+from src.logbook import METRICS
+from src.runfolder import read_rows
 
 CHECKPOINT = Path("checkpoints/last.ckpt")
+BEST = Path("checkpoints/best.ckpt")
 
 
 def load_checkpoint(folder: Path) -> dict:
@@ -32,9 +36,14 @@ def load_checkpoint(folder: Path) -> dict:
     return found
 
 
-def save_checkpoint(folder: Path, learner: MetaLearner) -> None:
+def best_checkpoint(folder: Path) -> Path:
+    """The one with the best score on the validation data, where it was kept; else the last."""
+    return folder / (BEST if (folder / BEST).exists() else CHECKPOINT)
+
+
+def save_checkpoint(folder: Path, learner: MetaLearner, name: Path = CHECKPOINT) -> None:
     """Whole or not at all: written aside and moved into place."""
-    path = folder / CHECKPOINT
+    path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     torch.save({"state_dict": learner.state_dict(), "learning": learner.learning_state()}, aside)
@@ -53,15 +62,28 @@ def restore(learner: MetaLearner, checkpoint: dict) -> None:
 class Checkpointing(pl.Callback):
     """Writes a checkpoint every `seconds` and when the job is interrupted. Put it after the callbacks that log."""
 
-    def __init__(self, folder: Path, seconds: float, interruptible: Interruptible) -> None:
+    def __init__(self, folder: Path, seconds: float, interruptible: Interruptible, *, best: bool = False) -> None:
         self.folder, self.seconds, self.interruptible = folder, seconds, interruptible
         self.last = time.monotonic()
+        self.best = float("-inf") if best else float("inf")
+        """The best score so far; infinite where nobody asks for it."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ARG002
+        if self.best < float("inf"):
+            rows = read_rows(self.folder / METRICS)
+            self.best = max((float(r["score/median"]) for r in rows), default=self.best)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: object) -> None:  # noqa: ARG002
         if not pl_module.evaluation_is_due:  # else after it, so that a resumed run does not miss it
             self._consider(pl_module)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ARG002
+        if self.best < float("inf"):
+            found = pl_module.measure(pl_module.validation_curves, pl_module.validation_floor)
+            score = float(np.median([m.score for m in found]))
+            if score > self.best:
+                self.best = score
+                save_checkpoint(self.folder, pl_module, BEST)
         self._consider(pl_module)
 
     def _consider(self, learner: MetaLearner) -> None:

@@ -130,6 +130,9 @@ class LoggerConfig:
     project: str = "learning-to-learn"
     entity: str | None = None
     group: str | None = None
+    """null: the sweep's folder, or the arch."""
+    artifact: bool = False
+    """Keep the checkpoint with the best median score on the validation data, and give it to wandb."""
 
 
 @dataclass

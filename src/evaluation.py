@@ -27,11 +27,15 @@ class Evaluation:
     """mse[t] of every replica, [R, T]"""
     best: np.ndarray
     """The Bayes-optimal learner's, [T]"""
+    stream: dict[str, np.ndarray]
+    """Absolute errors [time] of the median replica over a stream of mappings, see `stream_errors`."""
     pictures: dict[str, Path]
 
 
 def evaluate(learner: MetaLearner, folder: Path) -> Evaluation:
-    """Measure the learner on the test data of its configuration; write result.json, replicas.csv, curve.csv, figures/."""
+    """Measure the learner on the test data of its configuration; write result.json, replicas.csv, curve.csv, stream.csv,
+    figures/.
+    """
     config = learner.config
     curves = learner.curves(held_out(config, Stream.TEST))
     found = learner.measure(curves, learner.test_floor)
@@ -59,9 +63,13 @@ def evaluate(learner: MetaLearner, folder: Path) -> Evaluation:
             for t, column in enumerate(curves.T.tolist())
         ],
     )
-    pictures = _pictures(learner, curves, best, folder / "figures")
+    stream = stream_errors(learner)
+    times = zip(*(values.tolist() for values in stream.values()), strict=True)
+    errors = [{"time": t, **dict(zip(stream, values, strict=True))} for t, values in enumerate(times)]
+    write_rows(folder / "stream.csv", errors)
+    pictures = _pictures(learner, curves, best, stream, folder / "figures")
     write_atomically(folder / "result.json", json.dumps(result, indent=2))
-    return Evaluation(result, curves, best, pictures)
+    return Evaluation(result, curves, best, stream, pictures)
 
 
 def describe(config: Config) -> dict[str, object]:
@@ -98,12 +106,12 @@ def stream_errors(learner: MetaLearner, mappings: int = STREAM) -> dict[str, np.
     return {"state carried over": carried[replica], "state reset": reset[replica]}
 
 
-def _pictures(learner: MetaLearner, curves: np.ndarray, best: np.ndarray, folder: Path) -> dict[str, Path]:
+def _pictures(
+    learner: MetaLearner, curves: np.ndarray, best: np.ndarray, stream: dict[str, np.ndarray], folder: Path
+) -> dict[str, Path]:
     config = learner.config
     title = f"{config.arch.name} ({learner.network.describe()}) on {config.family.name}"
     return {
         "curve_picture": save(curve_figure(curves, best, title=title), folder / "curve.png"),
-        "stream_picture": save(
-            stream_figure(stream_errors(learner), config.family.sequence_length, title=title), folder / "stream.png"
-        ),
+        "stream_picture": save(stream_figure(stream, config.family.sequence_length, title=title), folder / "stream.png"),
     }

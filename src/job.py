@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 
-from src.checkpoint import CHECKPOINT, Checkpointing, load_checkpoint, restore, save_checkpoint
+from src.checkpoint import CHECKPOINT, Checkpointing, best_checkpoint, load_checkpoint, restore, save_checkpoint
 from src.config import Config, check, conform, fingerprint, load
 from src.data import MetaData
 from src.errors import UserError, cause_in_a_line
@@ -69,7 +69,7 @@ def run_job(
                 return "finished"
             begin(folder, config)
             set_status(folder, "running", **stamp)
-            train(config, folder, progress=console)
+            train(config, folder, sweep=sweep.name if sweep else None, progress=console)
         except (Interrupted, KeyboardInterrupt):
             set_status(folder, "interrupted", **stamp)
             if sweep is None:
@@ -100,7 +100,7 @@ def _judge(raw: DictConfig | Config) -> tuple[Config | None, Exception | None]:
     return config, None
 
 
-def train(config: Config, folder: Path, *, progress: bool = True) -> None:
+def train(config: Config, folder: Path, *, sweep: str | None = None, progress: bool = True) -> None:
     """Meta-train the replicas, from the last checkpoint if there is one, and evaluate them on test data."""
     _use_threads(threads_of_a_job(config), config.engine)
     checkpoint = load_checkpoint(folder) if (folder / CHECKPOINT).exists() else None
@@ -109,7 +109,7 @@ def train(config: Config, folder: Path, *, progress: bool = True) -> None:
         restore(learner, checkpoint)
         _log.info("resumed after epoch %d", learner.epochs_done)
     data.next_epoch = learner.epochs_done
-    tracker = Tracker(folder, config)
+    tracker = Tracker(folder, config, sweep=sweep)
     finished = False
     try:
         if learner.epochs_done < config.trainer.epochs:
@@ -117,14 +117,14 @@ def train(config: Config, folder: Path, *, progress: bool = True) -> None:
                 callbacks = [
                     *([ProgressBar(f"{config.arch.name} {config.family.name}")] if progress else []),
                     Logbook(folder, tracker),
-                    Checkpointing(folder, config.trainer.checkpoint_seconds, interruptible),
+                    Checkpointing(folder, config.trainer.checkpoint_seconds, interruptible, best=config.logger.artifact),
                 ]
                 _trainer(config, learner.epochs_done, callbacks).fit(learner, datamodule=data)
             save_checkpoint(folder, learner)
         for replica, epoch in learner.diverged.items():
             _log.warning("seed %d diverged after epoch %d and was frozen there", config.seed + replica, epoch)
         found = evaluate(learner, folder)
-        tracker.conclude(found.result, found.curves, found.best, found.pictures)
+        tracker.conclude(found, best_checkpoint(folder) if config.logger.artifact else None)
         _log.info("score %.4f, mse %.6f (medians)", found.result["score_median"], found.result["mse_median"])
         finished = True
     finally:

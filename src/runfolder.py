@@ -5,7 +5,8 @@ provenance.json   versions, machine, git revision   replicas.csv    one row a re
 local.diff        changes that were not committed   curve.csv       the error at every cycle, a column a replica
 status.json       running, finished, failed ...     result.json     medians and ranges: the row of the table
 .lock             held by the process that runs it
-train.log         what was said                     checkpoints/    last.ckpt      figures/  *.png
+train.log         what was said                     stream.csv      the error over a stream of mappings (Figure 3)
+checkpoints/      last.ckpt                         figures/        *.png
 """
 
 import csv

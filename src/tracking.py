@@ -4,33 +4,42 @@ import json
 import logging
 import os
 import secrets
+import socket
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import numpy as np
 import wandb
 
-from src.config import Config
+from src.config import Config, make_network
 from src.errors import cause_in_a_line
+from src.evaluation import Evaluation
 from src.runfolder import read_json, write_atomically
 
-INIT_SECONDS = 20
+INIT_SECONDS, ANSWER_SECONDS, FINISH_SECONDS = 20, 2, 30
 _log = logging.getLogger(__name__)
 
 
 class Tracker:
     """A wandb run inside a run folder. What goes wrong with it is said once, and then it is silent."""
 
-    def __init__(self, folder: Path, config: Config) -> None:
+    def __init__(self, folder: Path, config: Config, *, sweep: str | None = None) -> None:
         self._run: Any = None
+        self._folder = folder
         modes: list[Literal["offline", "online"]] = [] if config.logger.mode == "disabled" else ["offline"]
         if config.logger.mode == "online":
-            modes.insert(0, "online")
+            if answers(_server()):
+                modes.insert(0, "online")
+            else:
+                _log.warning("wandb: %s does not answer; the run is logged offline, for `wandb sync`", _server())
         for mode in modes:
             try:
-                self._run = _start(folder, config, mode)
+                self._run = _start(folder, config, mode, sweep)
                 break
             except Exception as error:  # noqa: BLE001
                 _log.warning("wandb cannot start %s: %s", mode, cause_in_a_line(error))
@@ -41,26 +50,50 @@ class Tracker:
             spread = wandb.Histogram(np_histogram=np.histogram(np.nan_to_num(scores), bins=20, range=(-1.0, 1.0)))
             self._call("log", {"epoch": epoch, **values, "score/replicas": spread}, step=epoch)
 
-    def conclude(self, result: Mapping[str, Any], curves: np.ndarray, best: np.ndarray, pictures: Mapping[str, Path]) -> None:
-        """Final values, the error at every cycle with its lower bound, and pictures."""
+    def conclude(self, found: Evaluation, checkpoint: Path | None = None) -> None:
+        """Final values, the error by cycle and over a stream of mappings as plots, pictures, and a checkpoint to be kept."""
         if self._run is None:
             return
-        cycles = list(range(1, curves.shape[1] + 1))
-        plot = wandb.plot.line_series(
+        final = {f"test/{key}": v for key, v in found.result.items() if isinstance(v, int | float)}
+        cycles = list(range(1, found.curves.shape[1] + 1))
+        curve = wandb.plot.line_series(
             cycles,
-            [np.median(curves, 0).tolist(), best.tolist()],
+            [np.median(found.curves, 0).tolist(), found.best.tolist()],
             keys=["median replica", "Bayes-optimal"],
             title="Error at every cycle",
             xname="cycle",
         )
-        images = {f"test/{name}": wandb.Image(str(path)) for name, path in pictures.items()}
-        self._call("log", {"test/curve": plot, **images})
-        if self._run is not None:
-            self._run.summary.update({k: v for k, v in result.items() if isinstance(v, int | float | str)})
+        errors = [values.tolist() for values in found.stream.values()]
+        stream = wandb.plot.line_series(
+            list(range(len(errors[0]))), errors, keys=list(found.stream), title="Absolute error over a stream", xname="time"
+        )
+        images = {f"test/{name}": wandb.Image(str(path)) for name, path in found.pictures.items()}
+        self._call("log", {**final, "test/curve": curve, "test/stream": stream, **images})
+        if self._run is not None and checkpoint is not None:
+            artifact = wandb.Artifact(f"checkpoint-{self._run.id}", type="model", metadata=final)
+            artifact.add_file(str(checkpoint))
+            self._call("log_artifact", artifact)
 
     def finish(self, *, failed: bool = False) -> None:
-        self._call("finish", exit_code=int(failed))
-        self._run = None
+        """Let go of the run; a server that has gone is not waited for longer than FINISH_SECONDS."""
+        run, self._run = self._run, None
+        if run is None:
+            return
+
+        def end() -> None:
+            try:
+                run.finish(exit_code=int(failed))
+            except Exception as error:  # noqa: BLE001
+                _log.warning("wandb: %s", cause_in_a_line(error))
+
+        ending = threading.Thread(target=end, daemon=True)
+        ending.start()
+        ending.join(FINISH_SECONDS)
+        if ending.is_alive():
+            _log.warning(
+                "wandb: the server does not take the end of the run; `wandb sync %s` sends it again", self._folder / "wandb"
+            )
+            teardown()
 
     def _call(self, method: str, *arguments: Any, **options: Any) -> None:
         if self._run is None:
@@ -72,7 +105,29 @@ class Tracker:
             self._run = None
 
 
-def _start(folder: Path, config: Config, mode: Literal["offline", "online"]) -> Any:
+def answers(url: str) -> bool:
+    """Whether anything listens there, so that nothing waits for a server that is not."""
+    parts = urlsplit(url)
+    try:
+        with socket.create_connection(
+            (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)), ANSWER_SECONDS
+        ):
+            return True
+    except OSError:
+        return False
+
+
+def _server() -> str:
+    return str(wandb.setup().settings.base_url)
+
+
+def teardown() -> None:
+    """End wandb's own process, which would go on trying; what it has not sent stands in the run folder."""
+    with suppress(Exception):
+        wandb.teardown(exit_code=1)
+
+
+def _start(folder: Path, config: Config, mode: Literal["offline", "online"], sweep: str | None) -> Any:
     """A new run, or the same one where the folder has one; its id is kept there."""
     known = read_json(folder / "wandb.json")
     identity = known["id"] if known else secrets.token_hex(4)
@@ -80,13 +135,15 @@ def _start(folder: Path, config: Config, mode: Literal["offline", "online"]) -> 
         write_atomically(folder / "wandb.json", json.dumps({"id": identity}))
     os.environ.setdefault("WANDB_SILENT", "true")
     settings = wandb.Settings(
-        silent=True, console="off", x_disable_stats=True, x_disable_meta=True, disable_git=True, disable_code=True,
-        init_timeout=INIT_SECONDS,
+        silent=True, console="off", x_disable_stats=True, x_disable_meta=True, x_save_requirements=False, disable_git=True,
+        disable_code=True, init_timeout=INIT_SECONDS,
     )  # fmt: skip
     # Inside a `wandb agent` the sweep decides on project and group.
+    tags = [config.family.name, config.arch.name, *([config.experiment] if config.experiment else [])]
     return wandb.init(
         dir=folder, mode=mode, id=identity, resume="allow" if mode == "online" else None, project=config.logger.project,
-        entity=config.logger.entity, group=config.logger.group or config.arch.name, job_type=config.arch.gradient,
-        name=f"{config.arch.name}-{config.family.name}-{config.seed}", tags=[config.family.name, config.arch.name],
-        config=asdict(config), settings=settings, reinit="finish_previous",
+        entity=config.logger.entity, group=config.logger.group or sweep or config.sweep or config.arch.name,
+        job_type=config.arch.name, name=f"{config.arch.name}-{config.family.name}-{config.seed}", tags=tags,
+        config={**asdict(config), "topology": make_network(config).describe(), "folder": str(folder)}, settings=settings,
+        reinit="finish_previous",
     )  # type: ignore[arg-type]  # fmt: skip

@@ -1,0 +1,213 @@
+"use strict";
+// One page for both uses: with data inside (a file) it never asks for more; without, it polls the server that sent it.
+const PAGE = 100, MOST_LINES = 40, POLL_MS = 3000;
+const DONE = ["finished"];
+const state = { data: null, filters: {}, sort: ["", 1], shown: PAGE, etag: null };
+const dark = window.matchMedia("(prefers-color-scheme: dark)");
+const $ = (id) => document.getElementById(id);
+
+function el(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "onclick" || name === "onchange") node[name] = value;
+    else if (value !== false && value !== null && value !== undefined) node.setAttribute(name, value === true ? "" : value);
+  }
+  for (const child of children) node.append(child);
+  return node;
+}
+
+const median = (values) => {
+  const sorted = [...values].sort((a, b) => a - b), half = sorted.length >> 1;
+  return sorted.length ? (sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2) : NaN;
+};
+const unique = (values) => [...new Set(values)];
+const percent = (x) => `${Math.round(100 * x)} %`;
+const digits = (x, n = 3) => (x === null || x === undefined || Number.isNaN(x) ? "–" : Number(x.toPrecision(n)).toString());
+
+function wilson(successes, trials) {  // Wilson 1927, 95 %
+  const z = 1.959964, rate = successes / trials, n = trials;
+  const middle = (rate + z * z / (2 * n)) / (1 + z * z / n);
+  const half = z / (1 + z * z / n) * Math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n));
+  return [Math.max(0, middle - half), Math.min(1, middle + half)];
+}
+
+const value = (run, key) => (["arch", "family", "status"].includes(key) ? run[key] : String(run.settings[key] ?? "–"));
+const selected = () => state.data.runs.filter((run) =>
+  Object.entries(state.filters).every(([key, wanted]) => wanted === "" || value(run, key) === wanted));
+
+function label(run) {
+  const topics = state.data.topics.map((key) => `${key.split(".").pop()}=${digitsOrText(run.settings[key])}`);
+  return [run.arch, run.family, ...topics].join(" ");
+}
+const digitsOrText = (v) => (typeof v === "number" ? digits(v) : String(v ?? "–"));
+
+function grouped(runs) {
+  const groups = new Map();
+  for (const run of runs) {
+    const name = label(run);
+    if (!groups.has(name)) groups.set(name, []);
+    groups.get(name).push(run);
+  }
+  return groups;
+}
+
+function drawFilters() {
+  const form = $("filters"), had = document.activeElement?.name;
+  form.replaceChildren();
+  for (const key of ["arch", "family", "status", ...state.data.topics]) {
+    const values = unique(state.data.runs.map((run) => value(run, key))).sort((a, b) => a.localeCompare(b, undefined, { numeric: true }));
+    const select = el("select", { name: key, onchange: (event) => { state.filters[key] = event.target.value; state.shown = PAGE; draw(); } },
+      el("option", { value: "" }, "all"), ...values.map((v) => el("option", { value: v, selected: state.filters[key] === v }, v)));
+    form.append(el("label", {}, key, select));
+  }
+  if (had) form.elements[had]?.focus();
+}
+
+function drawMatrix(runs) {
+  const done = runs.filter((run) => DONE.includes(run.status));
+  const archs = unique(done.map((r) => r.arch)), families = unique(done.map((r) => r.family));
+  const body = archs.map((arch) => el("tr", {}, el("th", { scope: "row" }, arch), ...families.map((family) => {
+    const cell = done.filter((r) => r.arch === arch && r.family === family);
+    const trials = cell.reduce((n, r) => n + r.replicas, 0), good = cell.reduce((n, r) => n + r.successes, 0);
+    if (!trials) return el("td", {}, "–");
+    const [low, high] = wilson(good, trials);
+    return el("td", { class: "cell", style: `--rate:${good / trials}` }, el("strong", {}, `${good}/${trials}`),
+      ` (${percent(low)} – ${percent(high)}) `, el("small", {}, `score ${digits(median(cell.flatMap((r) => r.scores)))}`));
+  })));
+  $("matrix").replaceChildren(
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "arch"), ...families.map((f) => el("th", { scope: "col" }, f)))),
+    el("tbody", {}, ...body));
+}
+
+function layout(more) {
+  const ink = getComputedStyle(document.documentElement).getPropertyValue("--ink").trim();
+  const grid = dark.matches ? "#343a45" : "#e3e6ea";
+  const axis = { gridcolor: grid, zerolinecolor: grid, automargin: true };
+  const { xaxis, yaxis, ...rest } = more;
+  return { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, family: "system-ui, sans-serif" },
+    margin: { t: 10, r: 10, b: 45, l: 60 }, hovermode: "closest", legend: { orientation: "h", y: -0.2 },
+    xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, ...rest };
+}
+const plot = (id, traces, more) => Plotly.react($(id), traces, layout(more), { responsive: true, displaylogo: false });
+
+function mean(curves, x, y) {  // of curves that share their points
+  const rest = curves.filter((c) => c && c[x] && c[x].length);
+  if (!rest.length) return null;
+  const first = rest[0][x], same = rest.filter((c) => c[x].length === first.length && c[x].at(-1) === first.at(-1));
+  return { x: first, y: first.map((_, i) => same.reduce((sum, c) => sum + c[y][i], 0) / same.length) };
+}
+
+function drawPlots(runs) {
+  const groups = [...grouped(runs)].slice(0, MOST_LINES);
+  const lines = (part, x, y) => groups.map(([name, of]) => ({ name, ...mean(of.map((r) => r[part]), x, y), mode: "lines" })).filter((t) => t.x);
+  plot("learning", lines("learning", "epoch", "score"),
+    { xaxis: { title: { text: "meta-training epoch" } }, yaxis: { title: { text: "learning score" }, range: [-0.15, 1.05] } });
+  const bayes = unique(runs.map((r) => r.family)).map((family) => {
+    const run = runs.find((r) => r.family === family && r.curve?.cycle);
+    return run && { name: `Bayes-optimal, ${family}`, x: run.curve.cycle, y: run.curve.bayes.map((v) => (v > 1e-7 ? v : null)), mode: "lines",
+      line: { dash: "dot", color: "#888" } };
+  }).filter(Boolean);
+  plot("curves", [...lines("curve", "cycle", "median"), ...bayes], { xaxis: { type: "log", title: { text: "cycle within the sequence" } },
+    yaxis: { type: "log", title: { text: "mean squared error" }, exponentformat: "power" } });
+  const done = groups.map(([name, of]) => [name, of.filter((r) => DONE.includes(r.status))]).filter(([, of]) => of.length);
+  plot("scores", done.map(([name, of]) => ({ name, type: "box", y: of.flatMap((r) => r.scores), boxpoints: "all", jitter: 0.4 })),
+    { yaxis: { title: { text: "learning score" } }, showlegend: false });
+  plot("time", [{ type: "bar", x: done.map(([name]) => name),
+    y: done.map(([, of]) => of.reduce((s, r) => s + r.seconds, 0) / of.reduce((n, r) => n + r.replicas, 0)), marker: { color: "#2f6db3" } }],
+    { yaxis: { title: { text: "seconds a replica" } } });
+  return grouped(runs).size - groups.length;
+}
+
+const COLUMNS = [
+  ["run", (r) => r.id, (r) => el("a", { href: `#run=${encodeURIComponent(r.id)}` }, r.id)],
+  ["status", (r) => r.status, (r) => el("span", { class: r.status }, r.status)],
+  ["arch", (r) => r.arch], ["family", (r) => r.family],
+  ["success", (r) => (r.replicas ? r.successes / r.replicas : -1), (r) => (r.replicas ? `${r.successes}/${r.replicas}` : "–"), true],
+  ["score", (r) => r.score_median ?? r.learning.score.at(-1) ?? -9, (r) => digits(r.score_median ?? r.learning.score.at(-1)), true],
+  ["MSE", (r) => r.mse_median ?? 9, (r) => digits(r.mse_median), true],
+  ["floor", (r) => r.floor ?? 9, (r) => digits(r.floor), true],
+  ["cycles", (r) => r.cycles_to_learn ?? 1e9, (r) => (r.replicas ? (r.cycles_to_learn ?? "never").toString() : "–"), true],
+  ["seconds", (r) => r.seconds ?? -1, (r) => digits(r.seconds), true],
+];
+
+function drawRuns(runs) {
+  const [by, way] = state.sort;
+  const key = COLUMNS.find(([name]) => name === by)?.[1];
+  const order = key ? [...runs].sort((a, b) => way * (key(a) > key(b) ? 1 : key(a) < key(b) ? -1 : 0)) : runs;
+  const head = el("tr", {}, ...COLUMNS.map(([name, , , number]) => el("th", { scope: "col", class: number ? "number" : "",
+    "aria-sort": by === name ? (way > 0 ? "ascending" : "descending") : "none" },
+    el("button", { type: "button", "data-sort": name, onclick: () => { state.sort = [name, by === name ? -way : 1]; draw(); focusSort(name); } },
+      name + (by === name ? (way > 0 ? " ▲" : " ▼") : "")))));
+  const rows = order.slice(0, state.shown).map((run) => el("tr", {}, ...COLUMNS.map(([, get, show, number]) =>
+    el("td", { class: number ? "number" : "" }, show ? show(run) : get(run))),
+    ...(run.error ? [el("td", { class: "error" }, run.error)] : [])));
+  $("runs").replaceChildren(el("thead", {}, head), el("tbody", {}, ...rows));
+  $("more").hidden = order.length <= state.shown;
+}
+const focusSort = (name) => document.querySelector(`[data-sort="${name}"]`)?.focus();
+
+function drawRun(run) {
+  const link = (path) => state.data.base + encodeURI(run.path === "." ? path : `${run.path}/${path}`);
+  const config = Object.entries(run.settings).map(([k, v]) => `${k}: ${v}`).join("\n");
+  const facts = run.replicas ? `${run.successes} of ${run.replicas} replicas succeed, median score ${digits(run.score_median, 4)}, MSE ` +
+    `${digits(run.mse_median)} (floor ${digits(run.floor)}), ${digits(run.seconds)} s` : run.error || "";
+  $("run").replaceChildren(
+    el("p", {}, el("a", { href: "#" }, "← all runs")), el("h2", {}, run.id),
+    el("p", {}, el("span", { class: run.status }, run.status), " ", facts),
+    el("h2", {}, "Score while training"), el("div", { id: "one-learning", class: "plot" }),
+    el("h2", {}, "Error by cycle"), el("div", { id: "one-curve", class: "plot" }),
+    el("h2", {}, "Error over a stream of mappings"), el("div", { id: "one-stream", class: "plot" }),
+    el("h2", {}, "Configuration"), el("pre", { tabindex: "0" }, config),
+    el("h2", {}, "Pictures"), ...run.pictures.map((p) => el("figure", {}, el("img", { src: link(p), alt: p, loading: "lazy" }), el("figcaption", {}, p))),
+    el("h2", {}, "Files"), el("ul", { class: "files" }, ...run.files.map((f) => el("li", {}, el("a", { href: link(f) }, f)))));
+  const { epoch, score, low, high } = run.learning;
+  plot("one-learning", [{ name: "upper quartile", x: epoch, y: high, mode: "lines", line: { width: 0 }, showlegend: false },
+    { name: "quartiles", x: epoch, y: low, mode: "lines", line: { width: 0 }, fill: "tonexty", fillcolor: "rgba(47,109,179,.25)" },
+    { name: "median", x: epoch, y: score, mode: "lines", line: { color: "#2f6db3" } }],
+    { xaxis: { title: { text: "meta-training epoch" } }, yaxis: { title: { text: "learning score" } } });
+  const curve = run.curve ?? {};
+  plot("one-curve", curve.cycle ? [["worst", "high"], ["median", "median"], ["best", "low"], ["Bayes-optimal", "bayes"]].map(([name, key]) =>
+    ({ name, x: curve.cycle, y: curve[key].map((v) => (v > 1e-7 ? v : null)), mode: "lines" })) : [],
+    { xaxis: { type: "log", title: { text: "cycle" } }, yaxis: { type: "log", title: { text: "mean squared error" }, exponentformat: "power" } });
+  const length = run.sequence_length, streams = Object.entries(run.stream ?? {});
+  plot("one-stream", streams.map(([name, y]) => ({ name, x: y.map((_, i) => i), y, mode: "lines", line: { width: 1 } })),
+    { xaxis: { title: { text: "time (cycles); a line where a new mapping begins" } }, yaxis: { title: { text: "absolute error" } },
+      shapes: streams.length ? [...Array(Math.floor(streams[0][1].length / length)).keys()].slice(1).map((i) => ({ type: "line", x0: i * length,
+        x1: i * length, yref: "paper", y0: 0, y1: 1, line: { width: 1, dash: "dot", color: "#888" } })) : [] });
+}
+
+function draw() {
+  const data = state.data, runs = selected(), named = decodeURIComponent(location.hash.replace("#run=", ""));
+  const one = location.hash.startsWith("#run=") && data.runs.find((run) => run.id === named);
+  $("overview").hidden = Boolean(one);
+  $("run").hidden = !one;
+  $("bar").textContent = data.success;
+  const count = (status) => runs.filter((r) => r.status === status).length;
+  const parts = unique(data.runs.map((r) => r.status)).map((s) => `${count(s)} ${s}`);
+  document.title = `${data.title} · learning to learn`;
+  if (one) { $("summary").textContent = data.title; drawRun(one); return; }
+  drawFilters();
+  drawMatrix(runs);
+  const hidden = drawPlots(runs);
+  drawRuns(runs);
+  $("summary").textContent = `${data.title}: ${runs.length} of ${data.runs.length} runs (${parts.join(", ")})` +
+    (hidden > 0 ? `; the plots show the first ${MOST_LINES} groups, filter to see others` : "");
+}
+
+async function poll() {
+  try {
+    const answer = await fetch("data.json", { headers: state.etag ? { "If-None-Match": state.etag } : {} });
+    if (answer.status === 200) {
+      state.etag = answer.headers.get("ETag");
+      state.data = await answer.json();
+      draw();
+    }
+  } catch { $("summary").textContent = "the server has gone; what is shown is the last it said"; }
+  setTimeout(poll, POLL_MS);
+}
+
+$("more").onclick = () => { state.shown += PAGE; drawRuns(selected()); };
+window.addEventListener("hashchange", () => { draw(); $("main").focus(); window.scrollTo(0, 0); });
+dark.addEventListener("change", draw);
+const inside = $("data").textContent.trim();
+if (inside) { state.data = JSON.parse(inside); draw(); } else poll();
