@@ -21,7 +21,7 @@ from src.errors import cause_in_a_line
 from src.evaluation import Evaluation
 from src.runfolder import read_json, write_atomically
 
-INIT_SECONDS, ANSWER_SECONDS, FINISH_SECONDS = 20, 2, 30
+INIT_SECONDS, ANSWER_SECONDS, FINISH_SECONDS = 20, 2, 15
 _log = logging.getLogger(__name__)
 
 
@@ -30,7 +30,7 @@ class Tracker:
 
     def __init__(self, folder: Path, config: Config, *, sweep: str | None = None) -> None:
         self._run: Any = None
-        self._folder = folder
+        self._folder, self._complained = folder, False
         modes: list[Literal["offline", "online"]] = [] if config.logger.mode == "disabled" else ["offline"]
         if config.logger.mode == "online":
             if answers(_server()):
@@ -68,7 +68,8 @@ class Tracker:
             list(range(len(errors[0]))), errors, keys=list(found.stream), title="Absolute error over a stream", xname="time"
         )
         images = {f"test/{name}": wandb.Image(str(path)) for name, path in found.pictures.items()}
-        self._call("log", {**final, "test/curve": curve, "test/stream": stream, **images})
+        for values in ({**final, **images}, {"test/curve": curve}, {"test/stream": stream}):
+            self._call("log", values)
         if self._run is not None and checkpoint is not None:
             artifact = wandb.Artifact(f"checkpoint-{self._run.id}", type="model", metadata=final)
             artifact.add_file(str(checkpoint))
@@ -91,7 +92,7 @@ class Tracker:
         ending.join(FINISH_SECONDS)
         if ending.is_alive():
             _log.warning(
-                "wandb: the server does not take the end of the run; `wandb sync %s` sends it again", self._folder / "wandb"
+                "wandb: the server is gone: `wandb sync --no-skip-online %s/wandb/run-*` sends the run later", self._folder
             )
             teardown()
 
@@ -101,8 +102,9 @@ class Tracker:
         try:
             getattr(self._run, method)(*arguments, **options)
         except Exception as error:  # noqa: BLE001
-            _log.warning("wandb: %s; the run goes on without it", cause_in_a_line(error))
-            self._run = None
+            if not self._complained:
+                _log.warning("wandb: %s; the run goes on without it", cause_in_a_line(error))
+            self._complained = True
 
 
 def answers(url: str) -> bool:

@@ -12,7 +12,6 @@ from src.command import exit_with
 from src.dashboard.data import collect
 from src.dashboard.page import with_data
 from src.dashboard.serve import PORT, Server
-from src.dashboard.workspace import push
 from src.errors import UserError, unknown
 from src.runfolder import write_atomically
 
@@ -62,6 +61,13 @@ def report(folders: list[str], options: dict[str, str]) -> int:
     write_atomically(into, with_data({**data, "base": f"{base}/"}))
     print(f"{into} is written: {len(data['runs'])} runs")
     return 0
+
+
+def push(folders: list[str], options: dict[str, str]) -> int:
+    """Give wandb the dashboard; only this needs wandb-workspaces, which takes seconds to import."""
+    from src.dashboard.workspace import push as push_it  # noqa: PLC0415
+
+    return push_it(folders, options)
 
 
 def _folder(folders: list[str]) -> Path:
