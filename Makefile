@@ -49,7 +49,7 @@ bench: .venv/ready  ## Time the engine beside torch and JAX (ten minutes), for d
 	$(RUN) -m benchmarks
 
 lock: .venv/ready  ## Write requirements.lock from what is installed
-	{ head -1 requirements.lock; $(RUN) -m pip freeze --exclude-editable | grep -v -i -E '^(jax|jaxlib|ml_dtypes|opt_einsum|scipy)==' | sed 's/+cpu//'; } > requirements.new
+	{ head -1 requirements.lock; $(RUN) -m pip freeze --exclude-editable | grep -v -i -E '^(jax|jaxlib|ml_dtypes|opt_einsum)==' | sed 's/+cpu//'; } > requirements.new
 	mv requirements.new requirements.lock
 
 clean:  ## Remove the virtual environment and caches, not the runs
