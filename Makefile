@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python
+RUNS ?= runs
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep test test-slow lint reproduce-table1 reproduce-figure3 compare-topologies floors bench lock clean
+.PHONY: help setup train sweep test test-slow lint reproduce-table1 reproduce-figure3 compare-topologies report floors bench lock clean
 
 help:  ## This list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -40,6 +41,9 @@ reproduce-figure3: .venv/ready  ## Figure 3 of the paper, before and after meta-
 
 compare-topologies: .venv/ready  ## Which topologies learn to learn: the study of five, on three families, into reports/ (QUICK=1: small)
 	$(RUN) -m src.compare
+
+report: .venv/ready  ## The dashboard of all runs as one HTML file (RUNS=<folder>: of those)
+	$(RUN) -m src.dashboard report $(RUNS)
 
 floors: .venv/ready  ## Estimate the Bayes floors anew (two minutes)
 	$(RUN) -m src.floors
