@@ -113,6 +113,12 @@ def accuracy(states: np.ndarray, classes: np.ndarray) -> float:
     return float((guess == index[len(index) // 2 :]).mean())
 
 
+def table_accuracy(states: np.ndarray, tables: np.ndarray) -> float:
+    """How often a linear read-out of each output gets the whole truth table [N, 4] right: a code of four bits."""
+    truth = tables[len(tables) // 2 :] > 0.5
+    return float(((read_out(states, tables) > 0.5) == truth).all(1).mean())
+
+
 def information(bit: np.ndarray, classes: np.ndarray) -> float:
     """Mutual information, in bits, of a truth value [N] and a class [N]."""
     total = 0.0
@@ -140,6 +146,7 @@ def _boolean(seen: Trajectory, folder: Path) -> dict:
          folder / "readout.png")  # fmt: skip
     return {
         "accuracy": by_cycle[-1],
+        "accuracy_of_all_outputs": table_accuracy(last, seen.mappings),
         "accuracy_of_the_outputs": {f"{i:02b}": accuracy(last, seen.mappings[:, i]) for i in range(4)},
         "bits_of_each_cell": bits,
         "binary_cells": int(sum(b >= SIGNIFICANT for b in bits)),

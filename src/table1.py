@@ -282,8 +282,9 @@ def _probes(table: Table1) -> list[str]:
         lines += ["", f"### {probed.row}", ""]
         if "accuracy" in f:
             lines += [
-                f"From the states of the {f['cells']} cells after the last cycle a linear read-out names the right one of the sixteen "
-                f"functions in {f['accuracy']:.1%} of the sequences. The signs of all cells together carry "
+                f"From the states of the {f['cells']} cells after the last cycle a linear read-out of the four outputs gets the whole "
+                f"truth table right in {f['accuracy_of_all_outputs']:.1%} of the sequences; one of sixteen classes names the right one "
+                f"in {f['accuracy']:.1%}. The signs of all cells together carry "
                 f"{f['bits_of_all_signs']:.2f} of the function's 4 bits; {f['binary_cells']} cells carry more than half a bit each "
                 f"({', '.join(f'{b:.2f}' for b in f['bits_of_each_cell'])}). The paper found \"a four-neuron binary encoding\".",
             ]  # fmt: skip

@@ -3,7 +3,7 @@ import pytest
 
 from src.errors import UserError
 from src.learner import MetaLearner
-from src.probe import accuracy, explained, information, probe, trajectory
+from src.probe import accuracy, explained, information, probe, table_accuracy, trajectory
 from tests.helpers import job
 
 
@@ -23,6 +23,13 @@ def test_classes_are_told_apart_where_they_can_be():
     assert accuracy(one_hot, classes) == 1
     assert accuracy(random.normal(size=(2000, 4)), classes) < 0.2
     assert explained(bits + 0.01 * random.normal(size=(2000, 4)), bits).min() > 0.99
+
+
+def test_four_cells_that_hold_the_outputs_tell_the_table_and_noise_a_sixteenth_of_them():
+    random = np.random.default_rng(1)
+    tables = random.integers(0, 2, (2000, 4)).astype(float)
+    assert table_accuracy(2 * tables - 1 + 0.01 * random.normal(size=tables.shape), tables) == 1
+    assert table_accuracy(random.normal(size=(2000, 6)), tables) == pytest.approx(1 / 16, abs=0.03)
 
 
 def test_information_in_bits():
