@@ -35,6 +35,9 @@ def exit_with(main: Callable[[list[str]], int]) -> None:
         code = complain(str(error))
     except KeyboardInterrupt:
         code = INTERRUPTED
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
     sys.exit(code)
 
 

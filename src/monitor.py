@@ -85,7 +85,8 @@ def summary(states: list[State], began: float, done_before: float = 0.0) -> str:
     parts = [f"{count[s]} {s}" for s in ("finished", "duplicate", "running", "failed", "killed", "interrupted") if count[s]]
     rest = sum(1.0 - s.done for s in states if s.status not in OVER)
     speed = (sum(s.done for s in states) - done_before) / max(time.time() - began, 1e-9)
-    left = f", {duration(rest / speed)} left" if rest and speed > 0 else ""
+    running = any(state.status == "running" for state in states)
+    left = f", {duration(rest / speed)} left" if rest and speed > 0 and running else ""
     return f"{len(states)} jobs: {', '.join(parts) or 'none begun'}{left}"
 
 

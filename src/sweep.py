@@ -15,7 +15,8 @@ from rich.text import Text
 from src.command import FAILED, exit_with
 from src.errors import UserError, unknown
 from src.monitor import duration, summary
-from src.sweepfolder import arguments_of, survey
+from src.runfolder import read_json
+from src.sweepfolder import SWEEP, arguments_of, survey
 from src.sweepreport import write_report
 from src.table import find_jobs, print_table
 from src.train import resume as go_on
@@ -56,8 +57,7 @@ def status(folders: list[Path]) -> int:
         what = Text(s.error, "red") if s.error else Text(" ".join(s.overrides))
         table.add_row(name, Text(s.status, COLOURS.get(s.status, "")), f"{s.done:.0%}", duration(s.seconds), what)
     Console().print(table)
-    began = min((s.time for s in states if s.time), default=0.0)
-    print(summary(states, began) if any(s.status == "running" for s in states) else summary(states, 0.0))
+    print(summary(states, (read_json(folders[0] / SWEEP) or {}).get("started", 0.0)))
     return 0 if all(s.status in ("finished", "duplicate") for s in states) else FAILED
 
 
