@@ -30,7 +30,7 @@ class Tracker:
 
     def __init__(self, folder: Path, config: Config, *, sweep: str | None = None) -> None:
         self._run: Any = None
-        self._folder, self._complained = folder, False
+        self._folder, self._complained, self._online = folder, False, False
         modes: list[Literal["offline", "online"]] = [] if config.logger.mode == "disabled" else ["offline"]
         if config.logger.mode == "online":
             if answers(_server()):
@@ -40,6 +40,7 @@ class Tracker:
         for mode in modes:
             try:
                 self._run = _start(folder, config, mode, sweep)
+                self._online = mode == "online"
                 break
             except Exception as error:  # noqa: BLE001
                 _log.warning("wandb cannot start %s: %s", mode, cause_in_a_line(error))
@@ -68,9 +69,12 @@ class Tracker:
             list(range(len(errors[0]))), errors, keys=list(found.stream), title="Absolute error over a stream", xname="time"
         )
         images = {f"test/{name}": wandb.Image(str(path)) for name, path in found.pictures.items()}
-        for values in ({**final, **images}, {"test/curve": curve}, {"test/stream": stream}):
+        self._call("log", {**final, **images})
+        if self._online and not answers(_server()):
+            return  # what follows is checked with the server before it is kept, and would wait for it
+        for values in ({"test/curve": curve}, {"test/stream": stream}):
             self._call("log", values)
-        if self._run is not None and checkpoint is not None:
+        if checkpoint is not None:
             artifact = wandb.Artifact(f"checkpoint-{self._run.id}", type="model", metadata=final)
             artifact.add_file(str(checkpoint))
             self._call("log_artifact", artifact)
@@ -124,9 +128,23 @@ def _server() -> str:
 
 
 def teardown() -> None:
-    """End wandb's own process, which would go on trying; what it has not sent stands in the run folder."""
-    with suppress(Exception):
-        wandb.teardown(exit_code=1)
+    """End wandb's own process, which would go on trying; what it has not sent stands in the run folder.
+
+    It is killed: asked to end, it waits for the server, and wandb for it. Then wandb can be set up anew, for the next job.
+    """
+    connection = getattr(wandb.setup(), "_connection", None)
+    process = getattr(getattr(connection, "_proc", None), "_process", None)
+
+    def end() -> None:
+        with suppress(Exception):
+            if process is not None:
+                process.kill()
+                process.wait()
+            wandb.teardown(exit_code=1)
+
+    ending = threading.Thread(target=end, daemon=True)
+    ending.start()
+    ending.join(ANSWER_SECONDS)
 
 
 def _start(folder: Path, config: Config, mode: Literal["offline", "online"], sweep: str | None) -> Any:
