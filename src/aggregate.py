@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from src.runfolder import read_json, read_rows
-from src.table import Job, seeds_apart, unique_jobs
+from src.table import Job, plain, seeds_apart, unique_jobs
 
 NUMBERS = ("mse", "score", "cycles_to_learn", "mse_after_learning", "diverged_at_epoch")
 OF_THE_JOB = ("no_learning", "floor", "epochs", "parameters", "engine")
@@ -18,7 +18,7 @@ def replicas(jobs: list[Job]) -> pd.DataFrame:
     rows = []
     for job in unique_jobs(jobs):
         result = read_json(job.folder / "result.json") or {}
-        settings = {key: _plain(value) for key, value in job.settings.items() if key not in ("seed", "replicas", "engine")}
+        settings = {key: plain(value) for key, value in job.settings.items() if key not in ("seed", "replicas", "engine")}
         shared = {key: result.get(key) for key in OF_THE_JOB}
         found = read_rows(job.folder / "replicas.csv")
         for row in found:
@@ -50,8 +50,3 @@ def learning_curve(jobs: list[Job]) -> tuple[np.ndarray, np.ndarray]:
             found.setdefault(int(row["epoch"]), []).append(float(row["score/median"]))
     whole = {epoch: scores for epoch, scores in found.items() if len(scores) == len(jobs)}
     return np.array(list(whole)), np.array([np.mean(scores) for scores in whole.values()])
-
-
-def _plain(value: object) -> object:
-    """What a column of a table can hold."""
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

@@ -18,6 +18,7 @@ from src.figures import learning_panels, profile_figure, save, scores_figure
 from src.metrics import SUCCESS, success_interval
 from src.report import markdown_table, to_html
 from src.runfolder import write_atomically
+from src.sweepfolder import DONE
 from src.table import Job, find_jobs
 from src.train import start
 
@@ -41,7 +42,7 @@ def _main(arguments: list[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     start(["sweep=topologies", f"hydra.sweep.dir={folder}", *(QUICK if quick else ())])
     jobs = find_jobs(folder)
-    unfinished = [job for job in jobs if job.status not in ("finished", "duplicate")]
+    unfinished = [job for job in jobs if job.status not in DONE]
     for job in unfinished:
         print(f"not in the report: {job.folder} ({job.status}) {job.error}", file=sys.stderr)
     into = REPORTS / "quick" if quick else REPORTS

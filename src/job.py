@@ -39,7 +39,15 @@ class AnotherRun(UserError):
 def run_job(
     raw: DictConfig | Config, folder: Path, *, sweep: Path | None = None, overrides: Sequence[str] = (), console: bool = True
 ) -> str:
-    """Train what `raw` says in `folder` and evaluate it; returns the status. A folder that has begun is gone on with.
+    """`place_and_run`, where only the status matters."""
+    return place_and_run(raw, folder, sweep=sweep, overrides=overrides, console=console)[0]
+
+
+def place_and_run(
+    raw: DictConfig | Config, folder: Path, *, sweep: Path | None = None, overrides: Sequence[str] = (), console: bool = True
+) -> tuple[str, Path]:
+    """Train what `raw` says in `folder` and evaluate it; returns the status, and the folder
+    where the results are. A folder that has begun is gone on with.
 
     In a `sweep` folder a job that another folder there has done already is not run again: the status is "duplicate"; and a
     folder that is another job's is left alone for one beside it. `overrides` are what the user typed. A job that fails writes
@@ -55,7 +63,7 @@ def run_job(
             if twin:
                 folder.mkdir(parents=True, exist_ok=True)
                 set_status(folder, "duplicate", of=os.path.relpath(twin, folder), **stamp)
-                return "duplicate"
+                return "duplicate", twin
     folder.mkdir(parents=True, exist_ok=True)
     say: Callable[[str], None] = (lambda line: print(line, file=sys.stderr)) if console else _log.warning
     with (
@@ -66,7 +74,7 @@ def run_job(
             if config is None:
                 raise wrong or UserError("no configuration")
             if _is_finished(config, folder):
-                return "finished"
+                return "finished", folder
             begin(folder, config)
             set_status(folder, "running", **stamp)
             train(config, folder, sweep=sweep.name if sweep else None, progress=console)
@@ -77,7 +85,7 @@ def run_job(
             raise KeyboardInterrupt from None
         except AnotherRun as error:
             say(f"error: {error}")
-            return "failed"
+            return "failed", folder
         except Exception as error:  # noqa: BLE001 - whatever it is, the other jobs of a sweep go on
             line = str(error) if isinstance(error, UserError) else cause_in_a_line(error)
             _log.error("%s", line if isinstance(error, UserError) else traceback.format_exc())
@@ -85,9 +93,9 @@ def run_job(
             where = "" if isinstance(error, UserError) else f" (more in {folder / 'train.log'})"
             if console:
                 print(f"error: {folder.name}: {line}{where}", file=sys.stderr)
-            return "failed"
+            return "failed", folder
         set_status(folder, "finished", seconds=(read_json(folder / "result.json") or {}).get("seconds"), **stamp)
-        return "finished"
+        return "finished", folder
 
 
 def _judge(raw: DictConfig | Config) -> tuple[Config | None, Exception | None]:

@@ -13,10 +13,10 @@ from types import TracebackType
 
 from src.launchers import IN_THIS_PROCESS
 from src.runfolder import read_json
-from src.sweepfolder import SWEEP, State, survey
+from src.sweepfolder import DONE, SWEEP, State, survey
 
 LOOK_SECONDS, SAY_SECONDS = 1.0, 10.0
-OVER = ("finished", "duplicate", "failed")
+OVER = (*DONE, "failed")
 
 
 class Monitor:

@@ -16,7 +16,7 @@ from src.command import FAILED, exit_with
 from src.errors import UserError, unknown
 from src.monitor import duration, summary
 from src.runfolder import read_json
-from src.sweepfolder import SWEEP, arguments_of, survey
+from src.sweepfolder import DONE, SWEEP, arguments_of, survey
 from src.sweepreport import write_report
 from src.table import find_jobs, print_table
 from src.train import resume as go_on
@@ -58,7 +58,7 @@ def status(folders: list[Path]) -> int:
         table.add_row(name, Text(s.status, COLOURS.get(s.status, "")), f"{s.done:.0%}", duration(s.seconds), what)
     Console().print(table)
     print(summary(states, (read_json(folders[0] / SWEEP) or {}).get("started", 0.0)))
-    return 0 if all(s.status in ("finished", "duplicate") for s in states) else FAILED
+    return 0 if all(s.status in DONE for s in states) else FAILED
 
 
 def resume(folders: list[Path]) -> int:
@@ -75,7 +75,7 @@ def report(folders: list[Path]) -> int:
         raise UserError(f"there is no finished run under {', '.join(map(str, folders))}")
     into = folders[0] / "report"
     write_report(jobs, into, title=f"Report of {', '.join(map(str, folders))}")
-    left = len([job for job in jobs if job.status not in ("finished", "duplicate")])
+    left = len([job for job in jobs if job.status not in DONE])
     print(f"{into / 'report.html'}, .md, replicas.csv, replicas.parquet and summary.csv are written")
     if left:
         print(f"{left} jobs are not finished, and not in it", file=sys.stderr)

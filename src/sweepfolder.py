@@ -23,7 +23,8 @@ from src.runfolder import get_status, is_held, read_json, read_rows, write_atomi
 SWEEP = "sweep.json"
 OF_THE_FOLDER = ("hydra.sweep.dir=", "hydra.mode=", "hydra.sweeper.n_trials=", "hydra.sweeper.sampler.seed=")
 """Overrides that say where a sweep is, or how far it is, not what."""
-UNFINISHED = ("running", "killed", "interrupted", "failed", "not started")
+DONE = ("finished", "duplicate")
+"""The states that leave nothing to do."""
 
 
 class Recorder(Callback):
@@ -149,7 +150,7 @@ def _state(path: Path) -> State:
     status = get_status(path) or "not started"
     if status == "running" and not is_held(path):
         status = "killed"
-    if status in ("finished", "duplicate"):
+    if status in DONE:
         done, seconds = 1.0, float(said.get("seconds") or 0.0)
     else:
         rows = read_rows(path / "metrics.csv")

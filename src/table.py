@@ -14,7 +14,7 @@ from src.config import INCIDENTAL
 from src.families import Floor
 from src.metrics import Metrics, summarise
 from src.runfolder import read_json, read_rows
-from src.sweepfolder import survey
+from src.sweepfolder import DONE, survey
 
 NOT_A_TOPIC = ("seed", "replicas", "engine", *INCIDENTAL)
 """Keys that do not make two jobs different studies."""
@@ -83,7 +83,7 @@ def print_table(folder: Path, console: Console | None = None) -> int:
     rows = tabulate(jobs)
     if rows:
         console.print(result_table(rows, [k for k in rows[0] if "." in k], title=str(folder)))
-    unfinished = [job for job in jobs if job.status not in ("finished", "duplicate")]
+    unfinished = [job for job in jobs if job.status not in DONE]
     for job in unfinished if len(jobs) > 1 else ():  # a single job has spoken for itself
         print(f"{job.status}: {job.folder}{': ' if job.error else ''}{job.error}", file=sys.stderr)
     return len(unfinished)
@@ -106,6 +106,11 @@ def result_table(rows: list[dict[str, Any]], topics: list[str], *, title: str) -
             f"{row['seconds']:.0f}",
         )  # fmt: skip
     return table
+
+
+def plain(value: object) -> object:
+    """What a column of a table, or JSON, can hold."""
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def _short(value: object) -> str:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from src.command import FAILED, compose_and_run, exit_with, informs
 from src.config import load
 from src.errors import UserError
-from src.job import run_job
+from src.job import place_and_run, run_job
 from src.logbook import METRICS
 from src.monitor import Monitor, announce
 from src.runfolder import read_rows
@@ -76,7 +76,7 @@ def _job(config: DictConfig) -> float:
         sweep = _short(Path(hydra.sweep.dir))
         if console:
             announce(sweep, hydra.job.num, hydra.overrides.task)
-    run_job(config, folder, sweep=sweep, overrides=hydra.overrides.task, console=console)
+    _, folder = place_and_run(config, folder, sweep=sweep, overrides=hydra.overrides.task, console=console)
     rows = read_rows(folder / METRICS)
     return float(rows[-1]["score/median"]) if rows else float("nan")
 

@@ -18,7 +18,7 @@ from src.command import compose_config
 from src.config import fingerprint
 from src.errors import UserError
 from src.launchers import threads_of_a_job, usable_cores
-from src.runfolder import get_status, held, is_held, read_json, set_status
+from src.runfolder import get_status, held, is_held, read_json, read_rows, set_status
 from src.sweepfolder import arguments_of, run_folders, survey
 from src.table import find_jobs, tabulate
 from tests.helpers import job
@@ -202,6 +202,8 @@ def test_a_copied_run_folder_is_complete(tmp_path):
 
 def test_a_search_makes_its_trials_and_no_more(tmp_path):
     search = ["sweep=optuna", "hydra.sweeper.n_trials=3", "arch=elman", *SMALL, AT, "replicas=1"]
+    from optuna import load_study
+
     train._main(search)
     assert Path("s/optimization_results.yaml").exists()
     shutil.rmtree("s/2_elman_boolean")
@@ -209,6 +211,9 @@ def test_a_search_makes_its_trials_and_no_more(tmp_path):
     states = [s for s in survey(Path("s")) if s.status == "finished"]
     assert len(states) == 3
     assert len({s.fingerprint for s in states}) == 3  # it proposed something new
+    values = {trial.value for trial in load_study(study_name="search", storage="sqlite:///s/optuna.db").trials}
+    # The search is told the score of its own trial, also where that had to move beside an earlier one.
+    assert {float(read_rows(s.folder / "metrics.csv")[-1]["score/median"]) for s in states} <= values
     train._main(["resume=s"])
     assert len(survey(Path("s"))) == 3
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from src.metrics import SUCCESS, success_interval
+from src.metrics import SUCCESS
 from src.runfolder import read_json, read_rows
-from src.table import Job, find_jobs, varying
+from src.table import Job, find_jobs, plain, varying
 
 POINTS = 80
 """The most that a curve of a job keeps."""
@@ -43,8 +43,7 @@ def _run(job: Job, folder: Path) -> dict[str, Any]:
         "error": job.error,
         "arch": str(settings.get("arch.name", "?")),
         "family": str(settings.get("family.name", "?")),
-        "seed": settings.get("seed"),
-        "settings": {key: _plain(value) for key, value in settings.items()},
+        "settings": {key: plain(value) for key, value in settings.items()},
         "files": [f for f in FILES if (job.folder / f).is_file()],
         "pictures": [p.relative_to(job.folder).as_posix() for d in PICTURED for p in sorted((job.folder / d).glob("*.png"))],
     }
@@ -60,7 +59,6 @@ def _run(job: Job, folder: Path) -> dict[str, Any]:
         replicas = read_rows(job.folder / "replicas.csv")
         run["scores"] = [_short(r["score"]) for r in replicas]
         run["successes"], run["replicas"] = result["successes"], result["replicas"]
-        run["interval"] = success_interval(result["successes"], result["replicas"])
         for key in ("score_median", "mse_median", "floor", "cycles_to_learn", "seconds", "epochs", "sequence_length"):
             run[key] = result.get(key)
         run["curve"] = _curve(job.folder)
@@ -101,7 +99,3 @@ def _thin(rows: list[Any], most: int) -> list[Any]:
 
 def _short(value: float | str) -> float:
     return float(f"{float(value):.4g}")
-
-
-def _plain(value: object) -> object:
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
