@@ -16,7 +16,7 @@ from src.engine import make_engine
 from src.families import Floor
 from src.gradients import Carry, make_gradient
 from src.metrics import Metrics, cycles_until_learnt, measure
-from src.optimizers import Optimizer, rate
+from src.optimizers import make_optimizer, rate
 from src.topology.initial import initial_parameters
 
 ALIVE = -1
@@ -45,7 +45,7 @@ class MetaLearner(pl.LightningModule):
         self.weights = torch.nn.Parameter(start.to(dtype))
         if config.trainer.average:
             self.register_buffer("average", self.weights.detach().clone())
-        self.optimizer = Optimizer(self.weights, config.optimizer)
+        self.optimizer = make_optimizer(self.weights, config.optimizer)
         self.register_buffer("diverged_at", torch.full((config.replicas,), ALIVE))
         self.epochs_done = 0
         self.seconds = 0.0

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from src.config import OptimizerConfig
-from src.optimizers import OPTIMIZERS, SCHEDULES, Optimizer, rate
+from src.optimizers import OPTIMIZERS, SCHEDULES, make_optimizer, rate
 
 CONFIG = OptimizerConfig(name="adam", lr=0.1, betas=[0.9, 0.99], momentum=0.5, decay=0.9)
 
@@ -24,7 +24,7 @@ def test_each_replica_moves_as_torchs_optimizer_moves_it(name, clip):
     torch.manual_seed(0)
     start, gradients = torch.randn(3, 7, dtype=torch.float64), torch.randn(6, 3, 7, dtype=torch.float64)
     weights, alive = start.clone(), torch.ones(3, dtype=torch.bool)
-    optimizer = Optimizer(weights, replace(CONFIG, name=name, clip=clip))
+    optimizer = make_optimizer(weights, replace(CONFIG, name=name, clip=clip))
     for gradient in gradients:
         optimizer.step(gradient.clone(), 0.1, alive)
     for i in range(3):
@@ -46,7 +46,7 @@ def test_a_gradient_that_is_not_finite_freezes_its_replica_alone(name, bad):
     before = weights.clone()
     gradient = torch.randn(3, 5)
     gradient[1, 2] = bad
-    optimizer = Optimizer(weights, replace(CONFIG, name=name))
+    optimizer = make_optimizer(weights, replace(CONFIG, name=name))
     optimizer.step(gradient, 0.1, alive)
     optimizer.step(torch.ones(3, 5), 0.1, alive)
     assert alive.tolist() == [True, False, True]
@@ -57,7 +57,7 @@ def test_a_gradient_that_is_not_finite_freezes_its_replica_alone(name, bad):
 def test_adam_by_its_paper():
     """Kingma & Ba 2015, algorithm 1, two steps on one number."""
     weights, alive = torch.tensor([[1.0]], dtype=torch.float64), torch.ones(1, dtype=torch.bool)
-    optimizer = Optimizer(weights, CONFIG)
+    optimizer = make_optimizer(weights, CONFIG)
     theta, m, v = 1.0, 0.0, 0.0
     for t, g in ((1, 0.3), (2, -0.2)):
         optimizer.step(torch.tensor([[g]], dtype=torch.float64), 0.1, alive)

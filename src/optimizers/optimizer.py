@@ -1,0 +1,39 @@
+"""What an optimizer is: it moves the weights of all replicas in place, and tells a checkpoint what it must remember."""
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from src.config import OptimizerConfig
+
+EPSILON = 1e-8
+"""Added to the root of a second moment before something is divided by it."""
+
+
+class Optimizer(ABC):
+    """Updates weights in place."""
+
+    def __init__(self, weights: Float[Tensor, "R P"], config: "OptimizerConfig") -> None:
+        self.config, self._weights = config, weights
+        self.updates = 0
+
+    @abstractmethod
+    def step(self, gradient: Float[Tensor, "R P"], lr: float, alive: Bool[Tensor, " R"]) -> None:
+        """Move every replica that is alive; one whose gradient is not finite stays where it is and is alive no more."""
+
+    @abstractmethod
+    def memory(self) -> dict[str, Tensor]:
+        """The tensors, by name, that the next step depends on besides the weights."""
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {**self.memory(), "updates": self.updates}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint's `state`. Raises KeyError or RuntimeError where it is another optimizer's."""
+        for name, tensor in self.memory().items():
+            tensor.copy_(state[name])
+        self.updates = int(state["updates"])
