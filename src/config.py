@@ -97,7 +97,9 @@ class OptimizerConfig:
     momentum: float = 0.0
     """sgd, rmsprop"""
     decay: float = 0.99
-    """rmsprop: of the running mean square"""
+    """rmsprop: of the running mean square; soap: of the running mean of g g^T"""
+    refresh: int = 200
+    """soap: updates from one search for new axes to the next"""
     schedule: str = "constant"
     warmup: float = 0.0
     """The part of the updates during which the rate rises from zero."""
@@ -309,6 +311,7 @@ def check(config: Config) -> None:
         ("threads", 1),
         ("launcher.jobs", 1),
         ("launcher.cores", 1),
+        ("optimizer.refresh", 1),
         ("optimizer.warmup", 0),
         ("trainer.checkpoint_seconds", 0),
         ("trainer.curriculum_part", 0),

@@ -34,7 +34,7 @@ def test_every_key_is_read_by_something():
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("optimizer.name=lamb", "choose one of adam, rmsprop, sgd"),
+        ("optimizer.name=lamb", "choose one of adam, rmsprop, sgd, soap"),
         ("optimizer.schedule=exp", "choose one of constant, cosine, linear"),
         ("optimizer.lr=-1", "above 0"),
         ("optimizer.lr=inf", "above 0"),

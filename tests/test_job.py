@@ -66,6 +66,7 @@ MORE = {
     "plain": [],
     "carried": ["family.carry_state=true", "arch.gradient=rtrl", "arch.layers=[{memory_cell: 2, neuron: 2}]"],
     "rmsprop": ["optimizer=rmsprop", "family.corpus=fixed"],
+    "soap": ["optimizer=soap", "optimizer.refresh=3"],
 }
 
 

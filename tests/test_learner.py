@@ -26,11 +26,11 @@ def fit(learner, data):
     ).fit(learner, datamodule=data)  # fmt: skip
 
 
-@pytest.mark.parametrize("arch", ["lstm", "elman", "rtrl"])
-def test_a_replica_is_the_same_seed_alone(arch):
-    together = trained(f"arch={arch}", "replicas=3", "seed=7")
+@pytest.mark.parametrize("choice", ["arch=lstm", "arch=elman", "arch=rtrl", "optimizer=soap"])
+def test_a_replica_is_the_same_seed_alone(choice):
+    together = trained(choice, "optimizer.refresh=7", "replicas=3", "seed=7")
     for i in range(3):
-        alone = trained(f"arch={arch}", "replicas=1", f"seed={7 + i}")
+        alone = trained(choice, "optimizer.refresh=7", "replicas=1", f"seed={7 + i}")
         torch.testing.assert_close(alone.weights[0], together.weights[i], rtol=0, atol=1e-5)
 
 

@@ -8,11 +8,12 @@ from src.errors import choose
 from src.optimizers.elementwise import Adam, RmsProp, Sgd
 from src.optimizers.optimizer import Optimizer
 from src.optimizers.schedule import SCHEDULES, rate
+from src.optimizers.soap import Soap
 
 if TYPE_CHECKING:
     from src.config import OptimizerConfig
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "sgd": Sgd, "rmsprop": RmsProp}
+OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "sgd": Sgd, "rmsprop": RmsProp, "soap": Soap}
 
 
 def make_optimizer(weights: Tensor, config: "OptimizerConfig") -> Optimizer:
