@@ -45,8 +45,6 @@ ABLATIONS = {
     "constant rate, weights averaged": ("optimizer.schedule=constant", "trainer.average=0.995"),
     "weights averaged": ("trainer.average=0.995",),
     "batches of 20": ("trainer.batch=20",),
-    "batches of 4": ("trainer.batch=4",),
-    "steps along the weights (adam)": ("optimizer.name=adam",),
     "steps along the gradients' axes (soap)": ("optimizer.name=soap", "optimizer.decay=0.999"),
     "input gates start open": ("arch.bias={input_gate: 1.0}",),
     "gradient truncated as in 1997": ("arch.gradient=truncated",),
