@@ -2,16 +2,24 @@
 
 import math
 
+import numpy as np
 from numba import njit
 
 
-@njit(cache=True, inline="always")
-def shrink(gradient, clip):
-    """What the gradient of a replica must be multiplied with to be no longer than `clip`; NaN where it is not finite."""
-    square = 0.0
-    for g in gradient:
-        square += g * g
-    norm = math.sqrt(square)
-    if not math.isfinite(norm):
-        return math.nan
-    return clip / norm if norm > clip else 1.0
+@njit(cache=True)
+def shrink(gradient, clip, alive):
+    """What the gradient [R, P] of each replica must be multiplied with to be no longer than `clip`: [R].
+
+    A replica whose gradient is not finite is alive no more.
+    """
+    factors = np.ones(gradient.shape[0])
+    for r in range(gradient.shape[0]):
+        square = 0.0
+        for g in gradient[r]:
+            square += g * g
+        norm = math.sqrt(square)
+        if not math.isfinite(norm):
+            alive[r] = False
+        elif norm > clip:
+            factors[r] = clip / norm
+    return factors

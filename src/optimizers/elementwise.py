@@ -14,7 +14,6 @@ from jaxtyping import Bool, Float
 from numba import njit
 from torch import Tensor
 
-from src.optimizers.clipping import shrink
 from src.optimizers.optimizer import EPSILON, Optimizer
 
 if TYPE_CHECKING:
@@ -31,13 +30,11 @@ class Elementwise(Optimizer):
         self.moments = torch.zeros(2, *weights.shape, dtype=weights.dtype)
         """First and second moment, or momentum and mean square, of every gradient."""
 
-    def step(self, gradient: Float[Tensor, "R P"], lr: float, alive: Bool[Tensor, " R"]) -> None:
-        self.updates += 1
+    def _move(self, gradient: Float[Tensor, "R P"], factors: np.ndarray, lr: float, alive: Bool[Tensor, " R"]) -> None:
         config = self.config
-        clip = math.inf if config.clip is None else config.clip
         type(self).kernel(
-            self._weights.detach().numpy(), gradient.numpy(), self.moments.numpy(), alive.numpy(), self.updates,
-            np.array([lr, clip, config.betas[0], config.betas[1], config.momentum, config.decay]),
+            self._weights.detach().numpy(), gradient.numpy(), factors, self.moments.numpy(), alive.numpy(), self.updates,
+            np.array([lr, config.betas[0], config.betas[1], config.momentum, config.decay]),
         )  # fmt: skip
 
     def memory(self) -> dict[str, Tensor]:
@@ -45,44 +42,38 @@ class Elementwise(Optimizer):
 
 
 @njit(cache=True, error_model="numpy")
-def _adam(weights, gradient, moments, alive, updates, numbers):
+def _adam(weights, gradient, factors, moments, alive, updates, numbers):
     """Kingma & Ba 2015, algorithm 1."""
-    lr, clip, beta1, beta2 = numbers[0], numbers[1], numbers[2], numbers[3]
+    lr, beta1, beta2 = numbers[0], numbers[1], numbers[2]
     rate, root = lr / (1 - beta1**updates), 1 / math.sqrt(1 - beta2**updates)
     for r in range(weights.shape[0]):
-        factor = shrink(gradient[r], clip)
-        alive[r] = alive[r] and not math.isnan(factor)
         if alive[r]:
             for p in range(weights.shape[1]):
-                g = gradient[r, p] * factor
+                g = gradient[r, p] * factors[r]
                 moments[0, r, p] = beta1 * moments[0, r, p] + (1 - beta1) * g
                 moments[1, r, p] = beta2 * moments[1, r, p] + (1 - beta2) * g * g
                 weights[r, p] -= rate * moments[0, r, p] / (math.sqrt(moments[1, r, p]) * root + EPSILON)
 
 
 @njit(cache=True, error_model="numpy")
-def _sgd(weights, gradient, moments, alive, updates, numbers):
+def _sgd(weights, gradient, factors, moments, alive, updates, numbers):
     """Gradient descent with momentum (Rumelhart, Hinton & Williams 1986)."""
-    lr, clip, momentum = numbers[0], numbers[1], numbers[4]
+    lr, momentum = numbers[0], numbers[3]
     for r in range(weights.shape[0]):
-        factor = shrink(gradient[r], clip)
-        alive[r] = alive[r] and not math.isnan(factor)
         if alive[r]:
             for p in range(weights.shape[1]):
-                moments[0, r, p] = momentum * moments[0, r, p] + gradient[r, p] * factor
+                moments[0, r, p] = momentum * moments[0, r, p] + gradient[r, p] * factors[r]
                 weights[r, p] -= lr * moments[0, r, p]
 
 
 @njit(cache=True, error_model="numpy")
-def _rmsprop(weights, gradient, moments, alive, updates, numbers):
+def _rmsprop(weights, gradient, factors, moments, alive, updates, numbers):
     """Tieleman & Hinton 2012, with momentum."""
-    lr, clip, momentum, decay = numbers[0], numbers[1], numbers[4], numbers[5]
+    lr, momentum, decay = numbers[0], numbers[3], numbers[4]
     for r in range(weights.shape[0]):
-        factor = shrink(gradient[r], clip)
-        alive[r] = alive[r] and not math.isnan(factor)
         if alive[r]:
             for p in range(weights.shape[1]):
-                g = gradient[r, p] * factor
+                g = gradient[r, p] * factors[r]
                 moments[1, r, p] = decay * moments[1, r, p] + (1 - decay) * g * g
                 moments[0, r, p] = momentum * moments[0, r, p] + g / (math.sqrt(moments[1, r, p]) + EPSILON)
                 weights[r, p] -= lr * moments[0, r, p]

@@ -1,10 +1,14 @@
 """What an optimizer is: it moves the weights of all replicas in place, and tells a checkpoint what it must remember."""
 
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from src.optimizers.clipping import shrink
 
 if TYPE_CHECKING:
     from src.config import OptimizerConfig
@@ -20,9 +24,15 @@ class Optimizer(ABC):
         self.config, self._weights = config, weights
         self.updates = 0
 
-    @abstractmethod
     def step(self, gradient: Float[Tensor, "R P"], lr: float, alive: Bool[Tensor, " R"]) -> None:
         """Move every replica that is alive; one whose gradient is not finite stays where it is and is alive no more."""
+        self.updates += 1
+        clip = math.inf if self.config.clip is None else self.config.clip
+        self._move(gradient, shrink(gradient.numpy(), clip, alive.numpy()), lr, alive)
+
+    @abstractmethod
+    def _move(self, gradient: Float[Tensor, "R P"], factors: np.ndarray, lr: float, alive: Bool[Tensor, " R"]) -> None:
+        """Move every replica that is alive along its gradient times its factor. `updates` counts this one."""
 
     @abstractmethod
     def memory(self) -> dict[str, Tensor]:

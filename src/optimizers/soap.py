@@ -15,7 +15,6 @@ from jaxtyping import Bool, Float
 from numba import njit, prange
 from torch import Tensor
 
-from src.optimizers.clipping import shrink
 from src.optimizers.optimizer import EPSILON, Optimizer
 
 if TYPE_CHECKING:
@@ -39,13 +38,11 @@ class Soap(Optimizer):
         self.recent = weights.new_zeros(replicas, config.refresh, size).detach()
         """The gradients since the last refresh."""
 
-    def step(self, gradient: Float[Tensor, "R P"], lr: float, alive: Bool[Tensor, " R"]) -> None:
-        config, place = self.config, self.updates % self.config.refresh
-        self.updates += 1
-        clip = math.inf if config.clip is None else config.clip
+    def _move(self, gradient: Float[Tensor, "R P"], factors: np.ndarray, lr: float, alive: Bool[Tensor, " R"]) -> None:
+        config, place = self.config, (self.updates - 1) % self.config.refresh
         _step(
-            self._weights.detach().numpy(), gradient.numpy(), self.momentum.numpy(), self.second.numpy(), self.axes.numpy(),
-            self.recent[:, place].numpy(), alive.numpy(), self.updates, np.array([lr, clip, *config.betas]),
+            self._weights.detach().numpy(), gradient.numpy(), factors, self.momentum.numpy(), self.second.numpy(),
+            self.axes.numpy(), self.recent[:, place].numpy(), alive.numpy(), self.updates, np.array([lr, *config.betas]),
         )  # fmt: skip
         if place == config.refresh - 1:
             for replica in alive.nonzero():  # one after the other, so that none depends on how many there are
@@ -82,19 +79,17 @@ class Soap(Optimizer):
 
 
 @njit(cache=True, error_model="numpy", parallel=True, fastmath={"reassoc", "contract", "nsz"})
-def _step(weights, gradient, momentum, second, axes, recent, alive, updates, numbers):
+def _step(weights, gradient, factors, momentum, second, axes, recent, alive, updates, numbers):
     """Adam in rotated coordinates; Vyas et al. 2024, algorithm 3, lines 3-11."""
-    lr, clip, beta1, beta2 = numbers[0], numbers[1], numbers[2], numbers[3]
+    lr, beta1, beta2 = numbers[0], numbers[1], numbers[2]
     rate, root = lr / (1 - beta1**updates), 1 / math.sqrt(1 - beta2**updates)
     for r in prange(weights.shape[0]):
         size = weights.shape[1]
-        factor = shrink(gradient[r], clip)
-        alive[r] = alive[r] and not math.isnan(factor)
         if alive[r]:
             g, m = np.zeros_like(weights[r]), np.zeros_like(weights[r])
             for p in range(size):
-                momentum[r, p] = beta1 * momentum[r, p] + (1 - beta1) * gradient[r, p] * factor
-                recent[r, p] = gradient[r, p] * factor
+                momentum[r, p] = beta1 * momentum[r, p] + (1 - beta1) * gradient[r, p] * factors[r]
+                recent[r, p] = gradient[r, p] * factors[r]
                 now, mean = recent[r, p], momentum[r, p]
                 for i in range(size):
                     g[i] += axes[r, p, i] * now
