@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -91,10 +91,7 @@ class Tracker:
             except Exception as error:  # noqa: BLE001
                 _log.warning("wandb: %s", cause_in_a_line(error))
 
-        ending = threading.Thread(target=end, daemon=True)
-        ending.start()
-        ending.join(FINISH_SECONDS)
-        if ending.is_alive():
+        if not _within(FINISH_SECONDS, end):
             _log.warning(
                 "wandb: the server is gone: `wandb sync --no-skip-online %s/wandb/run-*` sends the run later", self._folder
             )
@@ -142,9 +139,15 @@ def teardown() -> None:
                 process.wait()
             wandb.teardown(exit_code=1)
 
-    ending = threading.Thread(target=end, daemon=True)
-    ending.start()
-    ending.join(ANSWER_SECONDS)
+    _within(ANSWER_SECONDS, end)
+
+
+def _within(seconds: float, call: Callable[[], None]) -> bool:
+    """Whether the call came to its end in that time; else it is left behind in a thread of its own."""
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return not thread.is_alive()
 
 
 def _start(folder: Path, config: Config, mode: Literal["offline", "online"], sweep: str | None) -> Any:
