@@ -45,7 +45,7 @@ ABLATIONS = {
     "constant rate, weights averaged": ("optimizer.schedule=constant", "trainer.average=0.995"),
     "weights averaged": ("trainer.average=0.995",),
     "batches of 20": ("trainer.batch=20",),
-    "steps along the gradients' axes (soap)": ("optimizer.name=soap", "optimizer.decay=0.999"),
+    "steps along the gradients' axes (soap)": ("optimizer=soap",),
     "input gates start open": ("arch.bias={input_gate: 1.0}",),
     "gradient truncated as in 1997": ("arch.gradient=truncated",),
 }
