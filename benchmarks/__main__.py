@@ -19,7 +19,7 @@ from rich.progress import track
 
 from benchmarks import peers
 from benchmarks.trainer import kernel_share
-from src.topology import Network
+from learning_to_learn.topology import Network
 
 ROOT = Path(__file__).parent.parent
 CSV, PAGE = ROOT / "reports" / "bench.csv", ROOT / "docs" / "benchmarks.md"
@@ -170,9 +170,9 @@ The fastest of five runs:
 
 LOAD = """
 import time, torch
-from src.engine import make_engine
-from src.gradients import make_gradient
-from src.topology import Network
+from learning_to_learn.engine import make_engine
+from learning_to_learn.gradients import make_gradient
+from learning_to_learn.topology import Network
 network = Network.of([{"memory_cell": 6, "neuron": 6}])
 x = torch.zeros(1, 1, 1, 3)
 began = time.perf_counter()

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from src.engine import make_engine
-from src.gradients import make_gradient
-from src.topology import Network
+from learning_to_learn.engine import make_engine
+from learning_to_learn.gradients import make_gradient
+from learning_to_learn.topology import Network
 
 Work = Callable[[], Any]
 

@@ -7,9 +7,9 @@ from unittest import mock
 
 import pytorch_lightning as pl
 
-from src.command import compose_config
-from src.engine.fused import Fused
-from src.job import run_job
+from learning_to_learn.commands.cli import compose_config
+from learning_to_learn.engine.fused.fused import Fused
+from learning_to_learn.jobs.job import run_job
 
 EPOCHS = 800
 """Those of the default job."""

@@ -6,8 +6,8 @@ It is written once, in plain torch; the engine traces it and its derivative and 
 import torch
 from torch import Tensor
 
-from src.topology import unit
-from src.train import main
+from learning_to_learn.commands.train import main
+from learning_to_learn.topology import unit
 
 
 @unit(states=1)

@@ -1,1 +1,1 @@
-"""Which recurrent networks can learn how to learn, when trained by gradient descent?"""
+"""The commands of a checkout: `python -m src.train` and its neighbours. What they do is in the package `learning_to_learn`."""

@@ -2,9 +2,9 @@
 
 import torch
 
-from src.command import compose_config
-from src.config import Config
-from src.topology import Network
+from learning_to_learn.commands.cli import compose_config
+from learning_to_learn.config import Config
+from learning_to_learn.topology import Network
 
 NETWORKS = {
     "neurons": [{"neuron": 3}],

@@ -6,9 +6,9 @@ import torch
 
 from benchmarks import peers
 from benchmarks.__main__ import MODULES, TOPOLOGIES, compare, take_turns
-from src.engine import make_engine
-from src.gradients import make_gradient
-from src.topology import Network
+from learning_to_learn.engine import make_engine
+from learning_to_learn.gradients import make_gradient
+from learning_to_learn.topology import Network
 
 
 def case(name, replicas=2, batch=3, length=6):

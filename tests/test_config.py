@@ -2,13 +2,14 @@ import dataclasses
 
 import pytest
 
-from src.command import CONF, compose_config
-from src.config import SCHEMAS, check, load, to_yaml
-from src.errors import UserError
+from learning_to_learn.commands.cli import CONF, PACKAGE, SWEEPS, compose_config
+from learning_to_learn.config import SCHEMAS, check, load, to_yaml
+from learning_to_learn.errors import UserError
 from tests.helpers import job
 
-GROUPS = ("arch", "family", "optimizer", "trainer", "experiment", "launcher", "sweep")
+GROUPS = ("arch", "family", "optimizer", "trainer", "experiment", "launcher")
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+OPTIONS += [("sweep", path.stem) for path in sorted(SWEEPS.glob("*.yaml"))]
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
@@ -22,7 +23,7 @@ def test_every_folder_of_conf_is_tested():
 
 def test_every_key_is_read_by_something():
     """No key that nothing reads: each field's name appears in the code outside the schema."""
-    code = "".join(p.read_text() for p in (CONF.parent / "src").rglob("*.py"))
+    code = "".join(p.read_text() for p in PACKAGE.rglob("*.py"))
     for name in SCHEMAS:
         config = job(f"family={name}")
         assert isinstance(config.family.sequence_length, int)

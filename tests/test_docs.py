@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from src import train
-from src.runfolder import read_json
-from src.table import find_jobs
+from learning_to_learn.commands import train
+from learning_to_learn.results.table import find_jobs
+from learning_to_learn.runs.run_folder import read_json
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from src.randomness import Stream, mix, uniform
+from learning_to_learn.randomness import Stream, mix, uniform
 
 GOLDEN = 0x9E3779B97F4A7C15
 

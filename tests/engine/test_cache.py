@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.engine.cache import function_fingerprint
-from src.topology import UNITS
+from learning_to_learn.engine.fused.cache import function_fingerprint
+from learning_to_learn.topology import UNITS
 
 ROOT = Path(__file__).parent.parent.parent
 RUN = """
 import hashlib
 import torch
-from src.engine import make_engine
-from src.gradients import make_gradient
-from src.topology import Network
+from learning_to_learn.engine import make_engine
+from learning_to_learn.gradients import make_gradient
+from learning_to_learn.topology import Network
 torch.manual_seed(0)
 net = Network.of([{"memory_cell": 6, "neuron": 6}])
 p, x, y = torch.rand(2, net.parameters) - 0.5, torch.rand(2, 10, 64, 3), torch.rand(2, 10, 64)

@@ -6,9 +6,9 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from src.engine import make_engine
-from src.engine.fused import Fused
-from src.gradients import Carry, make_gradient
+from learning_to_learn.engine import make_engine
+from learning_to_learn.engine.fused.fused import Fused
+from learning_to_learn.gradients import Carry, make_gradient
 from tests.helpers import NETWORKS, network, random_case
 
 FLOAT32 = 2e-5

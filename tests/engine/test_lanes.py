@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from src.engine import lanes
+from learning_to_learn.engine.fused import lanes
 
 
 @njit

@@ -5,10 +5,10 @@ import warnings
 import pytest
 import torch
 
-from src.engine import make_engine
-from src.engine.trace import UnsupportedOperation
-from src.gradients import Gradient, Segment, make_gradient
-from src.topology import UNITS, Network, Unit, unit
+from learning_to_learn.engine import make_engine
+from learning_to_learn.engine.fused.trace import UnsupportedOperation
+from learning_to_learn.gradients import Gradient, Segment, make_gradient
+from learning_to_learn.topology import UNITS, Network, Unit, unit
 from tests.engine.test_kernels import FLOAT64, compare
 from tests.helpers import random_case
 

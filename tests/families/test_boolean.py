@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from src.errors import UserError
-from src.families import Boolean
+from learning_to_learn.errors import UserError
+from learning_to_learn.families import Boolean
 
 
 def test_numbers_are_truth_tables():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from src.errors import UserError
-from src.families import Quadratic, SemiLinear
-from src.families.quadratic import value_range
+from learning_to_learn.errors import UserError
+from learning_to_learn.families import Quadratic, SemiLinear
+from learning_to_learn.families.quadratic import value_range
 
 
 def draw(family, sequences, length, seed=0):

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from src.errors import UserError
-from src.gradients import Carry, make_gradient
-from src.topology import Network
+from learning_to_learn.errors import UserError
+from learning_to_learn.gradients import Carry, make_gradient
+from learning_to_learn.topology import Network
 from tests.helpers import NETWORKS, network, random_case
 
 

@@ -3,10 +3,10 @@ import math
 import pytest
 import torch
 
-from src.errors import UserError
-from src.randomness import Stream, uniform
-from src.topology import Network
-from src.topology.initial import initial_parameters
+from learning_to_learn.errors import UserError
+from learning_to_learn.randomness import Stream, uniform
+from learning_to_learn.topology import Network
+from learning_to_learn.topology.initial import initial_parameters
 from tests.helpers import NETWORKS, network, random_case
 
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from src.topology import UNITS, unit
+from learning_to_learn.topology import UNITS, unit
 
 
 def sigma(z):

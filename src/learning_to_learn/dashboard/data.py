@@ -1,0 +1,101 @@
+"""What the page shows, as plain values: every job of any run folders, with short curves."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from learning_to_learn.results.table import Job, find_jobs, plain, varying
+from learning_to_learn.runs.run_folder import read_json, read_rows
+from learning_to_learn.training.metrics import SUCCESS
+
+POINTS = 80
+"""The most that a curve of a job keeps."""
+STREAM_POINTS = 1300
+PICTURED = ("figures", "probe")
+FILES = ("config.yaml", "metrics.csv", "replicas.csv", "curve.csv", "stream.csv", "result.json", "train.log",
+         "checkpoints/last.ckpt", "checkpoints/best.ckpt", "provenance.json")  # fmt: skip
+
+
+def collect(folder: Path) -> dict[str, Any]:
+    """The page's data; what is missing or damaged in a run folder is left out."""
+    jobs = find_jobs(folder)
+    return {
+        "title": str(folder),
+        "success": SUCCESS,
+        "topics": _topics(jobs),
+        "runs": [_run(job, folder) for job in jobs if job.status != "duplicate"],
+    }
+
+
+def _topics(jobs: list[Job]) -> list[str]:
+    """The settings, besides arch and family, that vary among the jobs of one arch and family."""
+    return [key for key in varying([job for job in jobs if job.settings]) if key not in ("arch.name", "family.name")]
+
+
+def _run(job: Job, folder: Path) -> dict[str, Any]:
+    settings = job.settings
+    name = job.folder.relative_to(folder).as_posix() if job.folder != folder else job.folder.name
+    run: dict[str, Any] = {
+        "id": name,
+        "path": job.folder.relative_to(folder).as_posix(),
+        "status": job.status,
+        "error": job.error,
+        "arch": str(settings.get("arch.name", "?")),
+        "family": str(settings.get("family.name", "?")),
+        "settings": {key: plain(value) for key, value in settings.items()},
+        "files": [f for f in FILES if (job.folder / f).is_file()],
+        "pictures": [p.relative_to(job.folder).as_posix() for d in PICTURED for p in sorted((job.folder / d).glob("*.png"))],
+    }
+    rows = _thin(read_rows(job.folder / "metrics.csv"), POINTS)
+    run["learning"] = {
+        "epoch": [int(r["epoch"]) for r in rows],
+        "score": [_short(r["score/median"]) for r in rows],
+        "low": [_short(r["score/lower_quartile"]) for r in rows],
+        "high": [_short(r["score/upper_quartile"]) for r in rows],
+    }
+    result = read_json(job.folder / "result.json")
+    if job.status == "finished" and result:
+        replicas = read_rows(job.folder / "replicas.csv")
+        run["scores"] = [_short(r["score"]) for r in replicas]
+        run["successes"], run["replicas"] = result["successes"], result["replicas"]
+        for key in ("score_median", "mse_median", "floor", "cycles_to_learn", "seconds", "epochs", "sequence_length"):
+            run[key] = result.get(key)
+        run["curve"] = _curve(job.folder)
+        run["stream"] = _stream(job.folder)
+    return run
+
+
+def _curve(folder: Path) -> dict[str, list[float]]:
+    """Error by cycle: the median and range of the replicas, and the Bayes-optimal learner's."""
+    rows = read_rows(folder / "curve.csv")
+    if not rows:
+        return {}
+    pick = np.unique(np.geomspace(1, len(rows), POINTS).astype(int)) - 1
+    seeds = [key for key in rows[0] if key.startswith("seed_")]
+    errors = np.array([[float(rows[i][s]) for s in seeds] for i in pick])
+    return {
+        "cycle": [int(i) + 1 for i in pick],
+        "median": [_short(v) for v in np.median(errors, 1)],
+        "low": [_short(v) for v in errors.min(1)],
+        "high": [_short(v) for v in errors.max(1)],
+        "bayes": [_short(rows[i]["bayes"]) for i in pick],
+    }
+
+
+def _stream(folder: Path) -> dict[str, Any]:
+    rows = read_rows(folder / "stream.csv")
+    if not rows or len(rows) > STREAM_POINTS:
+        return {}
+    return {key: [round(float(r[key]), 4) for r in rows] for key in rows[0] if key != "time"}
+
+
+def _thin(rows: list[Any], most: int) -> list[Any]:
+    """At most so many of the rows, with the first and the last."""
+    if len(rows) <= most:
+        return rows
+    return [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, most).astype(int))]
+
+
+def _short(value: float | str) -> float:
+    return float(f"{float(value):.4g}")

@@ -1,0 +1,97 @@
+"""The wandb workspace and report as code (wandb-workspaces): the same pictures for everybody who syncs runs.
+
+With a key and an entity they go to the server that wandb is configured for; without, their specifications go into a file.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import wandb_workspaces.reports.v2 as wr
+import wandb_workspaces.workspaces as ws
+
+from learning_to_learn.config import LoggerConfig
+from learning_to_learn.errors import UserError, cause_in_a_line
+from learning_to_learn.runs.run_folder import write_atomically
+
+NAME = "learning to learn"
+LEARNING = {"Median score": "score/median", "Success rate": "score/success_rate", "Validation MSE": "validation/mse",
+            "Training MSE": "train/mse"}  # fmt: skip
+"""Titles, and the metrics that jobs/metrics_log.py logs."""
+SPREAD = ("score/lower_quartile", "score/median", "score/upper_quartile")
+FINAL = {"Success rate on test functions": "test/success_rate", "Score on test functions": "test/score_median",
+         "Seconds of training": "test/seconds"}  # fmt: skip
+PICTURES = ("test/curve_picture", "test/stream_picture")
+
+
+def metrics_named() -> set[str]:
+    """Every metric that the panels show."""
+    return {*LEARNING.values(), *SPREAD, *FINAL.values(), *PICTURES, "epoch", "time/seconds"}
+
+
+def workspace(entity: str, project: str) -> ws.Workspace:
+    """Sections of panels over runs that are grouped by arch and family."""
+    sections = [
+        ws.Section(name="Learning to learn", is_open=True, panels=[wr.BarPlot(title=t, metrics=[m]) for t, m in FINAL.items()]),
+        ws.Section(name="Score curves", is_open=True, panels=_learning_panels()),
+        ws.Section(name="Error against time", is_open=True, panels=[wr.MediaBrowser(media_keys=list(PICTURES))]),
+    ]
+    grouping = ws.RunsetSettings(groupby=[ws.Config("family.name"), ws.Config("arch.name")])
+    return ws.Workspace(entity=entity, project=project, name=NAME, sections=sections, runset_settings=grouping)
+
+
+def report(entity: str, project: str) -> wr.Report:
+    """The comparison as a page: success by topology and family, score curves, error against time, time used."""
+    runs = wr.Runset(entity=entity, project=project, name="all runs", groupby=["config.family.name", "config.arch.name"])
+    blocks: list[Any] = [
+        wr.H1("Which recurrent networks learn how to learn?"),
+        wr.P("A learning score of 0 is no learning, 1 the Bayes-optimal learner; a replica succeeds from 0.9."),
+    ]
+    sections: list[tuple[str, list[Any]]] = [
+        ("Success by topology and family", [wr.BarPlot(title=t, metrics=[m]) for t, m in list(FINAL.items())[:2]]),
+        ("Score curves", _learning_panels()),
+        ("Error against time", [wr.MediaBrowser(media_keys=list(PICTURES))]),
+        ("Time used", [wr.BarPlot(title="Seconds of training", metrics=["test/seconds"])]),
+    ]
+    for title, panels in sections:
+        blocks += [wr.H2(title), wr.PanelGrid(runsets=[runs], panels=panels)]
+    return wr.Report(entity=entity, project=project, title=NAME, description="Meta-learning by gradient descent", blocks=blocks)
+
+
+def _learning_panels() -> list[Any]:
+    lines = [wr.LinePlot(title=t, x="epoch", y=[m]) for t, m in LEARNING.items()]
+    return [*lines, wr.LinePlot(title="Spread of the replicas", x="epoch", y=list(SPREAD)),
+            wr.LinePlot(title="Score against time", x="time/seconds", y=["score/median"])]  # fmt: skip
+
+
+def push(folders: list[str], options: dict[str, str]) -> int:
+    """Save both on the server, or their specifications into a file; the exit code."""
+    if folders:
+        raise UserError("push takes entity=, project= and into= only")
+    project = options.get("project", LoggerConfig.project)
+    entity = options.get("entity", "")
+    if entity and os.environ.get("WANDB_API_KEY") and "into" not in options:
+        try:
+            view, page = workspace(entity, project), report(entity, project)
+            view.save()
+            page.save()
+        except Exception as error:
+            raise UserError(
+                f"the server did not take the dashboard ({cause_in_a_line(error)}); into=<file> writes it here"
+            ) from error
+        print(f"workspace: {view.url}\nreport: {page.url}")
+        return 0
+    into = Path(options.get("into", "dashboard.json"))
+    into.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(into, json.dumps(specifications(entity, project), indent=2))
+    print(f"{into} is written: with WANDB_API_KEY set, and entity=..., the dashboard goes to the server")
+    return 0
+
+
+def specifications(entity: str, project: str) -> dict[str, Any]:
+    """Both, as the server would be given them; for nobody in particular where `entity` is empty."""
+    view = workspace(entity, project)._to_model()
+    # A report asks the server for its project's number; without one it is left out.
+    page = report("", project)._to_model()
+    return {"workspace": view.model_dump(by_alias=True, mode="json"), "report": page.model_dump(by_alias=True, mode="json")}

@@ -1,0 +1,46 @@
+"""Who runs the time loop: the reference (plain torch, any device) or the fused kernels printed from the units (CPU).
+
+Both give the same numbers; tests hold every kernel to the reference.
+"""
+
+import warnings
+
+import torch
+
+from learning_to_learn.engine.engine import Engine
+from learning_to_learn.engine.reference import Reference
+from learning_to_learn.errors import unknown
+from learning_to_learn.gradients import Gradient
+from learning_to_learn.topology import Network
+
+ENGINES = ("auto", "fused", "reference")
+
+
+def make_engine(
+    name: str, network: Network, gradient: Gradient, *, dtype: torch.dtype = torch.float32, keep: bool = False
+) -> Engine:
+    """The engine of that name; `auto` is the fused one, or with one warning the reference where a unit cannot be fused.
+
+    `keep`: sensitivities must survive from segment to segment (weights change within a sequence, or state is carried).
+    Raises UserError on an unknown name.
+    """
+    if name not in ENGINES:
+        raise unknown("engine", name, ENGINES)
+    if name == "reference":
+        return Reference(network, gradient)
+    # Imported here: the reference must work where numba does not.
+    from learning_to_learn.engine.fused.fused import Fused  # noqa: PLC0415
+    from learning_to_learn.engine.fused.trace import UnsupportedOperation  # noqa: PLC0415
+
+    try:
+        if not gradient.fused:
+            raise UnsupportedOperation(f"gradient {gradient.name} has no fused kernel")
+        return Fused(network, gradient, dtype=dtype, keep=keep)
+    except UnsupportedOperation as error:
+        if name == "fused":
+            raise
+        warnings.warn(f"{error}: the reference engine runs instead, about fifty times as slow", stacklevel=2)
+        return Reference(network, gradient)
+
+
+__all__ = ["ENGINES", "Engine", "Reference", "make_engine"]

@@ -1,0 +1,38 @@
+"""What an engine does."""
+
+from typing import Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+from learning_to_learn.gradients import Carry, Gradient, Segment
+from learning_to_learn.topology import Network
+
+
+class Engine(Protocol):
+    """Runs R replicas of a network over B sequences of T cycles."""
+
+    @property
+    def network(self) -> Network: ...
+
+    @property
+    def gradient(self) -> Gradient: ...
+
+    @property
+    def name(self) -> str: ...
+
+    def outputs(
+        self, parameters: Float[Tensor, "R P"], x: Float[Tensor, "R B T I"], state: Float[Tensor, "R B D"] | None = None
+    ) -> tuple[Float[Tensor, "R B T"], Float[Tensor, "R B D"]]:
+        """The outputs and the last state, without learning."""
+        ...
+
+    def segment(
+        self,
+        parameters: Float[Tensor, "R P"],
+        x: Float[Tensor, "R B T I"],
+        target: Float[Tensor, "R B T"],
+        carry: Carry | None = None,
+    ) -> Segment:
+        """Run a segment from `carry` (None: from the initial state), with the gradient of its mean squared error."""
+        ...

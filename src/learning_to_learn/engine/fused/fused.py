@@ -1,0 +1,94 @@
+"""The fused engine: one compiled loop over time for all layers, replicas and sequences."""
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+from learning_to_learn.engine.fused.backward_mode import print_scan
+from learning_to_learn.engine.fused.cache import load_kernel
+from learning_to_learn.engine.fused.forward_mode import print_forward_mode
+from learning_to_learn.engine.fused.lanes import LANES
+from learning_to_learn.gradients import Carry, Gradient, Segment
+from learning_to_learn.topology import Network
+
+CACHE_LINE = 64
+
+
+class Fused:
+    """Runs the kernels that are printed from the network's units, on all cores of the CPU, in float32 or float64.
+
+    `keep`: sensitivities must survive from segment to segment. Memory: every thread owns a workspace of 4 bytes x 16 lanes
+    x (sources + 1 + saved values) a cycle, for the LSTM of 6 + 6 units 3 KiB a cycle; it does not grow with batch or
+    replicas. With `keep`, rtrl also holds (states x parameters) numbers for every sequence.
+    Raises UnsupportedOperation where a unit cannot be fused, TypeError on another type.
+    """
+
+    name = "fused"
+
+    def __init__(self, network: Network, gradient: Gradient, *, dtype: torch.dtype = torch.float32, keep: bool = False) -> None:
+        if dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"the fused engine computes in float32 or float64, not {dtype}")
+        self.network, self.gradient, self.dtype, self.keep = network, gradient, dtype, keep
+        self._real = np.dtype(str(dtype).removeprefix("torch."))
+        self._forward_mode = gradient.forward_mode
+        printer = print_forward_mode if self._forward_mode else print_scan
+        self._kernel = load_kernel(network, self._real.name, printer)
+        self._workspaces = self._columns = np.empty((0, 0), self._real)
+
+    def outputs(self, parameters: Tensor, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        y, last, _, _ = self._run(parameters, x, x[..., 0], state, None, learn=False)
+        return y, last
+
+    def segment(self, parameters: Tensor, x: Tensor, target: Tensor, carry: Carry | None = None) -> Segment:
+        state, sensitivities = (carry.state, carry.sensitivities) if carry else (None, None)
+        y, last, gradient, sensitivities = self._run(parameters, x, target, state, sensitivities, learn=True)
+        return Segment(gradient, y, Carry(last, sensitivities))
+
+    def _run(
+        self, parameters: Tensor, x: Tensor, target: Tensor, state: Tensor | None, kept: Tensor | None, *, learn: bool
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        replicas, batch, steps, _ = x.shape
+        if state is None:
+            state = self.network.initial_state(replicas, batch, x)
+        y, last = x.new_empty(replicas, batch, steps), torch.empty_like(state)
+        gradient = torch.empty_like(parameters) if learn else parameters.new_empty(0, 0)
+        jobs = replicas * -(-batch // LANES)
+        pieces = np.empty((jobs, parameters.shape[1]), self._real)
+        workers = min(numba.get_num_threads(), jobs)
+        self._workspaces = _at_least(self._workspaces, workers, self._kernel.words(steps), self._real)
+        shared = (
+            parameters.detach().numpy(), x.numpy(), target.numpy(), state.numpy(), y.numpy(), last.numpy(),
+            self._real.type(2 / (batch * steps)), learn,
+        )  # fmt: skip
+        workspaces = self._workspaces[:workers]
+        if not self._forward_mode:
+            window = self.gradient.window or steps
+            self._kernel.run(*shared, not self.gradient.detach_recurrent, window, gradient.numpy(), pieces, workspaces)
+            return y, last, gradient, None
+        if self.keep and learn:
+            fresh = kept is None
+            kept = torch.from_numpy(_aligned(jobs, self._kernel.columns, self._real)) if kept is None else kept
+            columns = kept.numpy()
+        else:
+            self._columns = _at_least(self._columns, workers, self._kernel.columns if learn else 1, self._real)
+            fresh, columns = True, self._columns[:workers]
+        one_each = columns.shape[0] == jobs
+        self._kernel.run(*shared, fresh, one_each, gradient.numpy(), pieces, workspaces, columns)
+        return y, last, gradient, kept if self.keep else None
+
+
+def _at_least(array: np.ndarray, rows: int, words: int, real: np.dtype) -> np.ndarray:
+    """The array, or a larger one where it is too small."""
+    if array.shape[0] >= rows and array.shape[1] >= words:
+        return array
+    return _aligned(max(rows, array.shape[0]), max(words, array.shape[1]), real)
+
+
+def _aligned(rows: int, words: int, real: np.dtype) -> np.ndarray:
+    """Zeros [rows, words or more], every row at the start of a cache line: a vector that straddles two costs twice."""
+    unit = CACHE_LINE // real.itemsize
+    words = -(-words // unit) * unit
+    flat = np.zeros(rows * words + unit, real)
+    start = -flat.ctypes.data % CACHE_LINE // real.itemsize
+    return flat[start : start + rows * words].reshape(rows, words)

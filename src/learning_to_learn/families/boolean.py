@@ -1,0 +1,89 @@
+"""The sixteen Boolean functions of two arguments (the paper's section 3), or some of them."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from math import comb
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from learning_to_learn.errors import UserError
+from learning_to_learn.families.family import Family, Variances
+
+INPUTS = 4
+FUNCTIONS = 2**INPUTS
+KNOWN = 1e-15
+"""A cycle at which less uncertainty than this is left ends the list of variances."""
+
+
+class Boolean(Family):
+    """Functions are numbered by their truth table: bit 2 x1 + x2 of the number is the output for (x1, x2).
+
+    So 8 is AND, 14 OR, 6 XOR, 9 NOT XOR. Inputs and outputs are 0 and 1.
+    """
+
+    name: ClassVar[str] = "boolean"
+    dimensions: ClassVar[int] = 1
+
+    def __init__(self, functions: Sequence[int] | None = None) -> None:
+        self.functions = sorted(set(range(FUNCTIONS) if functions is None else functions))
+        if not self.functions or not set(self.functions) <= set(range(FUNCTIONS)):
+            raise UserError(f"family.functions={list(functions or [])}: give numbers from 0 to 15 (truth tables), at least one")
+        bits = torch.arange(INPUTS)
+        self.tables = ((torch.tensor(self.functions)[:, None] >> bits) & 1).float()
+
+    @property
+    def floor_key(self) -> str:
+        return f"boolean{self.functions}"
+
+    def mappings(self, u: Tensor) -> Tensor:
+        """Truth tables [*n, 4], drawn evenly from the functions."""
+        return self.tables.to(u)[(u[..., 0] * len(self.functions)).long()]
+
+    def inputs(self, u: Tensor) -> Tensor:
+        return torch.ge(u, 0.5, out=torch.empty_like(u))
+
+    def evaluate(self, mapping: Tensor, x: Tensor) -> Tensor:
+        a, b = x[..., 0], x[..., 1]
+        t0, t1, t2, t3 = mapping.unsqueeze(-2).unbind(-1)
+        # The polynomial through the table's four entries: exact on 0 and 1, and three passes instead of a gather.
+        without_a, with_a = torch.addcmul(t0, b, t1 - t0), torch.addcmul(t2 - t0, b, t3 - t2 - t1 + t0)
+        return without_a.addcmul_(a, with_a)
+
+    def bayes(self, mapping: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """The mean over the functions that agree with every pair seen."""
+        del mapping
+        tables, index = self.tables.to(y), (2 * x[..., 0] + x[..., 1]).long()
+        said = tables[:, index]  # [F, N, T]: what each function says
+        wrong = (said != y).cumsum(-1)
+        agrees = torch.cat([torch.zeros_like(wrong[..., :1]), wrong[..., :-1]], -1) == 0
+        return (said * agrees).sum(0) / agrees.sum(0)
+
+    def variances(self) -> Variances:
+        """Exact: a sum over which of the four inputs have been seen after k draws.
+
+        With all sixteen functions an unseen input leaves variance 1/4 and the k-th value is (3/4)^k / 4, so that the floor
+        over T cycles is (1 - (3/4)^T) / T.
+        """
+        left = [self._left(set(seen)) for n in range(INPUTS + 1) for seen in combinations(range(INPUTS), n)]
+        sizes = [n for n in range(INPUTS + 1) for _ in combinations(range(INPUTS), n)]
+        values: list[float] = []
+        while not values or values[-1] > KNOWN:
+            k = len(values)
+            values.append(float(sum(_seen_exactly(n, k) * v for n, v in zip(sizes, left, strict=True))))
+        return Variances(tuple(values), (0.0,) * len(values))
+
+    def _left(self, seen: set[int]) -> float:
+        """E[Var(y)] at a random input when the outputs at `seen` are known, over the functions."""
+        tables = self.tables.double().numpy()
+        groups: dict[tuple, list[np.ndarray]] = {}
+        for table in tables:
+            groups.setdefault(tuple(table[sorted(seen)]), []).append(table)
+        return sum(len(g) / len(tables) * float(np.var(np.stack(g), axis=0).mean()) for g in groups.values())
+
+
+def _seen_exactly(n: int, draws: int) -> float:
+    """The probability that `draws` draws from four inputs hit exactly one given set of n of them."""
+    return sum((-1) ** (n - j) * comb(n, j) * (j / INPUTS) ** draws for j in range(n + 1))

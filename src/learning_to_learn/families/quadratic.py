@@ -1,0 +1,138 @@
+"""Quadratic mappings q = a x1^2 + b x2^2 + c x1 x2 + d x1 + e x2 + f with a..f, x in [-1, 1] (the paper's section 4).
+
+"The y was scaled to the interval [0.2, 0.8]" can be read two ways. `global`: the family's whole range [-6, 6] is mapped, y =
+0.5 + 0.05 q. `per_mapping`: each mapping's own range over the square [-1, 1]^2 is mapped.
+"""
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from learning_to_learn.errors import choose
+from learning_to_learn.families.family import Family, Variances, mean_and_error, symmetric
+from learning_to_learn.families.polytope import hit_and_run
+from learning_to_learn.families.quadratic_per_mapping import Shapes
+
+SLOPE = 0.05
+LOW, SPAN = 0.2, 0.6
+COEFFICIENTS = 6
+SAMPLES = 12_000
+STEPS, BURN_IN = 600, 100
+"""Of hit-and-run. Its autocorrelation here falls below 1 % within forty steps."""
+
+# E[phi phi'] over x uniform in the square, for phi = (x1^2, x2^2, x1 x2, x1, x2, 1).
+MOMENTS = np.diag([1 / 5, 1 / 5, 1 / 9, 1 / 3, 1 / 3, 1.0])
+MOMENTS[0, 1] = MOMENTS[1, 0] = 1 / 9
+MOMENTS[[0, 1, 5, 5], [5, 5, 0, 1]] = 1 / 3
+
+
+class Quadratic(Family):
+    """`scaling` is "global" or "per_mapping". Raises UserError on another."""
+
+    name: ClassVar[str] = "quadratic"
+    dimensions: ClassVar[int] = COEFFICIENTS
+
+    def __init__(self, scaling: str = "global") -> None:
+        self._per_mapping = choose("family.scaling", scaling, {"global": False, "per_mapping": True})
+        self.scaling = scaling
+
+    @property
+    def floor_key(self) -> str:
+        return f"quadratic_{self.scaling}"
+
+    def mappings(self, u: Tensor) -> Tensor:
+        """The coefficients of y: a..f, scaled."""
+        w = symmetric(u)
+        if not self._per_mapping:
+            w = w * SLOPE
+            w[..., -1] += 0.5
+            return w
+        low, high = value_range(w)
+        w = w * (SPAN / (high - low)).unsqueeze(-1)
+        w[..., -1] += LOW - SPAN * low / (high - low)
+        return w
+
+    def inputs(self, u: Tensor) -> Tensor:
+        return symmetric(u)
+
+    def evaluate(self, mapping: Tensor, x: Tensor) -> Tensor:
+        a, b, c, d, e, f = mapping.unsqueeze(-2).unbind(-1)
+        x1, x2 = x.unbind(-1)
+        return (a * x1 + d) * x1 + (b * x2 + c * x1 + e) * x2 + f
+
+    def bayes(self, mapping: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Posterior means by sampling, up to the cycle from which the pairs leave one mapping; then the truth."""
+        random = np.random.default_rng(0)
+        out = y.double().clone()
+        inputs, outputs = x.double().numpy(), y.double().numpy()
+        if self._per_mapping:
+            means = Shapes(random).posterior_means(inputs, outputs)
+        else:
+            w = mapping.double().numpy() / SLOPE
+            w[:, -1] -= 0.5 / SLOPE
+            means = 0.5 + SLOPE * _posterior_means(w, inputs, random)
+        out[:, : means.shape[1]] = torch.from_numpy(means)
+        return out.to(y)
+
+    def estimate_variances(self, seed: int) -> Variances:
+        random = np.random.default_rng(seed)
+        if self._per_mapping:
+            return Shapes(random).variances()
+        # No pair: Var(q | x) = sum of phi^2 / 3.
+        values, errors = [SLOPE**2 * float(np.trace(MOMENTS)) / 3], [0.0]
+        for k in range(1, COEFFICIENTS):
+            w = random.uniform(-1, 1, (SAMPLES, COEFFICIENTS))
+            features = phi(random.uniform(-1, 1, (SAMPLES, k, 2)))
+            terms = []
+            for step, draw in enumerate(hit_and_run(w, features, STEPS, random)):
+                if step >= BURN_IN:
+                    # w and the draw are two independent draws from the posterior: E[(q - q')^2] / 2 is its variance.
+                    terms.append(np.einsum("ni,ij,nj->n", draw - w, MOMENTS, draw - w) / 2)
+            mean, error = mean_and_error(np.mean(terms, 0) * SLOPE**2)
+            values.append(mean)
+            errors.append(error)
+        return Variances(tuple(values), tuple(errors))
+
+
+def phi(x: np.ndarray) -> np.ndarray:
+    """The features [..., 6] of inputs [..., 2]."""
+    x1, x2 = x[..., 0], x[..., 1]
+    return np.stack([x1 * x1, x2 * x2, x1 * x2, x1, x2, np.ones_like(x1)], -1)
+
+
+def _posterior_means(w: np.ndarray, x: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Posterior mean of q at the first six inputs of sequences x [N, T, 2], each given the pairs before it."""
+    features = phi(x[:, :COEFFICIENTS])
+    means = np.zeros((len(x), features.shape[1]))
+    for k in range(1, means.shape[1]):
+        total = np.zeros_like(w)
+        for step, draw in enumerate(hit_and_run(w, features[:, :k], STEPS, random)):
+            if step >= BURN_IN:
+                total += draw
+        means[:, k] = np.einsum("ni,ni->n", total / (STEPS - BURN_IN), features[:, k])
+    return means
+
+
+def value_range(w: Tensor) -> tuple[Tensor, Tensor]:
+    """The least and largest value over the square [-1, 1]^2 of quadratics with coefficients w [..., 6].
+
+    They lie at a corner, at the top or bottom of the parabola along an edge, or at the inner critical point.
+    """
+    a, b, c, d, e, f = w.unbind(-1)
+    corners = [a + b + s * t * c + s * d + t * e + f for s in (-1, 1) for t in (-1, 1)]
+    candidates = list(corners)
+    low, high = torch.stack(corners).amin(0), torch.stack(corners).amax(0)
+    for s in (-1, 1):
+        for square, slope, rest in ((a, c * s + d, b + s * e + f), (b, c * s + e, a + s * d + f)):
+            at = -slope / (2 * square)
+            candidates.append(torch.where(at.abs() <= 1, rest + slope * at / 2, corners[0]))
+    det = 4 * a * b - c * c
+    x1, x2 = (c * e - 2 * b * d) / det, (c * d - 2 * a * e) / det
+    candidates.append(torch.where((x1.abs() <= 1) & (x2.abs() <= 1), f + (d * x1 + e * x2) / 2, corners[0]))
+    for value in candidates[4:]:
+        value = torch.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0)
+        value = torch.where(value == 0, corners[0], value)
+        low, high = torch.minimum(low, value), torch.maximum(high, value)
+    return low, high

@@ -1,0 +1,100 @@
+"""Real-time recurrent learning (Williams & Zipser 1989), for any topology.
+
+The sensitivities d state / d parameters are carried forward with the state: for a layer with z = W source + b,
+
+    dz/dp = W dsource/dp + [p is in row m] source,      dh/dp = sum over the unit's inputs of dh/dinput dinput/dp
+
+so the gradient is complete at every cycle and the weights may change at any time: across an update the sensitivities
+are kept (they are then those of the path of weights that was taken, Williams & Zipser's own approximation), and error is
+never cut. Over a sequence with one update at its end the gradient equals BPTT's.
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from learning_to_learn.gradients.gradient import Carry, Gradient, Segment
+from learning_to_learn.topology.network import Layer, Network, linear
+
+
+class Rtrl(Gradient):
+    name: ClassVar[str] = "rtrl"
+    fused: ClassVar[bool] = True
+    forward_mode: ClassVar[bool] = True
+
+    @torch.no_grad()
+    def segment(self, network: Network, parameters: Tensor, x: Tensor, target: Tensor, carry: Carry | None) -> Segment:
+        replicas, batch, length, _ = x.shape
+        if carry is None:
+            carry = Carry(network.initial_state(replicas, batch, x))
+        state, sensitivities = carry.state, carry.sensitivities
+        if sensitivities is None:
+            sensitivities = x.new_zeros(replicas, batch, network.state_size, network.parameters)
+        matrices = network.matrices(parameters)
+        total, outputs = torch.zeros_like(parameters), []
+        for t in range(length):
+            y, state, sensitivities = _step(network, matrices, state, sensitivities, x[:, :, t])
+            error = 2 * (y - target[:, :, t]) / (batch * length)
+            total += torch.einsum("rb,rbp->rp", error, sensitivities[:, :, -1])
+            outputs.append(y)
+        return Segment(total, torch.stack(outputs, -1), Carry(state, sensitivities))
+
+
+def _step(
+    network: Network, matrices: list[Tensor], state: Tensor, sensitivities: Tensor, x: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One cycle of outputs [R, B], states [R, B, D] and sensitivities [R, B, D, P]."""
+    hs, ss, previous = network.split_state(state)
+    sizes = [n for layer in network.layers for n in (layer.outputs, layer.states)]
+    *pieces, d_previous = sensitivities.split([*sizes, 1], dim=2)
+    d_x = sensitivities.new_zeros(*x.shape, network.parameters)
+    if network.error_feedback:
+        x = torch.cat([x[..., :-1], x[..., -1:] - previous.unsqueeze(-1)], -1)
+        d_x[:, :, -1:] = -d_previous
+    new, d_new, first = [], [], 0
+    for layer, matrix, h, s, d_h, d_s in zip(network.layers, matrices, hs, ss, pieces[0::2], pieces[1::2], strict=False):
+        z, d_z = _pre_activations(layer, matrix, torch.cat([h, x], -1), torch.cat([d_h, d_x], 2), first)
+        h, s, d_h, d_s = _apply(layer, z, s, d_z, d_s)
+        new += [h, s]
+        d_new += [d_h, d_s]
+        x, d_x, first = h, d_h, first + layer.parameters
+    z, d_z = _pre_activations(network.output, matrices[-1], x, d_x, first)
+    y, _, d_y, _ = _apply(network.output, z, z[..., :0], d_z, d_z[:, :, :0])
+    return y.squeeze(-1), torch.cat([*new, y], -1), torch.cat([*d_new, d_y], 2)
+
+
+def _pre_activations(layer: Layer, matrix: Tensor, source: Tensor, d_source: Tensor, first: int) -> tuple[Tensor, Tensor]:
+    """z [R, B, M] and its sensitivities [R, B, M, P]; the layer's own parameters start at `first`."""
+    d_z = torch.einsum("rmk,rbkp->rbmp", matrix[:, :, :-1], d_source)
+    with_one = torch.cat([source, torch.ones_like(source[..., :1])], -1)
+    width = layer.sources + 1
+    for m in range(layer.rows):
+        d_z[:, :, m, first + m * width : first + (m + 1) * width] += with_one
+    return linear(matrix, source), d_z
+
+
+def _apply(layer: Layer, z: Tensor, s: Tensor, d_z: Tensor, d_s: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The layer's outputs and states, and their sensitivities by the chain rule through each unit."""
+    hs, d_hs, states, d_states = [], [], [], []
+    for block in layer.blocks:
+        inputs = [z[..., i] for i in block.rows()] + [s[..., i] for i in block.states()]
+        d_inputs = [d_z[:, :, i] for i in block.rows()] + [d_s[:, :, i] for i in block.states()]
+        results, d_results = [], []
+        with torch.enable_grad():
+            inputs = [i.detach().requires_grad_() for i in inputs]
+            for result in block.unit.step(*inputs):
+                partials = torch.autograd.grad(result.sum(), inputs, retain_graph=True, allow_unused=True)
+                terms = [p.unsqueeze(-1) * d for p, d in zip(partials, d_inputs, strict=True) if p is not None]
+                results.append(result.detach())
+                d_results.append(torch.stack(terms).sum(0))
+        hs.append(results[0])
+        d_hs.append(d_results[0])
+        states += results[1:]
+        d_states += d_results[1:]
+    return (
+        torch.cat(hs, -1),
+        torch.cat(states, -1) if states else s,
+        torch.cat(d_hs, 2),
+        torch.cat(d_states, 2) if d_states else d_s,
+    )

@@ -1,0 +1,104 @@
+"""Adam along the axes of the gradients: SOAP (Vyas et al. 2024), with all the weights of a replica as one vector.
+
+Adam measures how large the gradient of each weight is. Where the large directions of the loss lie askew to the weights, as
+in a recurrent network whose every weight acts at every cycle, that says little. SOAP does the same along the eigenvectors of
+E[g g^T]. Its paper keeps these for the two sides of each weight matrix; for the few hundred weights of our networks the whole
+matrix is affordable, and was better. Memory grows with P^2, the time of an update with P^2, of new axes with P^3.
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from numba import njit, prange
+from torch import Tensor
+
+from learning_to_learn.optimizers.optimizer import EPSILON, Optimizer
+
+if TYPE_CHECKING:
+    from learning_to_learn.config import OptimizerConfig
+
+
+class Soap(Optimizer):
+    """New axes are looked for every `refresh` updates; until the first time, this is Adam."""
+
+    def __init__(self, weights: Float[Tensor, "R P"], config: "OptimizerConfig") -> None:
+        super().__init__(weights, config)
+        replicas, size = weights.shape
+        self.momentum = torch.zeros_like(weights.detach())
+        """The first moment, of the weights' own axes."""
+        self.second = torch.zeros_like(self.momentum)
+        """The second moment along each of `axes`."""
+        self.covariance = weights.new_zeros(replicas, size, size).detach()
+        """The running mean of g g^T up to the last refresh."""
+        self.axes = torch.eye(size, dtype=weights.dtype).repeat(replicas, 1, 1)
+        """In columns."""
+        self.recent = weights.new_zeros(replicas, config.refresh, size).detach()
+        """The gradients since the last refresh."""
+
+    def _move(self, gradient: Float[Tensor, "R P"], factors: np.ndarray, lr: float, alive: Bool[Tensor, " R"]) -> None:
+        config, place = self.config, (self.updates - 1) % self.config.refresh
+        _step(
+            self._weights.detach().numpy(), gradient.numpy(), factors, self.momentum.numpy(), self.second.numpy(),
+            self.axes.numpy(), self.recent[:, place].numpy(), alive.numpy(), self.updates, np.array([lr, *config.betas]),
+        )  # fmt: skip
+        if place == config.refresh - 1:
+            for replica in alive.nonzero():  # one after the other, so that none depends on how many there are
+                if not self._refresh(int(replica)):
+                    alive[replica] = False
+
+    def _refresh(self, replica: int) -> bool:
+        """Take the recent gradients into the covariance, and its eigenvectors as the axes; false where it overflows.
+
+        The first time they are computed in full, later by a step of the power method and QR (algorithm 4), which follows what
+        moves slowly. The second moment along the new axes is read off the covariance.
+        """
+        recent, covariance, axes = self.recent[replica], self.covariance[replica], self.axes[replica]
+        decay, count = self.config.decay, len(recent)
+        ages = torch.arange(count - 1, -1, -1, dtype=recent.dtype)
+        weighted = recent * ((1 - decay) * decay**ages).sqrt().unsqueeze(1)
+        covariance.mul_(decay**count).addmm_(weighted.mT, weighted)
+        if not covariance.isfinite().all():
+            return False
+        first = self.updates == count
+        axes.copy_(torch.linalg.eigh(covariance)[1] if first else torch.linalg.qr(covariance @ axes)[0])
+        unbiased = (1 - self.config.betas[1] ** self.updates) / (1 - decay**self.updates)
+        self.second[replica] = (axes * (covariance @ axes)).sum(0).clamp_(min=0) * unbiased
+        return True
+
+    def memory(self) -> dict[str, Tensor]:
+        return {
+            "momentum": self.momentum,
+            "second": self.second,
+            "covariance": self.covariance,
+            "axes": self.axes,
+            "recent": self.recent,
+        }
+
+
+@njit(cache=True, error_model="numpy", parallel=True, fastmath={"reassoc", "contract", "nsz"})
+def _step(weights, gradient, factors, momentum, second, axes, recent, alive, updates, numbers):
+    """Adam in rotated coordinates; Vyas et al. 2024, algorithm 3, lines 3-11."""
+    lr, beta1, beta2 = numbers[0], numbers[1], numbers[2]
+    rate, root = lr / (1 - beta1**updates), 1 / math.sqrt(1 - beta2**updates)
+    for r in prange(weights.shape[0]):
+        size = weights.shape[1]
+        if alive[r]:
+            g, m = np.zeros_like(weights[r]), np.zeros_like(weights[r])
+            for p in range(size):
+                momentum[r, p] = beta1 * momentum[r, p] + (1 - beta1) * gradient[r, p] * factors[r]
+                recent[r, p] = gradient[r, p] * factors[r]
+                now, mean = recent[r, p], momentum[r, p]
+                for i in range(size):
+                    g[i] += axes[r, p, i] * now
+                    m[i] += axes[r, p, i] * mean
+            for i in range(size):
+                second[r, i] = beta2 * second[r, i] + (1 - beta2) * g[i] * g[i]
+                m[i] /= math.sqrt(second[r, i]) * root + EPSILON
+            for p in range(size):
+                move = weights[r, p] * 0
+                for i in range(size):
+                    move += axes[r, p, i] * m[i]
+                weights[r, p] -= rate * move

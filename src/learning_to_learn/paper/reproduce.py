@@ -1,0 +1,181 @@
+"""The paper's Table 1 and Figure 3: `python -m src.reproduce table1` and `python -m src.reproduce figure3`.
+
+Trains what conf/experiment/ says, in runs/<name>/, where a run that was stopped goes on and a finished one is not run again,
+and writes reports/. QUICK=1 in the environment trains a small version into folders of its own.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from learning_to_learn.commands.cli import CONF, FAILED, complain, compose_config, exit_with
+from learning_to_learn.config import Config
+from learning_to_learn.errors import unknown
+from learning_to_learn.figures import curve_figure, save, stream_figure
+from learning_to_learn.jobs.job import run_job
+from learning_to_learn.paper.table1 import BEST, BUDGET, FIFTH, Ablation, Probed, Published, Row, Table1, write_table1
+from learning_to_learn.randomness import Stream
+from learning_to_learn.results.probe import probe
+from learning_to_learn.runs.run_folder import read_json, read_rows
+from learning_to_learn.runs.trained import load_run
+from learning_to_learn.training.baselines import best_rate, gradient_descent, recursive_least_squares
+from learning_to_learn.training.evaluation import Evaluation, evaluate, stream_errors
+from learning_to_learn.training.learner import MetaLearner
+from learning_to_learn.training.sequences import held_out
+
+REPORTS = Path("reports")
+QUICK = ("trainer.epochs=40", "trainer.evaluate_every=10", "replicas=2", "evaluation.mappings=64", "logger.mode=disabled")
+
+
+TABLE1 = {
+    "boolean": Published("Boolean", 256, 800, 0.0058, 10),
+    "semilinear64": Published("Semi-linear", 64, 10_000, 0.0008, 10),
+    "semilinear1000": Published("Semi-linear", 1000, 5000, 0.0025, 50),
+    "quadratic": Published("Quadratic", 100, 25_000, 0.00068, 35),
+    "quadratic_per_mapping": Published("Quadratic", 100, 25_000, 0.00068, 35),
+}
+VARIANTS = {BUDGET: "", FIFTH: "_fifth", BEST: "_best"}
+ABLATED = ("table1_boolean_fifth", "table1_semilinear1000_fifth")
+ABLATIONS = {
+    "as it is": (),
+    "no curriculum": ("trainer.curriculum=[]",),
+    "constant learning rate": ("optimizer.schedule=constant",),
+    "constant rate, weights averaged": ("optimizer.schedule=constant", "trainer.average=0.995"),
+    "weights averaged": ("trainer.average=0.995",),
+    "batches of 20": ("trainer.batch=20",),
+    "steps along the gradients' axes (soap)": ("optimizer=soap",),
+    "input gates start open": ("arch.bias={input_gate: 1.0}",),
+    "gradient truncated as in 1997": ("arch.gradient=truncated",),
+}
+"""What each help is worth: one change at a time."""
+ABLATION = ("replicas=8", "seed=100", "logger.mode=disabled")
+PROBED = ("boolean", "semilinear64", "quadratic")
+
+
+def main() -> None:
+    """The command."""
+    exit_with(_main)
+
+
+def _main(arguments: list[str]) -> int:
+    what = {"table1": table1, "figure3": figure3}
+    if len(arguments) != 1 or arguments[0] not in what:
+        raise unknown("report", " ".join(arguments) or "nothing", what)
+    return what[arguments[0]]()
+
+
+def table1() -> int:
+    """Train and measure every row, in all variants, the ablation and the probes; the exit code."""
+    table, failed = Table1(), []
+    for name, published in TABLE1.items():
+        for variant, ending in VARIANTS.items():
+            experiment = f"table1_{name}{ending}"
+            if not (CONF / "experiment" / f"{experiment}.yaml").exists():
+                continue
+            folder = _train(experiment)
+            if folder is None:
+                failed.append(experiment)
+                continue
+            table.rows.append(_row(name, variant, published, folder))
+            table.seconds += table.rows[-1].result["seconds"]
+            if variant == BUDGET and name in PROBED:
+                table.probes.append(_probe(table.rows[-1], folder))
+            write_table1(table, _reports())  # after every row: the rest may be stopped
+    for experiment in ABLATED:
+        for change, overrides in ABLATIONS.items():
+            folder = _train(experiment, *ABLATION, *overrides, name=f"ablation/{experiment}, {change}".replace(" ", "_"))
+            result = read_json(folder / "result.json") if folder else None
+            if result is None:
+                failed.append(f"{experiment}: {change}")
+                continue
+            table.ablations.append(Ablation(experiment, change, result))
+            table.seconds += result["seconds"]
+    write_table1(table, _reports())
+    if failed:
+        complain(f"these did not finish, and are not in the report: {', '.join(failed)}")
+        return FAILED
+    print(f"{_reports() / 'table1.md'}, .html and .csv are written")
+    return 0
+
+
+def figure3() -> int:
+    """The error over a stream of Boolean mappings, before and after meta-training."""
+    carried, reset = _train("figure3"), _train("table1_boolean")
+    if carried is None or reset is None:
+        return FAILED
+    after, other = load_run(carried), load_run(reset)
+    before = MetaLearner(after.config)
+    panels = {
+        "before meta-training": stream_errors(before)["state carried over"],
+        f"after, state carried over ({after.network.describe()})": stream_errors(after)["state carried over"],
+        f"after, state reset at every dotted line ({other.network.describe()})": stream_errors(other)["state reset"],
+    }
+    figure = stream_figure(panels, after.config.family.sequence_length, title="Absolute error over five Boolean functions")
+    print(f"{save(figure, _reports() / 'figure3.png')} is written")
+    return 0
+
+
+def _reports() -> Path:
+    return REPORTS / "quick" if os.environ.get("QUICK") else REPORTS
+
+
+def _train(experiment: str, *overrides: str, name: str | None = None) -> Path | None:
+    """Train an experiment, or go on with it; its folder, or None where it failed."""
+    quick = bool(os.environ.get("QUICK"))
+    folder = Path("runs") / ("table1_quick" if quick else "table1") / (name or experiment)
+    config = compose_config(f"experiment={experiment}", *overrides, *(QUICK if quick else ()))
+    print(f"{name or experiment} ...", flush=True)
+    return folder if run_job(config, folder) == "finished" else None
+
+
+def _row(name: str, variant: str, published: Published, folder: Path) -> Row:
+    learner = load_run(folder)
+    found = evaluate(learner, folder)
+    picture = f"table1_{name}{VARIANTS[variant]}.png"
+    others = reference_curves(learner.config)
+    title = f"{published.mappings}, T = {published.length}: {learner.network.describe()}"
+    if variant != FIFTH:
+        save(curve_figure(found.curves, found.best, others=others, title=title), _reports() / picture)
+    measured = learner.measure(np.stack([found.best, *others.values()]), learner.test_floor)
+    return Row(
+        name=name, variant=variant, published=published, config=learner.config, network=learner.network.describe(),
+        result=found.result, picture=picture, references=dict(zip(["Bayes-optimal", *others], measured, strict=True)),
+        reached=_epochs_to_reach(published.mse, folder), late=_late(found),
+    )  # fmt: skip
+
+
+def _probe(row: Row, folder: Path) -> Probed:
+    found = probe(load_run(folder), folder / "probe")
+    pictures = []
+    for path in sorted((folder / "probe").glob("*.png")):
+        pictures.append(f"table1_{row.name}_{path.name}")
+        shutil.copy(path, _reports() / pictures[-1])
+    return Probed(row.title, found, tuple(pictures))
+
+
+def reference_curves(config: Config) -> dict[str, np.ndarray]:
+    """mse[t] of other learners on the same test data, [T] each."""
+    family = config.family.make(test=True)
+
+    def pairs(stream: Stream) -> tuple[np.ndarray, np.ndarray]:
+        found = held_out(config, stream)
+        return found.inputs[0, ..., :2].double().numpy(), found.targets[0].double().numpy()
+
+    x, y = pairs(Stream.TEST)
+    curves = {"recursive least squares": np.mean((recursive_least_squares(family, x, y) - y) ** 2, 0)}
+    if family.name == "semilinear":
+        rate = best_rate(*pairs(Stream.VALIDATION))
+        curves[f"a neuron's gradient descent (rate {rate:.2g})"] = np.mean((gradient_descent(x, y, rate) - y) ** 2, 0)
+    return curves
+
+
+def _epochs_to_reach(mse: float, folder: Path) -> int | None:
+    """The first look at the validation data at which the median replica was as good as that."""
+    return next((int(r["epoch"]) for r in read_rows(folder / "metrics.csv") if float(r["validation/mse"]) <= mse), None)
+
+
+def _late(found: Evaluation) -> float:
+    """Median MSE over the last half of the cycles."""
+    return float(np.median(found.curves[:, found.curves.shape[1] // 2 :].mean(1)))

@@ -1,0 +1,10 @@
+"""Units and the networks built of them.
+
+>>> Network.of([{"memory_cell": 6, "neuron": 6}]).parameters
+397
+"""
+
+from learning_to_learn.topology.network import Block, Layer, Network
+from learning_to_learn.topology.units import UNITS, Unit, unit
+
+__all__ = ["UNITS", "Block", "Layer", "Network", "Unit", "unit"]

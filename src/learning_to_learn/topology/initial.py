@@ -1,0 +1,33 @@
+"""Initial weights: uniform in [-scale, scale], around the bias that each unit asks for."""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from learning_to_learn.errors import unknown
+from learning_to_learn.randomness import Stream, uniform
+from learning_to_learn.topology.network import Network
+
+
+def initial_parameters(
+    network: Network, seeds: list[int], *, scale: float = 0.5, bias: Mapping[str, float] | None = None
+) -> Float[Tensor, "R P"]:
+    """A row of parameters for every seed; a replica's weights depend on its own seed alone.
+
+    `bias` overrides the units' own initial biases by the pre-activation's name. Raises UserError on a name that no unit
+    of the network has.
+    """
+    bias = dict(bias or {})
+    known = {name for layer in network.layers for b in layer.blocks for name in b.unit.pre_activations}
+    for name in bias:
+        if name not in known:
+            raise unknown("pre-activation in arch.bias", name, known)
+    draws = torch.from_numpy(uniform(seeds, Stream.WEIGHTS, 0, network.parameters))
+    parameters = (2 * draws - 1) * scale
+    for layer, matrix in zip(network.all_layers, network.matrices(parameters), strict=True):
+        for block in layer.blocks:
+            for name, rows in zip(block.unit.pre_activations, block.rows(), strict=True):
+                matrix[:, rows, -1] += bias.get(name, block.unit.bias.get(name, 0.0))
+    return parameters

@@ -1,0 +1,212 @@
+"""Topologies: layers of unit blocks, fully connected within a layer, with one logistic output neuron.
+
+In the paper's notation `H1: 6 Memory + 6 Standard` is `Network.of([{"memory_cell": 6, "neuron": 6}])`.
+
+All parameters of all replicas lie in one flat buffer [R, P]. Layer l holds a matrix [M, K + 1], row-major: a row for
+every pre-activation (block after block, and within a block all units' first pre-activation, then the second, ...), a
+column for every source: the layer's own H outputs of the cycle before, then the I outputs of the layer below (the
+network's inputs for the first layer), then the constant 1 of the bias. The output neuron's [1, H + 1] comes last.
+
+All states lie in one flat buffer [R, B, D]: for every layer its outputs [H] and its units' states [S], and last the
+network's output of the cycle before (which `error_feedback` subtracts from the third input).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from learning_to_learn.errors import UserError, choose
+from learning_to_learn.topology.units import UNITS, Unit
+
+NOTHING_KNOWN = 0.5
+"""y[0], the previous target and the previous output before the first cycle."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """`count` units of one kind, at given places of their layer."""
+
+    unit: Unit
+    count: int
+    row: int
+    """The first of its rows (pre-activations) in the layer."""
+    output: int
+    """The first of its outputs in the layer."""
+    state: int
+    """The first of its states in the layer."""
+
+    def rows(self) -> list[slice]:
+        """The rows of each pre-activation."""
+        starts = range(self.row, self.row + self.count * len(self.unit.pre_activations), self.count)
+        return [slice(i, i + self.count) for i in starts]
+
+    def outputs(self) -> slice:
+        return slice(self.output, self.output + self.count)
+
+    def states(self) -> list[slice]:
+        """The places of each state."""
+        starts = range(self.state, self.state + self.count * len(self.unit.states), self.count)
+        return [slice(i, i + self.count) for i in starts]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Blocks side by side: H outputs, M rows, S states, I inputs from below, K = H + I sources."""
+
+    blocks: tuple[Block, ...]
+    inputs: int
+    recurrent: bool = True
+
+    @property
+    def outputs(self) -> int:
+        return sum(b.count for b in self.blocks)
+
+    @property
+    def rows(self) -> int:
+        return sum(b.count * len(b.unit.pre_activations) for b in self.blocks)
+
+    @property
+    def states(self) -> int:
+        return sum(b.count * len(b.unit.states) for b in self.blocks)
+
+    @property
+    def sources(self) -> int:
+        return self.inputs + (self.outputs if self.recurrent else 0)
+
+    @property
+    def parameters(self) -> int:
+        return self.rows * (self.sources + 1)
+
+    def apply(self, z: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        """Pre-activations [..., M] and states [..., S] to outputs [..., H] and states [..., S]."""
+        outputs, states = [], []
+        for block in self.blocks:
+            h, *new = block.unit.step(*(z[..., i] for i in block.rows()), *(s[..., i] for i in block.states()))
+            outputs.append(h)
+            states.extend(new)
+        return torch.cat(outputs, -1), torch.cat(states, -1) if states else s
+
+
+@dataclass(frozen=True)
+class Network:
+    """A topology: what is connected to what. It holds no parameters; see the module's docstring for their layout."""
+
+    layers: tuple[Layer, ...]
+    output: Layer
+    inputs: int = 3
+    error_feedback: bool = False
+    """Whether the last input has the network's previous output subtracted: the paper's other supplementary input."""
+
+    @staticmethod
+    def of(layers: Sequence[Mapping[str, int]], *, inputs: int = 3, error_feedback: bool = False) -> "Network":
+        """Build from `[{unit name: count, ...}, ...]`. Raises UserError on an unknown unit, no layer, or a count < 1."""
+        if not layers:
+            raise UserError("arch.layers is empty: give at least one layer, such as [{memory_cell: 6, neuron: 6}]")
+        built, below = [], inputs
+        for number, blocks in enumerate(layers, 1):
+            for name, count in blocks.items():
+                choose("unit", name, UNITS)
+                if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+                    raise UserError(f"layer {number}: {name}: {count!r} units; the count must be a whole number >= 1")
+            if not blocks:
+                raise UserError(f"layer {number} is empty: name its units, such as {{neuron: 12}}")
+            built.append(_layer([(UNITS[name], count) for name, count in blocks.items()], below))
+            below = built[-1].outputs
+        output = _layer([(UNITS["logistic"], 1)], below, recurrent=False)
+        return Network(tuple(built), output, inputs, error_feedback)
+
+    @property
+    def all_layers(self) -> tuple[Layer, ...]:
+        """The hidden layers and, last, the output neuron as a layer without recurrence."""
+        return (*self.layers, self.output)
+
+    @property
+    def parameters(self) -> int:
+        """P, the number of weights and biases of one replica."""
+        return sum(layer.parameters for layer in self.all_layers)
+
+    @property
+    def state_size(self) -> int:
+        """D, the number of values that one sequence carries from cycle to cycle."""
+        return sum(layer.outputs + layer.states for layer in self.layers) + 1
+
+    def matrices(self, parameters: Float[Tensor, "R P"]) -> list[Float[Tensor, "R M K1"]]:
+        """Views of the flat buffer, a matrix [R, M, K + 1] for every layer, the output neuron's last."""
+        sizes = [layer.parameters for layer in self.all_layers]
+        pieces = parameters.split(sizes, dim=-1)
+        return [p.unflatten(-1, (layer.rows, layer.sources + 1)) for p, layer in zip(pieces, self.all_layers, strict=True)]
+
+    def initial_state(self, replicas: int, batch: int, like: Tensor) -> Float[Tensor, "R B D"]:
+        """Zero outputs and states, previous output 0.5, with the type and device of `like`."""
+        state = like.new_zeros(replicas, batch, self.state_size)
+        state[..., -1] = NOTHING_KNOWN
+        return state
+
+    def split_state(self, state: Float[Tensor, "R B D"]) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """The outputs [R, B, H] and states [R, B, S] of every layer, and the previous network output [R, B]."""
+        sizes = [n for layer in self.layers for n in (layer.outputs, layer.states)]
+        *pieces, y = state.split([*sizes, 1], dim=-1)
+        return list(pieces[0::2]), list(pieces[1::2]), y.squeeze(-1)
+
+    def step(
+        self,
+        matrices: Sequence[Tensor],
+        state: Float[Tensor, "R B D"],
+        x: Float[Tensor, "R B I"],
+        *,
+        detach_recurrent: bool = False,
+    ) -> tuple[Float[Tensor, "R B"], Float[Tensor, "R B D"]]:
+        """One cycle: the output y and the next state. `detach_recurrent` stops gradients at every recurrent edge."""
+        outputs, states, previous = self.split_state(state)
+        if self.error_feedback:
+            previous = previous.detach() if detach_recurrent else previous
+            x = torch.cat([x[..., :-1], x[..., -1:] - previous.unsqueeze(-1)], -1)
+        pieces: list[Tensor] = []
+        for layer, matrix, h, s in zip(self.layers, matrices[:-1], outputs, states, strict=True):
+            source = torch.cat([h.detach() if detach_recurrent else h, x], -1)
+            h, s = layer.apply(linear(matrix, source), s)
+            pieces += [h, s]
+            x = h
+        (y,) = self.output.blocks[0].unit.step(linear(matrices[-1], x))
+        return y.squeeze(-1), torch.cat([*pieces, y], -1)
+
+    def forward(
+        self,
+        parameters: Float[Tensor, "R P"],
+        x: Float[Tensor, "R B T I"],
+        state: Float[Tensor, "R B D"] | None = None,
+        *,
+        detach_recurrent: bool = False,
+    ) -> tuple[Float[Tensor, "R B T"], Float[Tensor, "R B D"]]:
+        """Run T cycles in plain torch: the outputs and the last state."""
+        matrices = self.matrices(parameters)
+        state = self.initial_state(x.shape[0], x.shape[1], x) if state is None else state
+        ys = []
+        for t in range(x.shape[2]):
+            y, state = self.step(matrices, state, x[:, :, t], detach_recurrent=detach_recurrent)
+            ys.append(y)
+        return torch.stack(ys, -1), state
+
+    def describe(self) -> str:
+        """The topology in the paper's notation, such as `H1: 6 memory_cell + 6 neuron`."""
+        return "; ".join(
+            f"H{i}: " + " + ".join(f"{b.count} {b.unit.name}" for b in layer.blocks) for i, layer in enumerate(self.layers, 1)
+        )
+
+
+def linear(matrix: Float[Tensor, "R M K1"], source: Float[Tensor, "R B K"]) -> Float[Tensor, "R B M"]:
+    """Pre-activations z = W s + b."""
+    return torch.baddbmm(matrix[:, None, :, -1], source, matrix[:, :, :-1].mT)
+
+
+def _layer(blocks: Iterable[tuple[Unit, int]], inputs: int, *, recurrent: bool = True) -> Layer:
+    built, row, output, state = [], 0, 0, 0
+    for unit, count in blocks:
+        built.append(Block(unit, count, row, output, state))
+        row += count * len(unit.pre_activations)
+        output += count
+        state += count * len(unit.states)
+    return Layer(tuple(built), inputs, recurrent)

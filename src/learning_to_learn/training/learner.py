@@ -1,0 +1,147 @@
+"""The Lightning module: R replicas of a network, all updates of a meta-training epoch in one step."""
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from learning_to_learn.config import Config, make_network
+from learning_to_learn.engine import make_engine
+from learning_to_learn.families import Floor
+from learning_to_learn.gradients import Carry, make_gradient
+from learning_to_learn.optimizers import make_optimizer, rate
+from learning_to_learn.topology.initial import initial_parameters
+from learning_to_learn.training.metrics import Metrics, cycles_until_learnt, measure
+from learning_to_learn.training.sequences import Episodes
+
+ALIVE = -1
+"""`diverged_at` of a replica that has not diverged."""
+
+
+class MetaLearner(pl.LightningModule):
+    """Trains the replicas of a job. Each is independent: what one does never touches another.
+
+    A replica whose gradient is no longer finite is frozen with the weights it had before, and reported.
+    """
+
+    diverged_at: Tensor
+    average: Tensor
+
+    def __init__(self, config: Config, *, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.config = config
+        self.network = make_network(config)
+        self.gradient = make_gradient(config.arch.gradient, window=config.arch.window)
+        keep = config.arch.update_every is not None or config.family.carry_state
+        self.engine = make_engine(config.engine, self.network, self.gradient, dtype=dtype, keep=keep)
+        seeds = [config.seed + i for i in range(config.replicas)]
+        start = initial_parameters(self.network, seeds, scale=config.arch.init_scale, bias=config.arch.bias)
+        self.weights = torch.nn.Parameter(start.to(dtype))
+        if config.trainer.average:
+            self.register_buffer("average", self.weights.detach().clone())
+        self.optimizer = make_optimizer(self.weights, config.optimizer)
+        self.register_buffer("diverged_at", torch.full((config.replicas,), ALIVE))
+        self.epochs_done = 0
+        self.seconds = 0.0
+        """Spent in `training_step`."""
+        self.carry: Carry | None = None
+        self.train_mse = np.full(config.replicas, np.nan)
+        """Mean squared error of each replica over the last epoch, while it was learning."""
+        self.validation_curves: np.ndarray | None = None
+        length = config.family.sequence_length
+        self.validation_floor = config.family.make().floor(length)
+        self.test_floor = config.family.make(test=True).floor(length)
+
+    def configure_optimizers(self) -> None:
+        """Lightning has none to manage: an update of all replicas is one call of `src.optimizers`."""
+
+    def transfer_batch_to_device(self, batch: Episodes, device: torch.device, dataloader_idx: int) -> Episodes:  # noqa: ARG002
+        """The engines read host memory; Lightning's own walk through the batch would only take time."""
+        return batch
+
+    def training_step(self, batch: Episodes, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
+        """All updates of one epoch."""
+        began = time.perf_counter()
+        length, width = batch.targets.shape[2], self.config.trainer.batch
+        step = self.config.arch.update_every or length
+        updates = batch.targets.shape[1] // width * math.ceil(length / step)
+        update, epochs, decay = batch.epoch * updates, self.config.trainer.epochs, self.config.trainer.average
+        alive, outputs = self.diverged_at == ALIVE, torch.empty_like(batch.targets)
+        weights = self.weights.detach()
+        for sequences in zip(*(v.split(width, 1) for v in (batch.inputs, batch.targets, outputs)), strict=True):
+            if not self.config.family.carry_state:
+                self.carry = None
+            for x, y, output in zip(*(v.split(step, 2) for v in sequences), strict=True):
+                segment = self.engine.segment(weights, x, y, self.carry)
+                self.carry = segment.carry
+                self.optimizer.step(segment.gradient, rate(self.config.optimizer, update / (updates * epochs)), alive)
+                if decay:
+                    self.average.lerp_(weights, 1 - decay)
+                output.copy_(segment.outputs)
+                update += 1
+        self.diverged_at[(self.diverged_at == ALIVE) & ~alive] = batch.epoch
+        norms = torch.linalg.vector_norm(outputs.sub_(batch.targets), dim=(1, 2))
+        self.train_mse = (norms.square() / batch.targets[0].numel()).numpy()
+        self.epochs_done = batch.epoch + 1
+        self.seconds += time.perf_counter() - began
+
+    def validation_step(self, batch: Episodes, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
+        self.validation_curves = self.curves(batch)
+
+    @property
+    def evaluated(self) -> Float[Tensor, "R P"]:
+        """The weights that are measured: those that were trained, or with `trainer.average` their running average."""
+        return self.average if self.config.trainer.average else self.weights.detach()
+
+    @torch.no_grad()
+    def outputs(self, batch: Episodes, state: Tensor | None = None) -> Float[Tensor, "R N T"]:
+        """Every replica's outputs on data that is the same for all (R = 1)."""
+        replicas = self.weights.shape[0]
+        inputs = batch.inputs.expand(replicas, *batch.inputs.shape[1:])
+        return self.engine.outputs(self.evaluated, inputs, state)[0]
+
+    def curves(self, batch: Episodes) -> np.ndarray:
+        """The error mse[t] of every replica, [R, T].
+
+        Streams of several mappings are folded to one mapping's cycles, without their first: what counts is how a network
+        copes with the state that the mapping before has left.
+        """
+        wrong = (self.outputs(batch) - batch.targets).square().mean(1, dtype=torch.float64)
+        folded = wrong.unflatten(-1, (-1, self.config.family.sequence_length))
+        return (folded[:, 1:] if folded.shape[1] > 1 else folded).mean(1).numpy()
+
+    def measure(self, curves: np.ndarray, floor: Floor) -> list[Metrics]:
+        """The metrics of every replica's curve."""
+        family = self.config.family
+        after = cycles_until_learnt(family.name, family.sequence_length)
+        return [measure(curve, floor, after) for curve in curves]
+
+    @property
+    def diverged(self) -> dict[int, int]:
+        """The frozen replicas, with the epoch after which each diverged."""
+        return {i: int(at) for i, at in enumerate(self.diverged_at) if at != ALIVE}
+
+    @property
+    def evaluation_is_due(self) -> bool:
+        """Whether the epoch just done is one after which the validation data are looked at."""
+        trainer = self.config.trainer
+        return self.epochs_done % trainer.evaluate_every == 0 or self.epochs_done == trainer.epochs
+
+    def learning_state(self) -> dict[str, Any]:
+        """What a resumed run needs besides the weights and the optimizer."""
+        kept = None
+        if self.carry is not None and self.config.family.carry_state:
+            kept = {"state": self.carry.state, "sensitivities": self.carry.sensitivities}
+        optimizer = self.optimizer.state()
+        return {"epochs_done": self.epochs_done, "seconds": self.seconds, "optimizer": optimizer, "carry": kept}
+
+    def load_learning_state(self, state: dict[str, Any]) -> None:
+        self.epochs_done, self.seconds = int(state["epochs_done"]), float(state["seconds"])
+        self.optimizer.load(state["optimizer"])
+        self.carry = Carry(**state["carry"]) if state["carry"] else None

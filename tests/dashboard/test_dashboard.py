@@ -1,0 +1,244 @@
+"""The page in a real browser, served and as a file; and what its server will not do."""
+
+import http.client
+import json
+import os
+import re
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from learning_to_learn.commands import train
+from learning_to_learn.commands import dashboard as command
+from learning_to_learn.dashboard.data import collect
+from learning_to_learn.dashboard.page import to_json, with_data
+from learning_to_learn.dashboard.serve import Server
+from learning_to_learn.errors import UserError
+from learning_to_learn.runs.run_folder import set_status, write_rows
+from tests.commands.test_train import SMALL
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """Six runs: two archs on two families, and one failed and one killed job."""
+    folder = tmp_path_factory.mktemp("runs") / "sweep"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder.parent)
+        train._main(["-m", "arch=lstm,elman", "family=boolean,semilinear", *SMALL, f"hydra.sweep.dir={folder}"])
+    for name in ("4_lstm_boolean", "5_lstm_boolean"):
+        shutil.copytree(folder / "0_lstm_boolean", folder / name)
+    set_status(folder / "4_lstm_boolean", "failed", error="out of <b>memory</b>")
+    set_status(folder / "5_lstm_boolean", "running")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("needs Chromium: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A page of which nothing may go wrong, nor ask the network for anything."""
+    opened = browser.new_page(viewport={"width": 1200, "height": 900})
+    wrong = []
+    opened.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on(
+        "request", lambda r: wrong.append(r.url) if not re.match(r"file:|data:|blob:|http://127\.0\.0\.1:", r.url) else None
+    )
+    yield opened
+    opened.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def served(sweep):
+    with Server(sweep, 0) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def traces(page, plot):
+    return page.evaluate(f"document.getElementById('{plot}').data.length")
+
+
+def test_the_page_shows_the_runs_and_a_filter_changes_what_is_shown(page, served):
+    page.goto(served.url)
+    page.wait_for_selector("#runs tbody tr")
+    assert page.locator("#runs tbody tr").count() == 6
+    assert page.locator("#matrix tbody tr").count() == 2
+    assert "6 of 6 runs" in page.locator("#summary").inner_text()
+    assert traces(page, "learning") == 4
+    assert traces(page, "curves") == 4 + 2  # and the Bayes-optimal learner of each family
+    page.select_option("select[name=family]", "semilinear")
+    assert page.locator("#runs tbody tr").count() == 2
+    assert traces(page, "learning") == 2
+    assert traces(page, "curves") == 2 + 1
+    page.select_option("select[name=arch]", "elman")
+    assert traces(page, "learning") == 1
+    assert page.locator("#matrix tbody tr").count() == 1
+
+
+def test_a_runs_page_and_the_way_there_and_back_by_keyboard(page, served):
+    page.goto(served.url)
+    page.wait_for_selector("#runs tbody tr")
+    page.locator("#runs a", has_text="0_lstm_boolean").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#one-curve .main-svg")
+    assert traces(page, "one-curve") == 4
+    assert traces(page, "one-stream") == 2
+    assert "arch.gradient: truncated" in page.locator("pre").inner_text()
+    links = page.locator("ul.files a")
+    names = links.all_inner_texts()
+    assert {"config.yaml", "checkpoints/last.ckpt", "stream.csv"} <= set(names)
+    answer = page.request.get(served.url + links.nth(names.index("config.yaml")).get_attribute("href"))
+    assert answer.text() == (served.folder / "0_lstm_boolean/config.yaml").read_text()
+    assert page.locator("figure img").count() == 2
+    page.locator("figure img").first.scroll_into_view_if_needed()
+    page.wait_for_function("[...document.images].some((i) => i.complete && i.naturalWidth > 100)")
+    page.locator("#run a", has_text="all runs").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#overview:not([hidden])")
+
+
+def test_a_failure_is_shown_as_text(page, served):
+    page.goto(served.url)
+    page.wait_for_selector("#runs .error")
+    assert page.locator("#runs .error").inner_text() == "out of <b>memory</b>"
+    page.select_option("select[name=status]", "killed")
+    assert page.locator("#runs tbody tr").count() == 1
+
+
+def test_columns_sort(page, served):
+    page.goto(served.url)
+    page.wait_for_selector("#runs tbody tr")
+    page.locator("[data-sort=score]").click()
+    scores = [float(t) for t in page.locator("#runs tbody tr td:nth-child(6)").all_inner_texts()]
+    assert scores == sorted(scores)
+    page.keyboard.press("Enter")  # the heading has kept the focus
+    scores = [float(t) for t in page.locator("#runs tbody tr td:nth-child(6)").all_inner_texts()]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_it_is_live(page, sweep, tmp_path):
+    folder = tmp_path / "live"
+    shutil.copytree(sweep, folder)
+    with Server(folder, 0) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        page.goto(server.url)
+        page.wait_for_selector("#runs tbody tr")
+        shutil.copytree(folder / "0_lstm_boolean", folder / "9_lstm_boolean")
+        page.wait_for_function("document.querySelectorAll('#runs tbody tr').length === 7", timeout=15_000)
+        server.shutdown()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_one_file_shows_the_same_without_a_server(browser, page, sweep, tmp_path, scheme):
+    into = tmp_path / "page.html"
+    assert command._main(["report", str(sweep), f"into={into}"]) == 0
+    page.emulate_media(color_scheme=scheme)
+    page.goto(into.as_uri())
+    page.wait_for_selector("#runs tbody tr")
+    assert page.locator("#runs tbody tr").count() == 6
+    assert traces(page, "curves") == 6
+    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", colour)[:3])) > 380) == (scheme == "light")
+    page.emulate_media(media="print")
+    assert not page.locator("#filters").is_visible()
+
+
+def test_thousands_of_runs(page, sweep, tmp_path):
+    data = collect(sweep)
+    many = {**data, "base": "./", "runs": [{**data["runs"][i % 4], "id": f"{i}_copy"} for i in range(3000)]}
+    (tmp_path / "many.html").write_text(with_data(many))
+    page.goto((tmp_path / "many.html").as_uri())
+    page.wait_for_selector("#runs tbody tr")
+    assert page.locator("#runs tbody tr").count() == 100
+    page.locator("#more").click()
+    assert page.locator("#runs tbody tr").count() == 200
+    assert traces(page, "learning") == 4
+
+
+def ask(server, path, **headers):
+    connection = http.client.HTTPConnection(*server.server_address[:2], timeout=10)
+    connection.request("GET", path, headers=headers)
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return answer, body
+
+
+@pytest.mark.parametrize(
+    "path", ["/files/../secret.csv", "/files/%2e%2e/secret.csv", "/files//etc/passwd", "/files/link.csv", "/x"]
+)
+def test_only_the_files_of_runs_are_served(served, path):
+    (served.folder.parent / "secret.csv").write_text("secret")
+    link = served.folder / "link.csv"
+    if not link.is_symlink():
+        link.symlink_to(served.folder.parent / "secret.csv")
+    answer, body = ask(served, path)
+    assert answer.status == 404
+    assert b"secret" not in body
+
+
+def test_another_sites_name_for_this_address_is_refused(served):
+    assert ask(served, "/data.json", Host="evil.example")[0].status == 403
+
+
+def test_unchanged_data_are_not_sent_twice(served):
+    answer, body = ask(served, "/data.json")
+    assert len(json.loads(body)["runs"]) == 6
+    assert ask(served, "/data.json", **{"If-None-Match": answer.headers["ETag"]})[0].status == 304
+
+
+def test_what_is_not_a_number_is_null_and_no_text_ends_the_script():
+    assert (
+        to_json({"a": float("nan"), "b": [float("inf"), 1.5], "c": "</script>"})
+        == '{"a":null,"b":[null,1.5],"c":"\\u003c/script>"}'
+    )
+
+
+def test_damaged_folders_are_shown_as_far_as_they_go(tmp_path):
+    folder = tmp_path / "runs" / "0_x"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("{{{")
+    write_rows(folder / "curve.csv", [{"cycle": 1, "bayes": 0.1}])
+    (folder / "metrics.csv").write_bytes(b"\xff\xfe")
+    (run,) = collect(tmp_path / "runs")["runs"]
+    assert (run["id"], run["arch"]) == ("0_x", "?")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "choose one of push, report, serve"),
+        (["serve"], "give one folder"),
+        (["serve", "nothing"], "no such folder"),
+        (["serve", ".", "port=x"], "from 0 to 65535"),
+        (["serve", ".", "host=0.0.0.0"], "unknown option 'host'"),
+        (["report", "."], "holds no run"),
+        (["push", "x"], "push takes"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments, says):
+    with pytest.raises(UserError, match=says):
+        command._main(arguments)
+
+
+def test_a_port_that_is_taken_is_one_line(served, sweep):
+    with pytest.raises(UserError, match=f"port {served.server_address[1]} cannot be had"):
+        Server(Path(sweep), served.server_address[1])

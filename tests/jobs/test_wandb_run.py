@@ -1,0 +1,123 @@
+"""wandb: what a run sends to a server, and that no server can harm a run."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from learning_to_learn.dashboard import workspace
+from learning_to_learn.jobs.wandb_run import answers
+from learning_to_learn.runs.run_folder import get_status
+from tests.commands.test_train import SMALL
+from tests.jobs.wandb_server import WandbServer
+
+ROOT = Path(__file__).parents[2]
+ONLINE = [*SMALL[:-1], "logger.mode=online"]
+
+
+def environment(server):
+    return {**os.environ, "WANDB_BASE_URL": server.url, "WANDB_API_KEY": "a" * 40}
+
+
+def command(folder, *more):
+    return [sys.executable, "-m", "src.train", *ONLINE, f"hydra.run.dir={folder}", *more]
+
+
+def epochs_logged(folder):
+    with (folder / "metrics.csv").open() as file:
+        return [int(row["epoch"]) for row in csv.DictReader(file)]
+
+
+def test_history_config_plots_and_files_arrive(tmp_path):
+    with WandbServer() as server:
+        done = subprocess.run(command(tmp_path / "run", "logger.artifact=true", "logger.group=mine"), cwd=ROOT,
+                              env=environment(server), capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = [row for row in server.history.values() if "train/mse" in row]
+    assert [row["epoch"] for row in rows] == epochs_logged(tmp_path / "run")
+    logged = {key for row in server.history.values() for key in row}
+    assert workspace.metrics_named() <= logged
+    assert {"test/curve_table", "test/stream_table", "score/replicas"} <= logged
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert server.summary["test/score_median"] == pytest.approx(result["score_median"])
+    assert server.config["optimizer"]["value"]["lr"] == 0.03
+    assert server.config["topology"]["value"] == "H1: 6 memory_cell + 6 neuron"
+    assert "mine" in server.groups
+    assert {"lstm", "boolean"} <= server.tags
+    assert server.uploads["artifact/best.ckpt"] == (tmp_path / "run/checkpoints/best.ckpt").read_bytes()
+    assert server.completed
+    assert not [u for u in server.unknown if "otel" not in u]
+
+
+def test_a_server_that_dies_loses_nothing(tmp_path):
+    """The run goes on and ends, and what was not sent can be synced to another server."""
+    folder = tmp_path / "run"
+    more = ["trainer.epochs=1500", "trainer.evaluate_every=50", "family.sequence_length=64", "trainer.sequences=200"]
+    with WandbServer() as server:
+        process = subprocess.Popen(command(folder, *more), cwd=ROOT, env=environment(server), stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 120
+        while not server.runs:
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.05)
+    said = process.communicate(timeout=200)[1]
+    assert process.returncode == 0, said
+    assert "wandb sync --no-skip-online" in said
+    assert get_status(folder) == "finished"
+    rows = epochs_logged(folder)
+    assert rows[-1] == 1500
+    assert len([r for r in server.history.values() if "train/mse" in r]) < len(rows)
+    (kept,) = (folder / "wandb").glob("run-*")
+    with WandbServer() as other:
+        sync = [str(Path(sys.executable).parent / "wandb"), "sync", "--no-skip-online", str(kept)]
+        synced = subprocess.run(
+            sync, cwd=tmp_path, env=environment(other), capture_output=True, text=True, check=False, timeout=120
+        )
+    assert synced.returncode == 0, synced.stderr
+    assert [row["epoch"] for row in other.history.values() if "train/mse" in row] == rows
+
+
+@pytest.mark.parametrize("what", ["nobody listens", "no key"])
+def test_without_a_server_or_key_the_run_is_logged_offline(tmp_path, what):
+    with WandbServer() as server:
+        env = environment(server)
+        if what == "no key":
+            del env["WANDB_API_KEY"]
+            env["HOME"] = env["WANDB_CONFIG_DIR"] = str(tmp_path)
+            env["NETRC"] = str(tmp_path / "netrc")
+        else:
+            env["WANDB_BASE_URL"] = "http://127.0.0.1:9"
+        began = time.monotonic()
+        done = subprocess.run(command(tmp_path / "run"), cwd=ROOT, env=env, stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - began < 60
+    assert list((tmp_path / "run/wandb").glob("offline-run-*/*.wandb"))
+    assert done.stderr.count("wandb") >= 1
+    assert "Traceback" not in done.stderr
+    assert not server.runs
+
+
+def test_a_port_that_answers_is_told_from_one_that_does_not():
+    with WandbServer() as server:
+        assert answers(server.url)
+    assert not answers("http://127.0.0.1:9")
+    assert not answers("http://nowhere.invalid")
+
+
+def test_the_workspace_and_the_report_serialise_and_name_only_what_is_logged(tmp_path):
+    found = json.loads(json.dumps(workspace.specifications("someone", "project")))
+    text = json.dumps(found)
+    for metric in workspace.metrics_named():
+        assert metric in text
+    panels = json.dumps(found["workspace"]["spec"])
+    assert found["workspace"]["entity"] == "someone"
+    assert '"viewType": "Run History Line Plot"' in panels
+    assert "Success by topology and family" in text
+    assert workspace.push([], {"into": str(tmp_path / "d.json")}) == 0
+    assert set(json.loads((tmp_path / "d.json").read_text())) == {"workspace", "report"}

@@ -1,0 +1,82 @@
+"""The reports, from a tiny Table 1 whose rows train in seconds."""
+
+import csv
+
+import pytest
+
+from learning_to_learn.errors import UserError
+from learning_to_learn.paper import reproduce
+from learning_to_learn.results.markdown import to_html
+
+TINY = (
+    "trainer.epochs=4", "trainer.evaluate_every=2", "replicas=2", "evaluation.mappings=16", "logger.mode=disabled",
+    "family.sequence_length=40", "trainer.curriculum=[]", "arch.layers=[{memory_cell: 2, neuron: 2}]", "trainer.batch=50",
+)  # fmt: skip
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    monkeypatch.setenv("QUICK", "1")
+    monkeypatch.setattr(reproduce, "QUICK", TINY)
+
+
+def test_table1_is_written_and_resumes(tiny, tmp_path, capsys):
+    assert reproduce._main(["table1"]) == 0
+    folder = tmp_path / "reports" / "quick"
+    text, page = (folder / "table1.md").read_text(), (folder / "table1.html").read_text()
+    with (folder / "table1.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {r["row"] for r in rows} == set(reproduce.TABLE1)
+    assert list(rows[0]) == [
+        "row", "variant", "replicas", "epochs", "mse_median", "mse_min", "mse_max", "no_learning", "floor", "score_median",
+        "success_rate", "mse_after_learning", "cycles_to_learn", "seconds",
+    ]  # fmt: skip
+    for row in rows:
+        assert float(row["mse_min"]) <= float(row["mse_median"]) <= float(row["mse_max"])
+        assert float(row["floor"]) < float(row["mse_median"])
+    curves = [r for r in rows if r["variant"] != "a fifth of it"]
+    assert text.count("![") == page.count("data:image/png;base64,") == len(curves) + 4  # and those of the probes
+    for section in ("Beside the paper", "below the floor", "Two readings", "fast?", "each help", "in their cells"):
+        assert section in text
+    assert 'src="table1' not in page
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("last.ckpt")}
+    assert reproduce._main(["table1"]) == 0  # nothing is trained again
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("last.ckpt")} == before
+
+
+def test_a_failing_row_is_named_and_the_others_are_reported(tiny, tmp_path, monkeypatch, capsys):
+    run = reproduce.run_job
+
+    def some_fail(config, folder):
+        return "failed" if folder.name == "table1_quadratic" else run(config, folder)
+
+    monkeypatch.setattr(reproduce, "run_job", some_fail)
+    assert reproduce._main(["table1"]) == 1
+    assert "table1_quadratic" in capsys.readouterr().err
+    assert "Boolean 256" in (tmp_path / "reports" / "quick" / "table1.md").read_text()
+
+
+def test_figure3_is_drawn(tiny, tmp_path):
+    assert reproduce._main(["figure3"]) == 0
+    assert (tmp_path / "reports" / "quick" / "figure3.png").stat().st_size > 10_000
+
+
+def test_an_unknown_report_is_one_line():
+    with pytest.raises(UserError, match="choose one of figure3, table1"):
+        reproduce._main(["table2"])
+
+
+def test_the_papers_table_is_as_it_is_printed():
+    published = [(p.mappings, p.length, p.epochs, p.mse, p.cycles) for p in list(reproduce.TABLE1.values())[:4]]
+    assert published == [
+        ("Boolean", 256, 800, 0.0058, 10), ("Semi-linear", 64, 10000, 0.0008, 10), ("Semi-linear", 1000, 5000, 0.0025, 50),
+        ("Quadratic", 100, 25000, 0.00068, 35),
+    ]  # fmt: skip
+
+
+def test_a_page_needs_no_other_file(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"\x89PNG")
+    page = to_html("# T\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n![a](a.png)\n", tmp_path, title="T")
+    assert "<table>" in page
+    assert 'src="data:image/png;base64,iVBORw==' in page
+    assert "http" not in page
