@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
-from numba import njit, prange
+
+from learning_to_learn.compiled import compiled, prange
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _M1, _M2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -26,7 +27,7 @@ class Stream(IntEnum):
     CORPUS = 5
 
 
-@njit(cache=True)
+@compiled()
 def mix(state: np.uint64) -> np.uint64:
     """The output of splitmix64 whose state was `state` before the call."""
     z = state + GOLDEN
@@ -35,7 +36,7 @@ def mix(state: np.uint64) -> np.uint64:
     return z ^ (z >> _S31)
 
 
-@njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _fill(keys, out):  # pragma: no cover - compiled
     n = out.shape[1]
     chunk = 8192

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from learning_to_learn.commands import train
 from learning_to_learn.commands import dashboard as command
+from learning_to_learn.commands import train
 from learning_to_learn.dashboard.data import collect
 from learning_to_learn.dashboard.page import to_json, with_data
 from learning_to_learn.dashboard.serve import Server

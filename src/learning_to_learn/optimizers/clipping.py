@@ -3,10 +3,11 @@
 import math
 
 import numpy as np
-from numba import njit
+
+from learning_to_learn.compiled import compiled
 
 
-@njit(cache=True)
+@compiled()
 def shrink(gradient, clip, alive):
     """What the gradient [R, P] of each replica must be multiplied with to be no longer than `clip`: [R].
 

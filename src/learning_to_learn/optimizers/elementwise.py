@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from numba import njit
 from torch import Tensor
 
+from learning_to_learn.compiled import compiled
 from learning_to_learn.optimizers.optimizer import EPSILON, Optimizer
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Elementwise(Optimizer):
         return {"moments": self.moments}
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _adam(weights, gradient, factors, moments, alive, updates, numbers):
     """Kingma & Ba 2015, algorithm 1."""
     lr, beta1, beta2 = numbers[0], numbers[1], numbers[2]
@@ -55,7 +55,7 @@ def _adam(weights, gradient, factors, moments, alive, updates, numbers):
                 weights[r, p] -= rate * moments[0, r, p] / (math.sqrt(moments[1, r, p]) * root + EPSILON)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _sgd(weights, gradient, factors, moments, alive, updates, numbers):
     """Gradient descent with momentum (Rumelhart, Hinton & Williams 1986)."""
     lr, momentum = numbers[0], numbers[3]
@@ -66,7 +66,7 @@ def _sgd(weights, gradient, factors, moments, alive, updates, numbers):
                 weights[r, p] -= lr * moments[0, r, p]
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _rmsprop(weights, gradient, factors, moments, alive, updates, numbers):
     """Tieleman & Hinton 2012, with momentum."""
     lr, momentum, decay = numbers[0], numbers[3], numbers[4]

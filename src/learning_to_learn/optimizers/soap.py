@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from numba import njit, prange
 from torch import Tensor
 
+from learning_to_learn.compiled import compiled, prange
 from learning_to_learn.optimizers.optimizer import EPSILON, Optimizer
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Soap(Optimizer):
         }
 
 
-@njit(cache=True, error_model="numpy", parallel=True, fastmath={"reassoc", "contract", "nsz"})
+@compiled(error_model="numpy", parallel=True, fastmath={"reassoc", "contract", "nsz"})
 def _step(weights, gradient, factors, momentum, second, axes, recent, alive, updates, numbers):
     """Adam in rotated coordinates; Vyas et al. 2024, algorithm 3, lines 3-11."""
     lr, beta1, beta2 = numbers[0], numbers[1], numbers[2]

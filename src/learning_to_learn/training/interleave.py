@@ -1,11 +1,10 @@
 """The network's inputs, x and the target before, in one pass over memory instead of three."""
 
-from numba import njit, prange
-
+from learning_to_learn.compiled import compiled, prange
 from learning_to_learn.topology.network import NOTHING_KNOWN
 
 
-@njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def interleave(x, y, inputs):
     """x [S, T, 2] and the targets of the cycles before, from y [S, T], into inputs [S, T, 3]."""
     for s in prange(y.shape[0]):
