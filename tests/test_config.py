@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from learning_to_learn.commands.cli import CONF, PACKAGE, SWEEPS, compose_config
+from learning_to_learn.composing import CONF, PACKAGE, SWEEPS, compose_config
 from learning_to_learn.config import SCHEMAS, check, load, to_yaml
 from learning_to_learn.errors import UserError
 from tests.helpers import job

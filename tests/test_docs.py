@@ -37,7 +37,8 @@ def test_the_examples_in_contributing_run(tmp_path):
 
 
 def test_the_example_unit_trains_fused(tmp_path):
-    command = [sys.executable, "-m", "examples.leaky_neuron", "trainer=quick", "family.sequence_length=20",
+    command = [sys.executable, "-m", "src.train", "plugins=[examples/leaky_neuron.py]", "arch=bptt",
+               "arch.layers=[{leaky_neuron: 12}]", "trainer=quick", "family.sequence_length=20",
                "logger.mode=disabled", f"hydra.run.dir={tmp_path / 'run'}"]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,1 +1,46 @@
-"""Which recurrent networks can learn how to learn, when trained by gradient descent?"""
+"""Which recurrent networks can learn how to learn? The Python API, as docs/python.md shows it.
+
+>>> from learning_to_learn import compose, train
+>>> run = train(compose("arch=lstm", "trainer=quick"))  # doctest: +SKIP
+
+Importing the package imports nothing else: every name is imported when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from learning_to_learn.api import Run, compose, evaluate, load_run, results, train
+    from learning_to_learn.config import FamilyConfig, add_family
+    from learning_to_learn.families import Family
+    from learning_to_learn.topology import unit
+
+_HOMES = {
+    **dict.fromkeys(("Run", "compose", "evaluate", "load_run", "results", "train"), "learning_to_learn.api"),
+    **dict.fromkeys(("FamilyConfig", "add_family"), "learning_to_learn.config"),
+    "Family": "learning_to_learn.families",
+    "unit": "learning_to_learn.topology",
+}
+
+__all__ = [
+    "Family",
+    "FamilyConfig",
+    "Run",
+    "add_family",
+    "compose",
+    "evaluate",
+    "load_run",
+    "results",
+    "train",
+    "unit",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -20,9 +20,13 @@ from learning_to_learn.engine import ENGINES
 from learning_to_learn.errors import UserError, choose, unknown
 from learning_to_learn.families import Boolean, Family, Quadratic, SemiLinear
 from learning_to_learn.gradients import make_gradient
-from learning_to_learn.launchers import LAUNCHERS, register_resolvers
 from learning_to_learn.optimizers import OPTIMIZERS, SCHEDULES
+from learning_to_learn.plugins import require
 from learning_to_learn.topology import Network
+
+LAUNCHERS = ("basic", "joblib", "submitit_local", "submitit_slurm", "ray")
+IN_THIS_PROCESS = "basic"
+"""The launcher that runs the jobs of a sweep in the process that was started."""
 
 
 @dataclass
@@ -178,6 +182,8 @@ class Config:
     engine: str = "auto"
     threads: int | None = None
     """CPU threads of the job; null: the launcher's share, which for a single job is all."""
+    plugins: list[str] = field(default_factory=list)
+    """Modules of your own with units and families, such as [my_module, path/to/file.py]."""
 
 
 SCHEMAS: dict[str, type[FamilyConfig]] = {
@@ -187,7 +193,7 @@ SCHEMAS: dict[str, type[FamilyConfig]] = {
 }
 
 
-INCIDENTAL = ("logger", "launcher", "threads", "experiment", "sweep", "trainer.checkpoint_seconds")
+INCIDENTAL = ("logger", "launcher", "threads", "experiment", "sweep", "plugins", "trainer.checkpoint_seconds")
 """Keys that change how a job is run and called, not what it computes."""
 
 
@@ -205,7 +211,6 @@ def fingerprint(config: Config) -> str:
 
 def register() -> None:
     """Make the schemas known to Hydra."""
-    register_resolvers()
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for group, node in (("arch", ArchConfig), ("optimizer", OptimizerConfig), ("trainer", TrainerConfig)):
@@ -265,6 +270,8 @@ def load(path: Path) -> Config:
         raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
     if not isinstance(raw, DictConfig):
         raise UserError(f"{path} is no configuration of ours")
+    named = OmegaConf.to_container(raw).get("plugins")  # type: ignore[union-attr]
+    require([str(one) for one in named] if isinstance(named, list) else [])
     try:
         return conform(raw)
     except UserError as error:
