@@ -83,8 +83,8 @@ class Run:
 def train(config: Config, folder: Path | str | None = None) -> Run:
     """Train what the configuration says and measure it on test data, in `folder`, or in a new one under runs/.
 
-    A finished run in that folder is not run again, an unfinished one is resumed. Raises UserError where the folder holds another
-    run, and RuntimeError where training fails; the traceback is then in the folder's train.log.
+    A finished run in that folder is not run again, an unfinished one is resumed. Raises UserError where the folder holds
+    another run, and RuntimeError where training fails; the traceback is then in the folder's train.log.
     """
     from learning_to_learn.jobs.job import run_job  # noqa: PLC0415 - imports Lightning
 
@@ -124,7 +124,7 @@ def results(folder: Path | str) -> "pd.DataFrame":
 
 
 def evaluate(run: Run, folder: Path | str | None = None, **changes: object) -> "Evaluation":
-    """Measure a run on test data again, or on what it was not trained on: evaluate(run, sequence_length=1000).
+    """Measure a run on test data again, or on what it was not trained on, such as sequence_length=1000.
 
     `changes` are those of `python -m src.evaluate --help`. What is found is also written into `folder`, by default into
     evaluations/ in the run's own folder.

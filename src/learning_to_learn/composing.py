@@ -150,27 +150,28 @@ def _parse(word: str) -> Override:
         raise UserError(f"cannot read {word!r}: write key=value, group=option, or key=[a,b] for a list") from None
 
 
-def _judge(words: list[str], *, sweep: bool) -> None:
+def _judge(words: list[str]) -> None:
     """Raise UserError on words that Hydra would misunderstand, or complain of without naming them."""
     groups = set(group_names())
     for word in words:
         override = _parse(word)
-        key = override.key_or_group
-        several = override.is_sweep_override()
-        if several and not sweep:
-            raise UserError(
-                f"{word}: several values are a sweep, add -m; a list is written key=[a,b], a text with commas key='a,b'"
-            )
-        if several and key in ONE_AT_A_TIME:
-            raise UserError(f"{word}: one {key} at a time; start a command for each")
+        key, several = override.key_or_group, override.is_sweep_override()
+        if not key:
+            raise UserError(f"cannot read {word!r}: write key=value, group=option, or key=[a,b] for a list")
         if key not in groups or override.is_delete() or (several and not override.is_discrete_sweep()):
             continue
-        choices = list(override.sweep_string_iterator()) if several else [override.value()]
-        for choice in choices:
-            if choice is None or choice == "null" or isinstance(choice, list | bool | int | float):
+        for choice in override.sweep_string_iterator() if several else [override.value()]:
+            if choice in (None, "null") or isinstance(choice, list | bool | int | float):
                 raise UserError(f"{word}: a group override must be one of {', '.join(options(key))}")
-        if key == "sweep" and not isinstance(override.value(), str):
-            raise UserError(f"{word}: the name of a study must be one of {', '.join(options(key))}")
+        if several and key in ONE_AT_A_TIME:
+            raise UserError(f"{word}: one {key} at a time; start a command for each")
+
+
+def _refuse_several(words: list[str]) -> None:
+    """Raise UserError where one job is given several values of a key."""
+    for word in words:
+        if _parse(word).is_sweep_override():
+            raise UserError(f"{word}: several values make a sweep: add -m (a list is key=[a,b], a text with commas key='a,b')")
 
 
 # ------------------------------------------------------------------------------------------------ what Hydra does with it
@@ -181,7 +182,8 @@ def compose_config(*overrides: str) -> Config:
     request = read(overrides)
     with _hydra(request) as hydra:
         try:
-            _judge(request.overrides, sweep=False)
+            _judge(request.overrides)
+            _refuse_several(request.overrides)
             found = hydra.compose_config(
                 NAME, request.overrides, run_mode=RunMode.RUN, from_shell=False, with_log_configuration=False
             )
@@ -190,7 +192,7 @@ def compose_config(*overrides: str) -> Config:
             return conform(found)
         except UserError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - Hydra raises many kinds
             raise UserError(_hydra_line(error)) from None
 
 
@@ -204,7 +206,8 @@ def inform(request: Request) -> None:
             elif flags.hydra_help:
                 hydra.hydra_help(config_name=name, args_parser=get_args_parser(), args=flags)
             elif flags.cfg:
-                _judge(request.overrides, sweep=False)
+                _judge(request.overrides)
+                _refuse_several(request.overrides)
                 hydra.show_cfg(name, request.overrides, cfg_type=flags.cfg, package=flags.package, resolve=flags.resolve)
             elif flags.info:
                 hydra.show_info(flags.info, config_name=name, overrides=request.overrides)
@@ -212,7 +215,7 @@ def inform(request: Request) -> None:
                 hydra.shell_completion(config_name=name, overrides=request.overrides)
         except (UserError, BrokenPipeError):
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - Hydra raises many kinds
             raise UserError(_hydra_line(error)) from None
 
 
@@ -225,8 +228,9 @@ def run(
 ) -> tuple[Path, bool]:
     """Give `job` the configuration that Hydra composes, or every one of a multirun to `job_of_a_sweep`.
 
-    The launchers send the latter to other processes, so that it is a function of a module. Returns the run or sweep folder, and whether it is a sweep's; `started` is told both before anything runs. Raises UserError,
-    in one line, on whatever Hydra does not accept.
+    The launchers send the latter to other processes, so that it is a function of a module. Returns the run or sweep folder, and
+    whether it is a sweep's; `started` is told both before anything runs. Raises UserError, in one line, on whatever Hydra does
+    not accept.
     """
     with _hydra(request) as hydra:
         folder, sweep, made = _ask(hydra, request)
@@ -254,13 +258,14 @@ def _ask(hydra: Hydra, request: Request) -> tuple[Path, bool, bool]:
     name = request.flags.config_name or NAME
     sweep = request.flags.multirun or any(w.startswith("sweep=") for w in request.overrides)
     try:
+        _judge(request.overrides)
         if not sweep:
-            _each_is_readable(request.overrides)
             found = hydra.compose_config(
                 name, request.overrides, run_mode=RunMode.MULTIRUN, with_log_configuration=False, validate_sweep_overrides=False
             )
             sweep = found.hydra.mode == RunMode.MULTIRUN
-        _judge(request.overrides, sweep=sweep)
+        if not sweep:
+            _refuse_several(request.overrides)
         mode = RunMode.MULTIRUN if sweep else RunMode.RUN
         found = hydra.compose_config(name, request.overrides, run_mode=mode, with_log_configuration=False)
         HydraConfig.instance().set_config(found)
@@ -268,13 +273,8 @@ def _ask(hydra: Hydra, request: Request) -> tuple[Path, bool, bool]:
         return (Path(str(where.dir)), sweep, False) if where.dir else (new_folder(), sweep, True)
     except UserError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - Hydra raises many kinds
         raise UserError(_hydra_line(error)) from None
-
-
-def _each_is_readable(words: list[str]) -> None:
-    for word in words:
-        _parse(word)
 
 
 @contextmanager
@@ -344,7 +344,7 @@ def _hydra_line(error: BaseException) -> str:
     if group:
         return f"unknown group or key {group[1]!r}: the groups are {', '.join(group_names())}; the keys are in --cfg job"
     if not _from_hydra(error):
-        return cause_in_a_line(error)
+        return f"these words do not go together ({cause_in_a_line(error)})"
     return " ".join(text.split("\n", maxsplit=1)[0].split())
 
 

@@ -3,8 +3,10 @@
 Exit codes: 0 done, 1 a job failed, 2 the user asked for something that does not exist, 130 interrupted.
 """
 
+import inspect
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,6 +15,7 @@ import click
 from learning_to_learn import plugins
 from learning_to_learn.errors import UserError, unknown
 
+_CONTEXT = {"help_option_names": ["-h", "--help"]}
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
 
 
@@ -46,17 +49,19 @@ def invoke(command: click.Command, arguments: list[str], *, name: str) -> int:
     return code if isinstance(code, int) else 0
 
 
-def command(**settings: Any) -> Callable[[Callable], click.Command]:
-    """A command whose docstring is its help, as it stands."""
-    return click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, **settings)
+class _AsWritten(click.Command):
+    """A command whose help is its docstring, as it stands, examples and all."""
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        formatter.write_paragraph()
+        formatter.write(textwrap.indent(inspect.cleandoc(self.help or ""), "  ") + "\n")
 
 
-class Verbs(click.Group):
+class Verbs(_AsWritten, click.Group):
     """A group of commands that says in our words which there are."""
 
     def __init__(self, *arguments: Any, what: str = "command", **settings: Any) -> None:
-        context = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-        super().__init__(*arguments, context_settings=context, no_args_is_help=False, **settings)
+        super().__init__(*arguments, context_settings=_CONTEXT, no_args_is_help=False, **settings)
         self.what = what
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -68,6 +73,11 @@ class Verbs(click.Group):
         if args[0] not in self.commands:
             raise unknown(self.what, args[0], self.commands)
         return super().resolve_command(ctx, args)
+
+
+def command(**settings: Any) -> Callable[[Callable], click.Command]:
+    """Make a function a command; its docstring is the help."""
+    return click.command(cls=_AsWritten, context_settings=_CONTEXT, **settings)
 
 
 def split(words: Iterable[str], keys: Iterable[str]) -> tuple[list[str], dict[str, str]]:

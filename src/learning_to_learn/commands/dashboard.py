@@ -26,11 +26,11 @@ def _main(arguments: list[str]) -> int:
 def dashboard() -> None:
     """Show runs in the browser, as one file, or in wandb.
 
-    \b
     Examples:
       python -m src.dashboard serve runs
       python -m src.dashboard report runs into=runs.html
       python -m src.dashboard push entity=me project=learning-to-learn
+
     """
 
 
@@ -40,12 +40,12 @@ def dashboard() -> None:
 def serve(words: Sequence[str]) -> int:
     """Serve the page of all runs under FOLDER on 127.0.0.1, live, until Ctrl-C.
 
-    \b
     Keys:
       port=8765    the port; 0: any that is free
-    \b
+
     Example:
       python -m src.dashboard serve runs port=9000
+
     """
     folders, options = split(words, ("port",))
     folder = _folder(folders)
@@ -69,12 +69,12 @@ def serve(words: Sequence[str]) -> int:
 def report(words: Sequence[str]) -> int:
     """Write the page of all runs under FOLDER as one HTML file that needs no network.
 
-    \b
     Keys:
       into=<file>    where to; <folder>/dashboard.html if not given
-    \b
+
     Example:
       python -m src.dashboard report runs into=runs.html
+
     """
     folders, options = split(words, ("into",))
     folder = _folder(folders)
@@ -99,13 +99,13 @@ def report(words: Sequence[str]) -> int:
 def push(words: Sequence[str]) -> int:
     """Give wandb the workspace and the report; without a key, write them into a file.
 
-    \b
     Keys:
       entity=<name> project=<name>    where to in wandb
       into=<file>                     the file
-    \b
+
     Example:
       python -m src.dashboard push entity=me project=learning-to-learn
+
     """
     folders, options = split(words, ("entity", "project", "into"))
     from learning_to_learn.dashboard.workspace import push as push_it  # noqa: PLC0415 - takes seconds to import

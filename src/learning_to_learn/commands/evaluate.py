@@ -37,7 +37,6 @@ def evaluate(words: Sequence[str]) -> int:
 
     Everything is written to <folder>/evaluations/, in a folder named by what was asked.
 
-    \b
     Keys:
       family=quadratic          another family, with its own usual sequence length
       sequence_length=1000      longer or shorter sequences
@@ -46,11 +45,11 @@ def evaluate(words: Sequence[str]) -> int:
       plugins=[<file>]          the plugins that the run was trained with
     and any other key of the family.
 
-    \b
     Examples:
       python -m src.evaluate run=runs/2026-01-31/12-00-00
       python -m src.evaluate run=runs/2026-01-31/12-00-00 sequence_length=1000
       python -m src.evaluate run=runs/2026-01-31/12-00-00 family=semilinear mappings=4096
+
     """
     given = dict(_pair(word) for word in words)
     if "run" not in given:

@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import inspect
+import itertools
 import textwrap
 import typing
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ def field_docstrings(schema: type) -> dict[str, str]:
         except (OSError, TypeError, SyntaxError):
             continue
         body = next((node.body for node in tree.body if isinstance(node, ast.ClassDef)), [])
-        for field, text in zip(body, body[1:], strict=False):
+        for field, text in itertools.pairwise(body):
             if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr)):
                 continue
             if isinstance(text.value, ast.Constant) and isinstance(text.value.value, str):

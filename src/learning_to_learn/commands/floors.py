@@ -23,9 +23,9 @@ def floors() -> int:
     Boolean floors are exact and need no estimate. The rest takes two minutes; the standard errors are those of the Monte Carlo
     averages over mappings and inputs.
 
-    \b
     Example:
       python -m src.floors
+
     """
     from learning_to_learn.families import Family, Quadratic, SemiLinear  # noqa: PLC0415
     from learning_to_learn.families.family import FLOORS  # noqa: PLC0415

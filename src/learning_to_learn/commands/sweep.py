@@ -24,11 +24,11 @@ def _main(arguments: list[str]) -> int:
 def sweep() -> None:
     """Look at a sweep, resume it, or make one table of it.
 
-    \b
     Examples:
       python -m src.sweep status runs/2026-01-31/12-00-00
       python -m src.sweep resume runs/2026-01-31/12-00-00
       python -m src.sweep report runs/2026-01-31/12-00-00 runs/other
+
     """
 
 
@@ -43,9 +43,9 @@ def status(words: tuple[str, ...]) -> int:
 
     The exit code is 0 where all jobs are done.
 
-    \b
     Example:
       python -m src.sweep status runs/2026-01-31/12-00-00
+
     """
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
@@ -79,10 +79,10 @@ def resume(words: tuple[str, ...]) -> int:
 
     The exit code is 0 where all jobs are done afterwards. A sweep with plugins needs plugins=[...] again.
 
-    \b
     Examples:
       python -m src.sweep resume runs/2026-01-31/12-00-00
       python -m src.sweep resume runs/2026-01-31/12-00-00 plugins=[examples/leaky_neuron.py]
+
     """
     from learning_to_learn.jobs.sweeps import resume as resume_it  # noqa: PLC0415
     from learning_to_learn.results.table import print_table  # noqa: PLC0415
@@ -101,9 +101,9 @@ def resume(words: tuple[str, ...]) -> int:
 def report(words: tuple[str, ...]) -> int:
     """Make one tidy table and pictures of the runs under any folders, in the report/ folder of the first.
 
-    \b
     Example:
       python -m src.sweep report runs/2026-01-31/12-00-00 runs/other
+
     """
     folders = _folders("report", words)
     from learning_to_learn.results.sweep_report import write_report  # noqa: PLC0415

@@ -75,7 +75,6 @@ def run_job(
     Raises KeyboardInterrupt, with a checkpoint written, where the user interrupts.
     """
     stamp: dict[str, Any] = {"overrides": list(overrides)}
-    say: Callable[[str], None] = (lambda line: print(line, file=sys.stderr)) if console else _log.warning
     config, wrong = _judge(raw)
     if config:
         stamp |= {"fingerprint": fingerprint(config), "epochs": config.trainer.epochs}
@@ -90,7 +89,15 @@ def run_job(
     elif sweep:
         folder = _place_for_a_failure(folder)
     elif (folder / "config.yaml").exists():
-        return _refuse(say, folder, wrong)
+        return _refuse(_sayer(console=console), folder, wrong)
+    return _run(config, wrong, folder, stamp, sweep=sweep.name if sweep else None, console=console)
+
+
+def _run(
+    config: Config | None, wrong: Exception | None, folder: Path, stamp: dict[str, Any], *, sweep: str | None, console: bool
+) -> Outcome:
+    """Run the job in the folder that is its own; `stamp` is what its status.json says besides the status."""
+    say = _sayer(console=console)
     folder.mkdir(parents=True, exist_ok=True)
     with (
         held(folder, lambda: say(f"{folder} is being run by another process: waiting for it")),
@@ -105,7 +112,7 @@ def run_job(
             for name in plugins.save(config.plugins, folder):
                 _log.warning("plugin %s has changed since this run began: plugins/%s.py is what it was", name, name)
             set_status(folder, "running", **stamp)
-            score = train(config, folder, sweep=sweep.name if sweep else None, progress=console)
+            score = train(config, folder, sweep=sweep, progress=console)
         except (Interrupted, KeyboardInterrupt):
             set_status(folder, "interrupted", **stamp)
             if sweep is None:
@@ -124,6 +131,10 @@ def run_job(
         seconds = (read_json(folder / "result.json") or {}).get("seconds")
         set_status(folder, "finished", seconds=seconds, score=_plain(score), **stamp)
         return Outcome("finished", folder, score)
+
+
+def _sayer(*, console: bool) -> Callable[[str], None]:
+    return (lambda line: print(line, file=sys.stderr)) if console else _log.warning
 
 
 def _refuse(say: Callable[[str], None], folder: Path, error: Exception | None) -> Outcome:
