@@ -10,15 +10,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from learning_to_learn.api import Run, compose, evaluate, load_run, results, train
+    from learning_to_learn.api import Run, compose, evaluate, load_run, train
     from learning_to_learn.config import FamilyConfig, add_family
     from learning_to_learn.families import Family
+    from learning_to_learn.results import results as results
     from learning_to_learn.topology import unit
 
 _HOMES = {
-    **dict.fromkeys(("Run", "compose", "evaluate", "load_run", "results", "train"), "learning_to_learn.api"),
+    **dict.fromkeys(("Run", "compose", "evaluate", "load_run", "train"), "learning_to_learn.api"),
     **dict.fromkeys(("FamilyConfig", "add_family"), "learning_to_learn.config"),
     "Family": "learning_to_learn.families",
+    "results": "learning_to_learn.results",
     "unit": "learning_to_learn.topology",
 }
 

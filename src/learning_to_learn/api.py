@@ -13,7 +13,6 @@ from learning_to_learn.config import Config, load
 from learning_to_learn.errors import UserError
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
 
     from learning_to_learn.training.evaluation import Evaluation
@@ -110,17 +109,6 @@ def load_run(folder: Path | str, plugins: Iterable[str] = ()) -> Run:
     learner = MetaLearner(config)
     restore(learner, load_checkpoint(folder))
     return Run(folder, config, learner)
-
-
-def results(folder: Path | str) -> "pd.DataFrame":
-    """A table of all finished runs at or under a folder: a row for every replica, with its settings and what it reached."""
-    from learning_to_learn.results.aggregate import replicas  # noqa: PLC0415
-    from learning_to_learn.results.table import find_jobs  # noqa: PLC0415
-
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
-    return replicas(find_jobs(folder))
 
 
 def evaluate(run: Run, folder: Path | str | None = None, **changes: object) -> "Evaluation":

@@ -15,6 +15,7 @@ import click
 from learning_to_learn import plugins
 from learning_to_learn.errors import UserError, unknown
 
+PLUGINS = "plugins"
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
 
@@ -39,9 +40,9 @@ def complain(line: str) -> int:
 
 
 def invoke(command: click.Command, arguments: list[str], *, name: str) -> int:
-    """Run a command of click's; what it complains of becomes a UserError."""
+    """Run a command of click's, with the plugins that are named; what it complains of becomes a UserError."""
     try:
-        code = command.main(arguments, prog_name=f"python -m src.{name}", standalone_mode=False)
+        code = command.main(without_plugins(arguments), prog_name=f"python -m src.{name}", standalone_mode=False)
     except click.ClickException as error:
         raise UserError(f"{error.format_message().rstrip('.')}; --help says what there is") from None
     except click.Abort:
@@ -61,7 +62,7 @@ class Verbs(_AsWritten, click.Group):
     """A group of commands that says in our words which there are."""
 
     def __init__(self, *arguments: Any, what: str = "command", **settings: Any) -> None:
-        super().__init__(*arguments, context_settings=_CONTEXT, no_args_is_help=False, **settings)
+        super().__init__(*arguments, **{**settings, "context_settings": _CONTEXT, "no_args_is_help": False})
         self.what = what
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -81,23 +82,22 @@ def command(**settings: Any) -> Callable[[Callable], click.Command]:
 
 
 def split(words: Iterable[str], keys: Iterable[str]) -> tuple[list[str], dict[str, str]]:
-    """The words that are no key=value, and the others as a table. The plugins among them are imported.
-
-    Raises UserError on a key that is not among `keys`.
-    """
-    keys = [*keys, "plugins"]
+    """The words that are no key=value, and the others as a table. Raises UserError on a key that is not among `keys`."""
     options = dict(word.split("=", 1) for word in words if "=" in word)
     for key in options:
         if key not in keys:
-            raise unknown("option", key, keys)
-    import_plugins(options)
+            raise unknown("option", key, [*keys, PLUGINS])
     return [word for word in words if "=" not in word], options
 
 
-def import_plugins(options: dict[str, str]) -> None:
-    """Import what plugins=[...] names, and take it out of the options."""
-    given = options.pop("plugins", None)
-    if given is not None:
-        from learning_to_learn.composing import listed  # noqa: PLC0415 - imports Hydra
+def without_plugins(words: Iterable[str]) -> list[str]:
+    """Import what plugins=[...] among the words names; returns the other words."""
+    rest = []
+    for word in words:
+        if word.startswith(f"{PLUGINS}="):
+            from learning_to_learn.composing import listed  # noqa: PLC0415 - imports Hydra
 
-        plugins.load(listed(f"plugins={given}"))
+            plugins.load(listed(word))
+        else:
+            rest.append(word)
+    return rest

@@ -10,7 +10,7 @@ import click
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from learning_to_learn.commands.cli import command, exit_with, import_plugins, invoke
+from learning_to_learn.commands.cli import command, exit_with, invoke
 from learning_to_learn.composing import CONF
 from learning_to_learn.config import SCHEMAS, Config, check, conform, explain, load
 from learning_to_learn.errors import UserError, choose, unknown
@@ -54,7 +54,6 @@ def evaluate(words: Sequence[str]) -> int:
     given = dict(_pair(word) for word in words)
     if "run" not in given:
         raise UserError(USAGE)
-    import_plugins(given)
     run = Path(given.pop("run"))
     into, found = measure(run, given)
 

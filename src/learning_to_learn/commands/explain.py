@@ -61,7 +61,7 @@ def _rows(schema: type, prefix: str) -> Iterator[tuple[str, str]]:
     texts = field_docstrings(schema)
     for field in dataclasses.fields(schema):
         kind, key = _kind(schema, field), prefix + field.name
-        if dataclasses.is_dataclass(kind):
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
             yield from _rows(kind, f"{key}.")
             for name, more in _choices(kind):
                 known = {f.name for f in dataclasses.fields(kind)}
@@ -79,7 +79,7 @@ def _kind(schema: type, field: dataclasses.Field) -> typing.Any:
 
 def _choices(kind: type) -> list[tuple[str, type]]:
     """The schemas that extend this one, by the name of the family or the optimizer."""
-    found = []
+    found: list[tuple[str, type]] = []
     for one in kind.__subclasses__():
         name = getattr(one, "name", MISSING)
         found.append((one.__name__.removesuffix("Config").lower() if name == MISSING else str(name), one))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from learning_to_learn.commands.cli import FAILED, Verbs, command, exit_with, invoke, split
+from learning_to_learn.commands.cli import FAILED, Verbs, command, exit_with, invoke
 from learning_to_learn.errors import UserError
 
 COLOURS = {"finished": "green", "running": "cyan", "failed": "red", "killed": "red", "interrupted": "yellow"}
@@ -124,12 +124,9 @@ def report(words: tuple[str, ...]) -> int:
 
 def _folders(verb: str, words: tuple[str, ...]) -> list[Path]:
     """The folders among the words, which are there."""
-    # A folder may have an equals sign in its name.
-    named = [word for word in words if not word.startswith("plugins=")]
-    split([word for word in words if word.startswith("plugins=")], [])
-    if not named:
+    if not words:
         raise UserError(f"which one? python -m src.sweep {verb} <sweep folder>")
-    folders = [Path(word) for word in named]
+    folders = [Path(word) for word in words]
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder")

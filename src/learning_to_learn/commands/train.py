@@ -4,9 +4,13 @@
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from learning_to_learn.commands.cli import FAILED, WRONG, exit_with
+from learning_to_learn.commands.cli import FAILED, WRONG, exit_with, without_plugins
 from learning_to_learn.errors import UserError
+
+if TYPE_CHECKING:
+    from learning_to_learn.jobs.sweeps import Started
 
 EXPLAIN = "--explain"
 
@@ -21,8 +25,7 @@ def _main(arguments: list[str]) -> int:
         return _explain(arguments)
     from learning_to_learn.jobs.sweeps import start  # noqa: PLC0415 - imports Hydra
 
-    resumed = _resumes(arguments)
-    started = _resume(resumed[0], arguments) if resumed else start(arguments)
+    started = _resume(arguments) if _resumes(arguments) else start(arguments)
     if started is None:
         return 0
     if started.refused:
@@ -32,25 +35,19 @@ def _main(arguments: list[str]) -> int:
     return FAILED if print_table(started.folder) else 0
 
 
-def _resume(argument: str, arguments: list[str]):  # noqa: ANN202
+def _resume(arguments: list[str]) -> "Started":
     from learning_to_learn.jobs.sweeps import resume  # noqa: PLC0415
 
-    rest = [a for a in arguments if a != argument]
-    if any(not a.startswith("plugins=") for a in rest):
-        raise UserError(
-            "resume=<folder> resumes that run or sweep as it was configured: give nothing else but plugins= with it"
-        )
-    from learning_to_learn.commands.cli import split  # noqa: PLC0415
-
-    split(rest, [])
-    return resume(Path(argument.removeprefix("resume=")).expanduser())
+    first, *more = without_plugins(arguments)
+    if more:
+        raise UserError("resume=<folder> resumes that run or sweep as it was configured: give nothing else, or plugins= alone")
+    return resume(Path(first.removeprefix("resume=")).expanduser())
 
 
 def _explain(arguments: list[str]) -> int:
-    from learning_to_learn.commands.cli import split  # noqa: PLC0415
     from learning_to_learn.commands.explain import explain_keys  # noqa: PLC0415
 
-    keys, _ = split([a for a in arguments if a != EXPLAIN], [])
+    keys = without_plugins(a for a in arguments if a != EXPLAIN)
     for key in keys or [""]:
         print("\n".join(explain_keys(key)))
     return 0
