@@ -33,6 +33,8 @@ class Recorder(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         overrides = config.hydra.overrides
         arguments = [str(a) for a in (*overrides.task, *overrides.hydra) if not str(a).startswith(OF_THE_FOLDER)]
+        sources = config.hydra.runtime.config_sources
+        arguments += [f"--config-dir={s.path}" for s in sources if s.provider == "command-line"]
         folder = Path(config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         jobs = jobs_of(config)
