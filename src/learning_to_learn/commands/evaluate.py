@@ -18,8 +18,10 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from learning_to_learn.commands.cli import CONF, exit_with
-from learning_to_learn.config import SCHEMAS, Config, check, conform, explain, load
+from learning_to_learn.config import Config, conform, explain, load
+from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError, choose, unknown
+from learning_to_learn.families import FAMILIES
 from learning_to_learn.jobs.checkpoint import load_checkpoint, restore
 from learning_to_learn.results.table import result_table
 from learning_to_learn.training.evaluation import evaluate
@@ -55,7 +57,7 @@ def changed(config: Config, given: dict[str, str]) -> Config:
     """
     raw = OmegaConf.structured(config)
     if "family" in given:
-        schema = choose("family", given["family"], SCHEMAS)
+        schema = choose("family", given["family"], FAMILIES).config
         # How errors are fed back is a trait of the network, so that it stays.
         raw = OmegaConf.structured(dataclasses.replace(config, family=schema(feedback=config.family.feedback)))
         file = CONF / "family" / f"{given['family']}.yaml"

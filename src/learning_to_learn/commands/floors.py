@@ -1,12 +1,12 @@
 """Estimate the no-learning MSE and the Bayes floor of every family, and keep them in the repository: `make floors`.
 
-Boolean floors are exact and need no estimate. The rest takes two minutes; the standard errors are those of the Monte Carlo
+Families whose floor is exact need no estimate. The rest takes two minutes; the standard errors are those of the Monte Carlo
 averages over mappings and inputs.
 """
 
 import json
 
-from learning_to_learn.families import Family, Quadratic, SemiLinear
+from learning_to_learn.families import FAMILIES
 from learning_to_learn.families.family import FLOORS
 
 SEED = 2001
@@ -14,19 +14,14 @@ SEED = 2001
 
 def main() -> None:
     """Write floors.json and print what it says of the paper's sequence lengths."""
-    families: list[tuple[Family, tuple[int, ...]]] = [
-        (SemiLinear(), (64, 1000)),
-        (Quadratic("global"), (100,)),
-        (Quadratic("per_mapping"), (100,)),
-    ]
     table = {}
-    for family, lengths in families:
+    for family in (member for owner in FAMILIES.values() for member in owner.estimated()):
         found = family.estimate_variances(SEED)
         table[family.floor_key] = {"variances": found.values, "standard_errors": found.errors}
-        for length in lengths:
+        for length in family.paper_cycles:
             f = found.floor(length)
             print(
                 f"{family.floor_key}, T={length}: no learning {f.no_learning:.6g} +- {f.no_learning_error:.1g}, "
                 f"floor {f.floor:.6g} +- {f.floor_error:.1g} ({f.floor_error / f.floor:.2%})"
             )
-    FLOORS.write_text(json.dumps(table, indent=2) + "\n")
+    FLOORS.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")

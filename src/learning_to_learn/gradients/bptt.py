@@ -6,16 +6,10 @@ cycles long: the state passes on to the next segment, error does not pass back. 
 
 from typing import ClassVar
 
-from torch import Tensor
-
-from learning_to_learn.gradients.gradient import Carry, Gradient, Segment, backward_segment
-from learning_to_learn.topology.network import Network
+from learning_to_learn.gradients.gradient import BackwardGradient
 
 
-class Bptt(Gradient):
+class Bptt(BackwardGradient):
     name: ClassVar[str] = "bptt"
     fused: ClassVar[bool] = True
     has_window: ClassVar[bool] = True
-
-    def segment(self, network: Network, parameters: Tensor, x: Tensor, target: Tensor, carry: Carry | None) -> Segment:
-        return backward_segment(self, network, parameters, x, target, carry)

@@ -9,12 +9,12 @@ are kept (they are then those of the path of weights that was taken, Williams & 
 never cut. Over a sequence with one update at its end the gradient equals BPTT's.
 """
 
+from __future__ import annotations
+
 from typing import ClassVar
 
-import torch
-from torch import Tensor
-
 from learning_to_learn.gradients.gradient import Carry, Gradient, Segment
+from learning_to_learn.lazy import torch
 from learning_to_learn.topology.network import Layer, Network, linear
 
 
@@ -23,27 +23,29 @@ class Rtrl(Gradient):
     fused: ClassVar[bool] = True
     forward_mode: ClassVar[bool] = True
 
-    @torch.no_grad()
-    def segment(self, network: Network, parameters: Tensor, x: Tensor, target: Tensor, carry: Carry | None) -> Segment:
-        replicas, batch, length, _ = x.shape
-        if carry is None:
-            carry = Carry(network.initial_state(replicas, batch, x))
-        state, sensitivities = carry.state, carry.sensitivities
-        if sensitivities is None:
-            sensitivities = x.new_zeros(replicas, batch, network.state_size, network.parameters)
-        matrices = network.matrices(parameters)
-        total, outputs = torch.zeros_like(parameters), []
-        for t in range(length):
-            y, state, sensitivities = _step(network, matrices, state, sensitivities, x[:, :, t])
-            error = 2 * (y - target[:, :, t]) / (batch * length)
-            total += torch.einsum("rb,rbp->rp", error, sensitivities[:, :, -1])
-            outputs.append(y)
-        return Segment(total, torch.stack(outputs, -1), Carry(state, sensitivities))
+    def segment(
+        self, network: Network, parameters: torch.Tensor, x: torch.Tensor, target: torch.Tensor, carry: Carry | None
+    ) -> Segment:
+        with torch.no_grad():
+            replicas, batch, length, _ = x.shape
+            if carry is None:
+                carry = Carry(network.initial_state(replicas, batch, x))
+            state, sensitivities = carry.state, carry.sensitivities
+            if sensitivities is None:
+                sensitivities = x.new_zeros(replicas, batch, network.state_size, network.parameters)
+            matrices = network.matrices(parameters)
+            total, outputs = torch.zeros_like(parameters), []
+            for t in range(length):
+                y, state, sensitivities = _step(network, matrices, state, sensitivities, x[:, :, t])
+                error = 2 * (y - target[:, :, t]) / (batch * length)
+                total += torch.einsum("rb,rbp->rp", error, sensitivities[:, :, -1])
+                outputs.append(y)
+            return Segment(total, torch.stack(outputs, -1), Carry(state, sensitivities))
 
 
 def _step(
-    network: Network, matrices: list[Tensor], state: Tensor, sensitivities: Tensor, x: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+    network: Network, matrices: list[torch.Tensor], state: torch.Tensor, sensitivities: torch.Tensor, x: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """One cycle of outputs [R, B], states [R, B, D] and sensitivities [R, B, D, P]."""
     hs, ss, previous = network.split_state(state)
     sizes = [n for layer in network.layers for n in (layer.outputs, layer.states)]
@@ -64,7 +66,9 @@ def _step(
     return y.squeeze(-1), torch.cat([*new, y], -1), torch.cat([*d_new, d_y], 2)
 
 
-def _pre_activations(layer: Layer, matrix: Tensor, source: Tensor, d_source: Tensor, first: int) -> tuple[Tensor, Tensor]:
+def _pre_activations(
+    layer: Layer, matrix: torch.Tensor, source: torch.Tensor, d_source: torch.Tensor, first: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """z [R, B, M] and its sensitivities [R, B, M, P]; the layer's own parameters start at `first`."""
     d_z = torch.einsum("rmk,rbkp->rbmp", matrix[:, :, :-1], d_source)
     with_one = torch.cat([source, torch.ones_like(source[..., :1])], -1)
@@ -74,7 +78,9 @@ def _pre_activations(layer: Layer, matrix: Tensor, source: Tensor, d_source: Ten
     return linear(matrix, source), d_z
 
 
-def _apply(layer: Layer, z: Tensor, s: Tensor, d_z: Tensor, d_s: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _apply(
+    layer: Layer, z: torch.Tensor, s: torch.Tensor, d_z: torch.Tensor, d_s: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """The layer's outputs and states, and their sensitivities by the chain rule through each unit."""
     hs, d_hs, states, d_states = [], [], [], []
     for block in layer.blocks:

@@ -7,16 +7,10 @@ flows back in time at all: that is Elman's one-step gradient. It is cut at `upda
 
 from typing import ClassVar
 
-from torch import Tensor
-
-from learning_to_learn.gradients.gradient import Carry, Gradient, Segment, backward_segment
-from learning_to_learn.topology.network import Network
+from learning_to_learn.gradients.gradient import BackwardGradient
 
 
-class Truncated(Gradient):
+class Truncated(BackwardGradient):
     name: ClassVar[str] = "truncated"
     fused: ClassVar[bool] = True
     detach_recurrent: ClassVar[bool] = True
-
-    def segment(self, network: Network, parameters: Tensor, x: Tensor, target: Tensor, carry: Carry | None) -> Segment:
-        return backward_segment(self, network, parameters, x, target, carry)

@@ -1,19 +1,20 @@
 """Initial weights: uniform in [-scale, scale], around the bias that each unit asks for."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from learning_to_learn.errors import unknown
+from learning_to_learn.lazy import torch
 from learning_to_learn.randomness import Stream, uniform
 from learning_to_learn.topology.network import Network
 
 
 def initial_parameters(
     network: Network, seeds: list[int], *, scale: float = 0.5, bias: Mapping[str, float] | None = None
-) -> Float[Tensor, "R P"]:
+) -> Float[torch.Tensor, "R P"]:
     """A row of parameters for every seed; a replica's weights depend on its own seed alone.
 
     `bias` overrides the units' own initial biases by the pre-activation's name. Raises UserError on a name that no unit

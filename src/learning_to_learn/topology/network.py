@@ -11,14 +11,15 @@ All states lie in one flat buffer [R, B, D]: for every layer its outputs [H] and
 network's output of the cycle before (which `error_feedback` subtracts from the third input).
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from learning_to_learn.errors import UserError, choose
+from learning_to_learn.lazy import torch
 from learning_to_learn.topology.units import UNITS, Unit
 
 NOTHING_KNOWN = 0.5
@@ -80,7 +81,7 @@ class Layer:
     def parameters(self) -> int:
         return self.rows * (self.sources + 1)
 
-    def apply(self, z: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+    def apply(self, z: torch.Tensor, s: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Pre-activations [..., M] and states [..., S] to outputs [..., H] and states [..., S]."""
         outputs, states = [], []
         for block in self.blocks:
@@ -101,7 +102,7 @@ class Network:
     """Whether the last input has the network's previous output subtracted: the paper's other supplementary input."""
 
     @staticmethod
-    def of(layers: Sequence[Mapping[str, int]], *, inputs: int = 3, error_feedback: bool = False) -> "Network":
+    def of(layers: Sequence[Mapping[str, int]], *, inputs: int = 3, error_feedback: bool = False) -> Network:
         """Build from `[{unit name: count, ...}, ...]`. Raises UserError on an unknown unit, no layer, or a count < 1."""
         if not layers:
             raise UserError("arch.layers is empty: give at least one layer, such as [{memory_cell: 6, neuron: 6}]")
@@ -133,19 +134,19 @@ class Network:
         """D, the number of values that one sequence carries from cycle to cycle."""
         return sum(layer.outputs + layer.states for layer in self.layers) + 1
 
-    def matrices(self, parameters: Float[Tensor, "R P"]) -> list[Float[Tensor, "R M K1"]]:
+    def matrices(self, parameters: Float[torch.Tensor, "R P"]) -> list[Float[torch.Tensor, "R M K1"]]:
         """Views of the flat buffer, a matrix [R, M, K + 1] for every layer, the output neuron's last."""
         sizes = [layer.parameters for layer in self.all_layers]
         pieces = parameters.split(sizes, dim=-1)
         return [p.unflatten(-1, (layer.rows, layer.sources + 1)) for p, layer in zip(pieces, self.all_layers, strict=True)]
 
-    def initial_state(self, replicas: int, batch: int, like: Tensor) -> Float[Tensor, "R B D"]:
+    def initial_state(self, replicas: int, batch: int, like: torch.Tensor) -> Float[torch.Tensor, "R B D"]:
         """Zero outputs and states, previous output 0.5, with the type and device of `like`."""
         state = like.new_zeros(replicas, batch, self.state_size)
         state[..., -1] = NOTHING_KNOWN
         return state
 
-    def split_state(self, state: Float[Tensor, "R B D"]) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    def split_state(self, state: Float[torch.Tensor, "R B D"]) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
         """The outputs [R, B, H] and states [R, B, S] of every layer, and the previous network output [R, B]."""
         sizes = [n for layer in self.layers for n in (layer.outputs, layer.states)]
         *pieces, y = state.split([*sizes, 1], dim=-1)
@@ -153,18 +154,18 @@ class Network:
 
     def step(
         self,
-        matrices: Sequence[Tensor],
-        state: Float[Tensor, "R B D"],
-        x: Float[Tensor, "R B I"],
+        matrices: Sequence[torch.Tensor],
+        state: Float[torch.Tensor, "R B D"],
+        x: Float[torch.Tensor, "R B I"],
         *,
         detach_recurrent: bool = False,
-    ) -> tuple[Float[Tensor, "R B"], Float[Tensor, "R B D"]]:
+    ) -> tuple[Float[torch.Tensor, "R B"], Float[torch.Tensor, "R B D"]]:
         """One cycle: the output y and the next state. `detach_recurrent` stops gradients at every recurrent edge."""
         outputs, states, previous = self.split_state(state)
         if self.error_feedback:
             previous = previous.detach() if detach_recurrent else previous
             x = torch.cat([x[..., :-1], x[..., -1:] - previous.unsqueeze(-1)], -1)
-        pieces: list[Tensor] = []
+        pieces: list[torch.Tensor] = []
         for layer, matrix, h, s in zip(self.layers, matrices[:-1], outputs, states, strict=True):
             source = torch.cat([h.detach() if detach_recurrent else h, x], -1)
             h, s = layer.apply(linear(matrix, source), s)
@@ -175,12 +176,12 @@ class Network:
 
     def forward(
         self,
-        parameters: Float[Tensor, "R P"],
-        x: Float[Tensor, "R B T I"],
-        state: Float[Tensor, "R B D"] | None = None,
+        parameters: Float[torch.Tensor, "R P"],
+        x: Float[torch.Tensor, "R B T I"],
+        state: Float[torch.Tensor, "R B D"] | None = None,
         *,
         detach_recurrent: bool = False,
-    ) -> tuple[Float[Tensor, "R B T"], Float[Tensor, "R B D"]]:
+    ) -> tuple[Float[torch.Tensor, "R B T"], Float[torch.Tensor, "R B D"]]:
         """Run T cycles in plain torch: the outputs and the last state."""
         matrices = self.matrices(parameters)
         state = self.initial_state(x.shape[0], x.shape[1], x) if state is None else state
@@ -197,7 +198,7 @@ class Network:
         )
 
 
-def linear(matrix: Float[Tensor, "R M K1"], source: Float[Tensor, "R B K"]) -> Float[Tensor, "R B M"]:
+def linear(matrix: Float[torch.Tensor, "R M K1"], source: Float[torch.Tensor, "R B K"]) -> Float[torch.Tensor, "R B M"]:
     """Pre-activations z = W s + b."""
     return torch.baddbmm(matrix[:, None, :, -1], source, matrix[:, :, :-1].mT)
 

@@ -12,12 +12,13 @@ A unit of your own is a function with the decorator::
         return torch.tanh(v), v
 """
 
+from __future__ import annotations
+
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
+from learning_to_learn.lazy import torch
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Unit:
     """
 
     name: str
-    step: Callable[..., tuple[Tensor, ...]]
+    step: Callable[..., tuple[torch.Tensor, ...]]
     pre_activations: tuple[str, ...]
     states: tuple[str, ...] = ()
     bias: Mapping[str, float] = field(default_factory=dict)
@@ -60,25 +61,27 @@ def unit(*, states: int = 0, bias: Mapping[str, float] | None = None) -> Callabl
 
 
 @unit()
-def neuron(z: Tensor) -> tuple[Tensor, ...]:
+def neuron(z: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """The standard neuron: no state of its own (Elman 1990; Williams & Zipser 1989)."""
     return (torch.tanh(z),)
 
 
 @unit()
-def logistic(z: Tensor) -> tuple[Tensor, ...]:
+def logistic(z: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """The logistic neuron; the output neuron of every network is one."""
     return (torch.sigmoid(z),)
 
 
 @unit()
-def product_neuron(left: Tensor, right: Tensor) -> tuple[Tensor, ...]:
+def product_neuron(left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """A product of two neurons: the Π unit of Figure 1 (higher-order units: Giles & Maxwell 1987)."""
     return (torch.tanh(left) * torch.tanh(right),)
 
 
 @unit(states=1, bias={"input_gate": -1.0})
-def memory_cell(input_gate: Tensor, output_gate: Tensor, cell_input: Tensor, cell: Tensor) -> tuple[Tensor, ...]:
+def memory_cell(
+    input_gate: torch.Tensor, output_gate: torch.Tensor, cell_input: torch.Tensor, cell: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
     """The memory cell of Hochreiter & Schmidhuber 1997 (Figure 2 of the paper): no forget gate.
 
     Gates are logistic, the cell input is squashed to [-2, 2], the cell output to [-1, 1] (eqs. 3-5 and the appendix of
@@ -90,8 +93,8 @@ def memory_cell(input_gate: Tensor, output_gate: Tensor, cell_input: Tensor, cel
 
 @unit(states=1, bias={"input_gate": -1.0, "forget_gate": 2.0})
 def forget_cell(
-    input_gate: Tensor, forget_gate: Tensor, output_gate: Tensor, cell_input: Tensor, cell: Tensor
-) -> tuple[Tensor, ...]:
+    input_gate: torch.Tensor, forget_gate: torch.Tensor, output_gate: torch.Tensor, cell_input: torch.Tensor, cell: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
     """The memory cell with the forget gate of Gers, Schmidhuber & Cummins 2000, which starts open."""
     cell = torch.sigmoid(forget_gate) * cell + torch.sigmoid(input_gate) * (4 * torch.sigmoid(cell_input) - 2)
     return torch.sigmoid(output_gate) * (2 * torch.sigmoid(cell) - 1), cell
