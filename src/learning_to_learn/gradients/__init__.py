@@ -1,4 +1,4 @@
-"""Learning algorithms: how the error gradient of a recurrent network is formed. One file each."""
+"""Learning algorithms form the error gradient of a recurrent network. Each has its own file."""
 
 from learning_to_learn.errors import choose
 from learning_to_learn.gradients.gradient import GRADIENTS, Carry, Gradient, Segment
@@ -8,7 +8,9 @@ import_all(__name__, __path__)
 
 
 def make_gradient(name: str, *, window: int | None = None) -> Gradient:
-    """Return the algorithm of that name. Raises UserError on an unknown name, or a window that it has no use for."""
+    """Return the algorithm of that name. Raises UserError if the name is unknown, or if the algorithm has no use for a
+    window.
+    """
     return choose("gradient", name, GRADIENTS)(window)
 
 

@@ -1,7 +1,7 @@
 """Backpropagation through time (Werbos 1990; Williams & Peng 1990).
 
-Error flows back along every edge to the start of the segment, or of its window. With `update_every=k` the segment is k
-cycles long: the state passes on to the next segment, error does not pass back. That is the cut that RTRL has not.
+Error flows back along every edge to the start of the segment, or of its window. With `update_every=k` a segment has k cycles.
+The state passes on to the next segment, but error does not pass back. RTRL does not have this cut.
 """
 
 from typing import ClassVar
@@ -10,6 +10,8 @@ from learning_to_learn.gradients.gradient import BackwardGradient
 
 
 class Bptt(BackwardGradient):
+    """Sends error back along every edge, to the start of the segment or window."""
+
     name: ClassVar[str] = "bptt"
     fused: ClassVar[bool] = True
     has_window: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""What a learning algorithm is: a segment of a sequence in, the error gradient and what must be carried on out."""
+"""A learning algorithm takes a segment of a sequence, and returns the error gradient and what the next segment needs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ class Carry:
 
     state: Float[torch.Tensor, "R B D"]
     sensitivities: torch.Tensor | None = None
-    """d state / d parameters, for the algorithms that keep it; its layout is its engine's own."""
+    """The derivative d state / d parameters, or None for algorithms that do not keep it. Each engine has its own layout for
+    it.
+    """
 
 
 @dataclass(frozen=True)
@@ -27,31 +29,31 @@ class Segment:
     """The result of a segment of T cycles."""
 
     gradient: Float[torch.Tensor, "R P"]
-    """Of each replica's mean squared error over the segment's B x T outputs."""
+    """The gradient of each replica's mean squared error over the segment's B x T outputs."""
     outputs: Float[torch.Tensor, "R B T"]
     carry: Carry
 
 
 GRADIENTS: dict[str, type[Gradient]] = {}
-"""Every learning algorithm by its name. A subclass of `Gradient` that has a `name` enters by itself."""
+"""All learning algorithms by name. A subclass of `Gradient` that has a `name` registers itself."""
 
 
 @dataclass(frozen=True)
 class Gradient(ABC):
     """A learning algorithm in plain torch: the reference that every fused kernel is tested against.
 
-    `window` cuts the flow of error back through time after every so many cycles (None: never within a segment).
+    After every `window` cycles the flow of error back through time is cut. None means that it is never cut within a segment.
     """
 
     window: int | None = None
     name: ClassVar[str]
     detach_recurrent: ClassVar[bool] = False
-    """Whether error is stopped at recurrent edges."""
+    """Whether the algorithm stops error at recurrent edges."""
     forward_mode: ClassVar[bool] = False
     """Whether the algorithm carries sensitivities forward instead of error back."""
     has_window: ClassVar[bool] = False
     fused: ClassVar[bool] = False
-    """Whether the flags above say all of it, so that the fused engine can do it."""
+    """Whether the flags above describe the algorithm completely, so that the fused engine can run it."""
 
     def __init_subclass__(cls) -> None:
         if "name" in vars(cls):
@@ -72,11 +74,13 @@ class Gradient(ABC):
         target: Float[torch.Tensor, "R B T"],
         carry: Carry | None,
     ) -> Segment:
-        """Run a segment from `carry` (None: from the initial state), with the gradient of its mean squared error."""
+        """Run a segment and return the gradient of its mean squared error. It starts from `carry`, or from the initial state
+        if that is None.
+        """
 
 
 class BackwardGradient(Gradient):
-    """An algorithm that sends error back through time by torch's autograd, cut at the windows."""
+    """An algorithm that sends error back through time with torch's autograd and cuts this flow at the windows."""
 
     def segment(
         self, network: Network, parameters: torch.Tensor, x: torch.Tensor, target: torch.Tensor, carry: Carry | None
@@ -88,7 +92,7 @@ class BackwardGradient(Gradient):
             piece = slice(first, first + (self.window or length))
             with torch.enable_grad():
                 y, state = network.forward(parameters, x[:, :, piece], state.detach(), detach_recurrent=self.detach_recurrent)
-                # Replicas share no parameter: the gradient of their sum holds each one's own.
+                # Replicas share no parameter, so the gradient of the sum of their errors contains the gradient of each.
                 error = (y - target[:, :, piece]).square().sum() / (x.shape[1] * length)
             total += torch.autograd.grad(error, parameters)[0]
             outputs.append(y.detach())

@@ -4,9 +4,9 @@ The sensitivities d state / d parameters are carried forward with the state: for
 
     dz/dp = W dsource/dp + [p is in row m] source,      dh/dp = sum over the unit's inputs of dh/dinput dinput/dp
 
-so the gradient is complete at every cycle and the weights may change at any time: across an update the sensitivities
-are kept (they are then those of the path of weights that was taken, Williams & Zipser's own approximation), and error is
-never cut. Over a sequence with one update at its end the gradient equals BPTT's.
+The gradient is therefore complete at every cycle, and the weights may change at any time. An update keeps the sensitivities.
+They then belong to weights that have since moved, which is Williams & Zipser's own approximation. Error is never cut. If the
+only update comes at the end of the sequence, the gradient equals that of BPTT.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from learning_to_learn.topology.network import Layer, Network, linear
 
 
 class Rtrl(Gradient):
+    """Carries the derivatives of the state forward with the state."""
+
     name: ClassVar[str] = "rtrl"
     fused: ClassVar[bool] = True
     forward_mode: ClassVar[bool] = True
@@ -46,7 +48,7 @@ class Rtrl(Gradient):
 def _step(
     network: Network, matrices: list[torch.Tensor], state: torch.Tensor, sensitivities: torch.Tensor, x: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """One cycle of outputs [R, B], states [R, B, D] and sensitivities [R, B, D, P]."""
+    """Run one cycle. Return the outputs [R, B], the next states [R, B, D] and their sensitivities [R, B, D, P]."""
     hs, ss, previous = network.split_state(state)
     sizes = [n for layer in network.layers for n in (layer.outputs, layer.states)]
     *pieces, d_previous = sensitivities.split([*sizes, 1], dim=2)
@@ -69,7 +71,7 @@ def _step(
 def _pre_activations(
     layer: Layer, matrix: torch.Tensor, source: torch.Tensor, d_source: torch.Tensor, first: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """z [R, B, M] and its sensitivities [R, B, M, P]; the layer's own parameters start at `first`."""
+    """Return z [R, B, M] and its sensitivities [R, B, M, P]. The layer's own parameters start at index `first`."""
     d_z = torch.einsum("rmk,rbkp->rbmp", matrix[:, :, :-1], d_source)
     with_one = torch.cat([source, torch.ones_like(source[..., :1])], -1)
     width = layer.sources + 1
@@ -81,7 +83,7 @@ def _pre_activations(
 def _apply(
     layer: Layer, z: torch.Tensor, s: torch.Tensor, d_z: torch.Tensor, d_s: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The layer's outputs and states, and their sensitivities by the chain rule through each unit."""
+    """Return the layer's outputs and states, and their sensitivities, which follow from the chain rule through each unit."""
     hs, d_hs, states, d_states = [], [], [], []
     for block in layer.blocks:
         inputs = [z[..., i] for i in block.rows()] + [s[..., i] for i in block.states()]

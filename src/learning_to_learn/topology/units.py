@@ -1,10 +1,9 @@
-"""Units: scalar functions (pre-activations, states) -> (output, states), each written once in plain torch.
+"""A unit is a scalar function (pre-activations, states) -> (output, states), written once in plain torch.
 
-A unit knows nothing of time, layers, batches, replicas or gradients. It is written with elementwise torch operations,
-so that the reference engine can call it on whole tensors and the fused engine can print it, and its derivative, into a
-compiled loop.
+A unit knows nothing of time, layers, batches, replicas or gradients. It uses elementwise torch operations. The reference
+engine can therefore call it on whole tensors, and the fused engine can print it and its derivative into a compiled loop.
 
-A unit of your own is a function with the decorator::
+To define your own unit, decorate a function::
 
     @unit(states=1)
     def leaky_neuron(z, v):
@@ -25,8 +24,9 @@ from learning_to_learn.lazy import torch
 class Unit:
     """A named scalar function with its signature.
 
-    `step(*pre_activations, *states)` returns `(output, *states)`; every argument and result is a tensor of one shape.
-    `bias` is the centre of the initial bias of a pre-activation (0 where it is not named).
+    `step(*pre_activations, *states)` returns `(output, *states)`. All arguments and results are tensors of the same shape.
+    `bias` gives the centre of a pre-activation's initial bias, by name. A pre-activation that it does not name has the centre
+    0.
     """
 
     name: str
@@ -42,8 +42,8 @@ UNITS: dict[str, Unit] = {}
 def unit(*, states: int = 0, bias: Mapping[str, float] | None = None) -> Callable[[Callable], Unit]:
     """Register a function as a unit under its own name.
 
-    The function's last `states` arguments are its states, those before them its pre-activations. `bias` gives the
-    initial bias of a pre-activation by its argument's name. Raises ValueError where the signature does not fit.
+    The last `states` arguments of the function are its states. The arguments before them are its pre-activations. `bias`
+    gives the initial bias of a pre-activation by its argument's name. Raises ValueError if the signature does not fit.
     """
 
     def register(step: Callable) -> Unit:
@@ -62,7 +62,7 @@ def unit(*, states: int = 0, bias: Mapping[str, float] | None = None) -> Callabl
 
 @unit()
 def neuron(z: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """The standard neuron: no state of its own (Elman 1990; Williams & Zipser 1989)."""
+    """The standard neuron has no state (Elman 1990; Williams & Zipser 1989)."""
     return (torch.tanh(z),)
 
 
@@ -74,7 +74,9 @@ def logistic(z: torch.Tensor) -> tuple[torch.Tensor, ...]:
 
 @unit()
 def product_neuron(left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """A product of two neurons: the Π unit of Figure 1 (higher-order units: Giles & Maxwell 1987)."""
+    """The product of two neurons, which is the Π unit of Figure 1. Giles & Maxwell (1987) introduced such higher-order
+    units.
+    """
     return (torch.tanh(left) * torch.tanh(right),)
 
 
@@ -82,7 +84,7 @@ def product_neuron(left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tenso
 def memory_cell(
     input_gate: torch.Tensor, output_gate: torch.Tensor, cell_input: torch.Tensor, cell: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:
-    """The memory cell of Hochreiter & Schmidhuber 1997 (Figure 2 of the paper): no forget gate.
+    """The memory cell of Hochreiter & Schmidhuber (1997), Figure 2 of the paper. It has no forget gate.
 
     Gates are logistic, the cell input is squashed to [-2, 2], the cell output to [-1, 1] (eqs. 3-5 and the appendix of
     the 1997 paper). The input gate starts with a negative bias, so that cells start shut.
@@ -95,6 +97,6 @@ def memory_cell(
 def forget_cell(
     input_gate: torch.Tensor, forget_gate: torch.Tensor, output_gate: torch.Tensor, cell_input: torch.Tensor, cell: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:
-    """The memory cell with the forget gate of Gers, Schmidhuber & Cummins 2000, which starts open."""
+    """The memory cell with the forget gate of Gers, Schmidhuber & Cummins (2000). The forget gate starts nearly open."""
     cell = torch.sigmoid(forget_gate) * cell + torch.sigmoid(input_gate) * (4 * torch.sigmoid(cell_input) - 2)
     return torch.sigmoid(output_gate) * (2 * torch.sigmoid(cell) - 1), cell
