@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from learning_to_learn.commands import train
 from learning_to_learn.results.table import find_jobs
-from learning_to_learn.runs.run_folder import read_json
+from learning_to_learn.runs.run_folder import read_json, read_rows
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -137,11 +137,28 @@ def test_every_command_has_its_line_in_the_table_of_commands():
             assert f"| `src.{path.stem}` |" in text
 
 
+def test_the_layout_names_every_folder_of_the_package_and_no_other():
+    (tree,) = re.findall(r"```\n(src/.*?)```", (ROOT / "docs" / "layout.md").read_text(encoding="utf-8"), re.DOTALL)
+    inside = tree[tree.index("learning_to_learn/") : tree.index("\nconf/")]
+    folders = {p.parent.name for p in (ROOT / "src" / "learning_to_learn").glob("*/__init__.py")}
+    assert set(re.findall(r"^    (\w+)/", inside, re.MULTILINE)) == folders
+
+
 def test_readme_sets_up_in_two_commands_then_trains_and_tests():
     first, train_it, test_it, *_ = blocks(ROOT / "README.md", "sh")
     assert len(first.splitlines()) == 2
     assert first.splitlines()[1] == "make setup"
     assert (train_it, test_it) == ("make train\n", "make test\n")
+
+
+def test_the_figures_of_the_study_are_those_of_its_committed_table():
+    readme, cluster = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/cluster.md"))
+    for row in read_rows(ROOT / "reports" / "topologies.csv"):
+        if row["family"] == "boolean":
+            rate, low, high = (f"{float(row[key]):.0%}".replace("%", " %") for key in ("success_rate", "low", "high"))
+            assert f"| {rate} ({low} – {high}) | {float(row['score_median']):.3f} |" in readme
+            if row["arch"] in ("lstm", "rtrl"):
+                assert f"took {float(row['seconds']):.0f} s" in " ".join(cluster.split())
 
 
 def test_every_make_target_that_a_document_names_exists():
