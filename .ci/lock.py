@@ -1,6 +1,6 @@
 """Turn .venv-lock/pylock.toml into requirements.lock or requirements-bench.lock: `python3.11 .ci/lock.py pylock.toml bench`.
 
-A line for each package, with the hashes of the files that the supported Python can install on Linux and macOS. torch and what it
+A line for each package, with the hashes of the files that Python 3.11 can install on Linux and macOS. torch and what it
 brings for a GPU are left out: its wheel depends on the machine, and pyproject.toml pins it.
 """
 

@@ -7,7 +7,7 @@ from unittest import mock
 
 import pytorch_lightning as pl
 
-from learning_to_learn.commands.cli import compose_config
+from learning_to_learn.composing import compose_config
 from learning_to_learn.engine.fused.fused import Fused
 from learning_to_learn.jobs.job import run_job
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from learning_to_learn.commands.cli import compose_config
+from learning_to_learn.composing import compose_config
 from learning_to_learn.config import Config
 from learning_to_learn.topology import UNITS, Network
 

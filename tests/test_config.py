@@ -3,7 +3,7 @@ import typing
 
 import pytest
 
-from learning_to_learn.commands.cli import CONF, PACKAGE, SWEEPS, compose_config
+from learning_to_learn.composing import CONF, PACKAGE, SWEEPS, compose_config
 from learning_to_learn.config import ArchConfig, Config, EvaluationConfig, LauncherConfig, TrainerConfig, load, to_yaml
 from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError

@@ -18,9 +18,13 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from learning_to_learn.engine import ENGINES
 from learning_to_learn.errors import UserError, choose
 from learning_to_learn.families import FAMILIES, FamilyConfig
-from learning_to_learn.launchers import LAUNCHERS, register_resolvers
 from learning_to_learn.optimizers import OPTIMIZERS, OptimizerConfig
+from learning_to_learn.plugins import require
 from learning_to_learn.ranges import number, one_of
+
+LAUNCHERS = ("basic", "joblib", "submitit_local", "submitit_slurm", "ray")
+IN_THIS_PROCESS = "basic"
+"""The launcher that runs the jobs of a sweep in the process that was started."""
 
 
 @dataclass
@@ -131,13 +135,15 @@ class Config:
     """Who runs the time loop: fused, reference, or auto: fused where the units allow it."""
     threads: int | None = number(None, least=1)
     """CPU threads of the job; null: the launcher's share, which for a single job is all."""
+    plugins: list[str] = field(default_factory=list)
+    """Modules of your own with units and families, such as [my_module, path/to/file.py]."""
 
 
 _TABLES: dict[str, dict[str, Any]] = {"family": FAMILIES, "optimizer": OPTIMIZERS}
 """The groups whose schema depends on the option that is chosen."""
 
 
-INCIDENTAL = ("logger", "launcher", "threads", "experiment", "sweep", "trainer.checkpoint_seconds")
+INCIDENTAL = ("logger", "launcher", "threads", "experiment", "sweep", "plugins", "trainer.checkpoint_seconds")
 """Keys that change how a job is run and called, not what it computes."""
 
 
@@ -158,7 +164,6 @@ def register() -> None:
 
     The project's own have a file in conf/ besides; a user's are options by themselves, `family=<name>`.
     """
-    register_resolvers()
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for group, node in (("arch", ArchConfig), ("trainer", TrainerConfig)):
@@ -215,6 +220,8 @@ def load(path: Path) -> Config:
         raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
     if not isinstance(raw, DictConfig):
         raise UserError(f"{path} is no configuration of ours")
+    named = OmegaConf.to_container(raw).get("plugins")  # type: ignore[union-attr]
+    require([str(one) for one in named] if isinstance(named, list) else [])
     try:
         return conform(raw)
     except UserError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from learning_to_learn.commands import evaluate, train
-from learning_to_learn.commands.cli import new_folder
+from learning_to_learn.composing import new_folder
 from learning_to_learn.errors import UserError
 from learning_to_learn.results.table import find_jobs, tabulate
 from learning_to_learn.runs.run_folder import get_status, read_json

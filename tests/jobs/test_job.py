@@ -50,7 +50,7 @@ def interrupt_after(monkeypatch, epochs):
 
 
 def test_a_run_folder_holds_everything(tmp_path):
-    assert run_job(job("logger.mode=offline"), tmp_path / "run") == "finished"
+    assert run_job(job("logger.mode=offline"), tmp_path / "run").status == "finished"
     found = {p.relative_to(tmp_path / "run").as_posix() for p in (tmp_path / "run").rglob("*")}
     assert {
         "config.yaml", "provenance.json", "status.json", "train.log", "metrics.csv", "replicas.csv", "curve.csv",
@@ -81,7 +81,7 @@ def test_a_resumed_run_is_an_unbroken_one(tmp_path, monkeypatch, kind, after):
             run_job(config, tmp_path / "broken")
     assert get_status(tmp_path / "broken") == "interrupted"
     assert load_checkpoint(tmp_path / "broken")["learning"]["epochs_done"] == after
-    assert run_job(config, tmp_path / "broken") == "finished"
+    assert run_job(config, tmp_path / "broken").status == "finished"
     one, other = (load_checkpoint(tmp_path / name)["state_dict"]["weights"] for name in ("unbroken", "broken"))
     torch.testing.assert_close(one, other, rtol=0, atol=0)
     assert rows(tmp_path / "unbroken" / METRICS) == rows(tmp_path / "broken" / METRICS)
@@ -105,14 +105,14 @@ def test_metrics_past_the_checkpoint_are_dropped_on_resume(tmp_path, monkeypatch
 def test_a_finished_run_is_not_run_again(tmp_path):
     run_job(job(), tmp_path)
     before = (tmp_path / "checkpoints" / "last.ckpt").stat().st_mtime_ns
-    assert run_job(job(), tmp_path) == "finished"
+    assert run_job(job(), tmp_path).status == "finished"
     assert (tmp_path / "checkpoints" / "last.ckpt").stat().st_mtime_ns == before
 
 
 def test_a_folder_of_another_run_is_left_alone(tmp_path, capsys):
     run_job(job(), tmp_path)
     before = (tmp_path / "result.json").read_text()
-    assert run_job(job("seed=5"), tmp_path) == "failed"
+    assert run_job(job("seed=5"), tmp_path).status == "failed"
     assert "another configuration" in capsys.readouterr().err
     assert (tmp_path / "result.json").read_text() == before
     assert get_status(tmp_path) == "finished"
@@ -120,7 +120,7 @@ def test_a_folder_of_another_run_is_left_alone(tmp_path, capsys):
 
 def test_a_failing_job_writes_its_traceback_to_its_own_log(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(jobs, "MetaLearner", lambda config: 1 / 0)
-    assert run_job(job(), tmp_path) == "failed"
+    assert run_job(job(), tmp_path).status == "failed"
     assert "Traceback" in (tmp_path / "train.log").read_text()
     assert json.loads((tmp_path / "status.json").read_text())["error"] == "ZeroDivisionError: division by zero"
     said = capsys.readouterr().err
@@ -129,7 +129,7 @@ def test_a_failing_job_writes_its_traceback_to_its_own_log(tmp_path, monkeypatch
 
 
 def test_a_bad_value_is_one_line_without_a_traceback(tmp_path, capsys):
-    assert run_job(job("optimizer.lr=-1"), tmp_path) == "failed"
+    assert run_job(job("optimizer.lr=-1"), tmp_path).status == "failed"
     assert "Traceback" not in (tmp_path / "train.log").read_text()
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -142,7 +142,7 @@ def test_a_damaged_checkpoint_stops_a_resume_and_loses_nothing(tmp_path, monkeyp
             run_job(config, tmp_path)
     metrics = (tmp_path / METRICS).read_bytes()
     (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"PK")
-    assert run_job(config, tmp_path) == "failed"
+    assert run_job(config, tmp_path).status == "failed"
     assert (tmp_path / METRICS).read_bytes() == metrics
 
 
@@ -153,5 +153,5 @@ def test_wandb_failing_does_not_stop_a_run(tmp_path, monkeypatch):
         raise wandb.errors.CommError("no server")
 
     monkeypatch.setattr(wandb, "init", refuse)
-    assert run_job(job("logger.mode=online"), tmp_path) == "finished"
+    assert run_job(job("logger.mode=online"), tmp_path).status == "finished"
     assert "wandb cannot start" in (tmp_path / "train.log").read_text()

@@ -12,7 +12,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
-from learning_to_learn.commands.cli import compose_config
+from learning_to_learn.composing import compose_config
 from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError
 from learning_to_learn.results import compare

@@ -6,21 +6,44 @@ from importlib import import_module
 from learning_to_learn.errors import unknown
 
 COMMANDS = {
-    "train": "learning_to_learn.commands.train",
-    "sweep": "learning_to_learn.commands.sweep",
-    "evaluate": "learning_to_learn.commands.evaluate",
-    "probe": "learning_to_learn.results.probe",
-    "reproduce": "learning_to_learn.paper.reproduce",
-    "compare": "learning_to_learn.results.compare",
-    "floors": "learning_to_learn.commands.floors",
-    "dashboard": "learning_to_learn.commands.dashboard",
+    "train": ("learning_to_learn.commands.train", "train networks, alone or in a sweep"),
+    "sweep": ("learning_to_learn.commands.sweep", "look at a sweep, resume it, make one table of it"),
+    "evaluate": ("learning_to_learn.commands.evaluate", "measure a trained run again, also on other tasks"),
+    "probe": ("learning_to_learn.results.probe", "what a trained network keeps in its cells"),
+    "reproduce": ("learning_to_learn.paper.reproduce", "Table 1 and Figure 3 of the paper"),
+    "compare": ("learning_to_learn.results.compare", "which topologies learn to learn"),
+    "floors": ("learning_to_learn.commands.floors", "estimate the Bayes floors of the families"),
+    "dashboard": ("learning_to_learn.commands.dashboard", "runs in the browser, as one file, or in wandb"),
 }
 
 
 def main() -> None:
     """Run the command that the first argument names."""
-    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in ("--help", "-h"):
+        print(usage())
+        return
     if name not in COMMANDS:
-        raise SystemExit(f"error: {unknown('command', name, COMMANDS)}")
+        print(f"error: {unknown('command', name, COMMANDS)}", file=sys.stderr)
+        raise SystemExit(2)
     del sys.argv[1]
-    import_module(COMMANDS[name]).main()
+    sys.path.insert(0, "")  # as with python -m: a plugin is found in the working directory, also by the workers
+    import_module(COMMANDS[name][0]).main()
+
+
+def usage() -> str:
+    """What `learning-to-learn --help` says."""
+    width = max(map(len, COMMANDS))
+    return "\n".join(
+        [
+            "Usage: learning-to-learn COMMAND [--help] ...",
+            "",
+            "Commands:",
+            *(f"  {name:{width}}  {line}" for name, (_, line) in COMMANDS.items()),
+            "",
+            "Examples:",
+            "  learning-to-learn train arch=lstm trainer=quick",
+            "  learning-to-learn train -m arch=lstm,elman,rtrl family=boolean",
+            "  learning-to-learn train --help",
+        ]
+    )

@@ -1,19 +1,16 @@
-"""The dashboard:
-
-python -m src.dashboard serve <folder> [port=8765]         on 127.0.0.1, live, of all runs under the folder
-python -m src.dashboard report <folder> [into=<file>]      the same as one HTML file that needs no network
-python -m src.dashboard push [entity=...] [project=...]    the workspace and report for wandb; without a key, into a file
-"""
+"""The dashboard of runs, live or as one file: `python -m src.dashboard --help`."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from learning_to_learn.commands.cli import exit_with
-from learning_to_learn.dashboard.data import collect
-from learning_to_learn.dashboard.page import with_data
-from learning_to_learn.dashboard.serve import PORT, Server
-from learning_to_learn.errors import UserError, unknown
-from learning_to_learn.runs.run_folder import write_atomically
+import click
+
+from learning_to_learn.commands.cli import Verbs, command, exit_with, invoke, split
+from learning_to_learn.errors import UserError
+
+PORT = 8765
+WORDS = click.argument("words", metavar="[FOLDER] [KEY=VALUE]...", nargs=-1)
 
 
 def main() -> None:
@@ -22,24 +19,41 @@ def main() -> None:
 
 
 def _main(arguments: list[str]) -> int:
-    what = {"serve": (serve, ("port",)), "report": (report, ("into",)), "push": (push, ("entity", "project", "into"))}
-    if not arguments or arguments[0] not in what:
-        raise unknown("what to do with a dashboard", arguments[0] if arguments else "nothing", what)
-    command, keys = what[arguments[0]]
-    options = dict(a.split("=", 1) for a in arguments[1:] if "=" in a)
-    for key in options:
-        if key not in keys:
-            raise unknown("option", key, keys)
-    folders = [a for a in arguments[1:] if "=" not in a]
-    return command(folders, options)
+    return invoke(dashboard, arguments, name="dashboard")
 
 
-def serve(folders: list[str], options: dict[str, str]) -> int:
-    """Until Ctrl-C."""
+@click.group(cls=Verbs, what="what to do with a dashboard")
+def dashboard() -> None:
+    """Show runs in the browser, as one file, or in wandb.
+
+    Examples:
+      python -m src.dashboard serve runs
+      python -m src.dashboard report runs into=runs.html
+      python -m src.dashboard push entity=me project=learning-to-learn
+
+    """
+
+
+@dashboard.add_command
+@command(name="serve")
+@WORDS
+def serve(words: Sequence[str]) -> int:
+    """Serve the page of all runs under FOLDER on 127.0.0.1, live, until Ctrl-C.
+
+    Keys:
+      port=8765    the port; 0: any that is free
+
+    Example:
+      python -m src.dashboard serve runs port=9000
+
+    """
+    folders, options = split(words, ("port",))
     folder = _folder(folders)
     text = options.get("port", str(PORT))
     if not text.isdigit() or int(text) > 65535:
         raise UserError(f"port={text}: it is a number from 0 to 65535")
+    from learning_to_learn.dashboard.serve import Server  # noqa: PLC0415
+
     with Server(folder, int(text)) as server:
         print(f"{folder} is at {server.url} (Ctrl-C ends it)", flush=True)
         try:
@@ -49,10 +63,26 @@ def serve(folders: list[str], options: dict[str, str]) -> int:
     return 0
 
 
-def report(folders: list[str], options: dict[str, str]) -> int:
-    """Write the page as one file."""
+@dashboard.add_command
+@command(name="report")
+@WORDS
+def report(words: Sequence[str]) -> int:
+    """Write the page of all runs under FOLDER as one HTML file that needs no network.
+
+    Keys:
+      into=<file>    where to; <folder>/dashboard.html if not given
+
+    Example:
+      python -m src.dashboard report runs into=runs.html
+
+    """
+    folders, options = split(words, ("into",))
     folder = _folder(folders)
     into = Path(options.get("into", folder / "dashboard.html"))
+    from learning_to_learn.dashboard.data import collect  # noqa: PLC0415
+    from learning_to_learn.dashboard.page import with_data  # noqa: PLC0415
+    from learning_to_learn.runs.run_folder import write_atomically  # noqa: PLC0415
+
     data = collect(folder)
     if not data["runs"]:
         raise UserError(f"{folder} holds no run")
@@ -63,9 +93,22 @@ def report(folders: list[str], options: dict[str, str]) -> int:
     return 0
 
 
-def push(folders: list[str], options: dict[str, str]) -> int:
-    """Give wandb the dashboard; only this needs wandb-workspaces, which takes seconds to import."""
-    from learning_to_learn.dashboard.workspace import push as push_it  # noqa: PLC0415
+@dashboard.add_command
+@command(name="push")
+@WORDS
+def push(words: Sequence[str]) -> int:
+    """Give wandb the workspace and the report; without a key, write them into a file.
+
+    Keys:
+      entity=<name> project=<name>    where to in wandb
+      into=<file>                     the file
+
+    Example:
+      python -m src.dashboard push entity=me project=learning-to-learn
+
+    """
+    folders, options = split(words, ("entity", "project", "into"))
+    from learning_to_learn.dashboard.workspace import push as push_it  # noqa: PLC0415 - takes seconds to import
 
     return push_it(folders, options)
 

@@ -1,31 +1,24 @@
-"""Measure a trained run again: `python -m src.evaluate run=<folder>`, also on what it was not trained on.
-
-    family=quadratic          another family, with its own usual sequence length
-    sequence_length=1000      longer or shorter sequences
-    carry_state=true          the state survives from mapping to mapping
-    mappings=4096 seed=1      more, or other, test sequences
-
-and any other key of the family. Everything goes to <folder>/evaluations/, in a folder named by what was asked.
-"""
+"""Measure a trained run again, also on what it was not trained on: `python -m src.evaluate --help`."""
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
+import click
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 
-from learning_to_learn.commands.cli import CONF, exit_with
+from learning_to_learn.commands.cli import command, exit_with, invoke
+from learning_to_learn.composing import CONF
 from learning_to_learn.config import Config, conform, explain, load
 from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError, choose, unknown
 from learning_to_learn.families import FAMILIES
-from learning_to_learn.jobs.checkpoint import load_checkpoint, restore
-from learning_to_learn.results.table import result_table
-from learning_to_learn.training.evaluation import evaluate
-from learning_to_learn.training.learner import MetaLearner
+
+if TYPE_CHECKING:
+    from learning_to_learn.training.evaluation import Evaluation
 
 USAGE = "give run=<folder>, such as python -m src.evaluate run=runs/<day>/<time> sequence_length=1000"
 
@@ -36,18 +29,57 @@ def main() -> None:
 
 
 def _main(arguments: list[str]) -> int:
-    given = dict(_pair(a) for a in arguments)
+    return invoke(evaluate, arguments, name="evaluate")
+
+
+@command(name="evaluate")
+@click.argument("words", metavar="run=FOLDER [KEY=VALUE]...", nargs=-1)
+def evaluate(words: Sequence[str]) -> int:
+    """Measure a trained run on test data again, also on what it was not trained on.
+
+    Everything is written to <folder>/evaluations/, in a folder named by what was asked.
+
+    Keys:
+      family=quadratic          another family, with its own usual sequence length
+      sequence_length=1000      longer or shorter sequences
+      carry_state=true          the state survives from mapping to mapping
+      mappings=4096 seed=1      more, or other, test sequences
+      plugins=[<file>]          the plugins that the run was trained with
+    and any other key of the family.
+
+    Examples:
+      python -m src.evaluate run=runs/2026-01-31/12-00-00
+      python -m src.evaluate run=runs/2026-01-31/12-00-00 sequence_length=1000
+      python -m src.evaluate run=runs/2026-01-31/12-00-00 family=semilinear mappings=4096
+
+    """
+    given = dict(_pair(word) for word in words)
     if "run" not in given:
         raise UserError(USAGE)
     run = Path(given.pop("run"))
-    config = changed(load(run / "config.yaml"), given)
-    check(config)
-    learner = MetaLearner(config)
-    restore(learner, load_checkpoint(run))
-    into = run / "evaluations" / (_name(given) or "as_trained")
-    found = evaluate(learner, into)
+    into, found = measure(run, given)
+
+    from rich.console import Console  # noqa: PLC0415
+
+    from learning_to_learn.results.table import result_table  # noqa: PLC0415
+
     Console().print(result_table([found.result], ["arch", "family", "sequence_length"], title=str(into)))
     return 0
+
+
+def measure(run: Path, given: dict[str, str], into: Path | None = None) -> "tuple[Path, Evaluation]":
+    """Measure the run in a folder with the changes `given`; where the results were written, and what they are."""
+    config = changed(load(run / "config.yaml"), given)
+    check(config)
+
+    from learning_to_learn.jobs.checkpoint import load_checkpoint, restore  # noqa: PLC0415 - imports torch and Lightning
+    from learning_to_learn.training import evaluation  # noqa: PLC0415
+    from learning_to_learn.training.learner import MetaLearner  # noqa: PLC0415
+
+    learner = MetaLearner(config)
+    restore(learner, load_checkpoint(run))
+    into = into or run / "evaluations" / (_name(given) or "as_trained")
+    return into, evaluation.evaluate(learner, into)
 
 
 def changed(config: Config, given: dict[str, str]) -> Config:

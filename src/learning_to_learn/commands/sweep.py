@@ -1,25 +1,12 @@
-"""What a sweep is up to, going on with it, and one table over all of it:
-
-python -m src.sweep status <folder>               every job: done, running, failed and why, not started; also while it runs
-python -m src.sweep resume <folder>               run what is not done, from its checkpoints
-python -m src.sweep report <folder> [<folder> ..] one tidy table and pictures of any run folders, into <folder>/report/
-"""
+"""What a sweep is up to, resuming it, and one table over all of it: `python -m src.sweep --help`."""
 
 import sys
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+import click
 
-from learning_to_learn.commands.cli import FAILED, exit_with
-from learning_to_learn.commands.train import resume as go_on
-from learning_to_learn.errors import UserError, unknown
-from learning_to_learn.results.sweep_report import write_report
-from learning_to_learn.results.table import find_jobs, print_table
-from learning_to_learn.runs.monitor import duration, summary
-from learning_to_learn.runs.run_folder import read_json
-from learning_to_learn.runs.sweep_folder import DONE, SWEEP, arguments_of, survey
+from learning_to_learn.commands.cli import FAILED, Verbs, command, exit_with, invoke
+from learning_to_learn.errors import UserError
 
 COLOURS = {"finished": "green", "running": "cyan", "failed": "red", "killed": "red", "interrupted": "yellow"}
 
@@ -30,46 +17,99 @@ def main() -> None:
 
 
 def _main(arguments: list[str]) -> int:
-    what = {"status": status, "resume": resume, "report": report}
-    if not arguments or arguments[0] not in what:
-        raise unknown("what to do with a sweep", arguments[0] if arguments else "nothing", what)
-    folders = [Path(a) for a in arguments[1:]]
-    if not folders:
-        raise UserError(f"which one? python -m src.sweep {arguments[0]} <sweep folder>")
-    for folder in folders:
-        if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder")
-    if len(folders) > 1 and arguments[0] != "report":
-        raise UserError(f"{arguments[0]} takes one folder")
-    return what[arguments[0]](folders)
+    return invoke(sweep, arguments, name="sweep")
 
 
-def status(folders: list[Path]) -> int:
-    """A line for every job; the exit code is 0 where all are done."""
-    states = survey(folders[0])
+@click.group(cls=Verbs, what="what to do with a sweep")
+def sweep() -> None:
+    """Look at a sweep, resume it, or make one table of it.
+
+    Examples:
+      python -m src.sweep status runs/2026-01-31/12-00-00
+      python -m src.sweep resume runs/2026-01-31/12-00-00
+      python -m src.sweep report runs/2026-01-31/12-00-00 runs/other
+
+    """
+
+
+FOLDERS = click.argument("words", metavar="FOLDER...", nargs=-1)
+
+
+@sweep.add_command
+@command(name="status")
+@FOLDERS
+def status(words: tuple[str, ...]) -> int:
+    """Show every job: finished, running, failed and why, not started. It also works while the sweep runs.
+
+    The exit code is 0 where all jobs are done.
+
+    Example:
+      python -m src.sweep status runs/2026-01-31/12-00-00
+
+    """
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    from learning_to_learn.runs.monitor import duration, summary  # noqa: PLC0415
+    from learning_to_learn.runs.run_folder import read_json  # noqa: PLC0415
+    from learning_to_learn.runs.sweep_folder import DONE, SWEEP, survey  # noqa: PLC0415
+
+    folder = _folder("status", words)
+    states = survey(folder)
     if not states:
-        raise UserError(f"{folders[0]} holds no sweep and no run")
+        raise UserError(f"{folder} holds no sweep and no run")
     table = Table(box=None, pad_edge=False)
     for heading in ("job", "status", "done", "time", "what"):
         table.add_column(heading, justify="right" if heading in ("done", "time") else "left", no_wrap=heading != "what")
     for number, s in enumerate(states):
-        name = s.folder.relative_to(folders[0]).as_posix() if s.folder else str(number)
+        name = s.folder.relative_to(folder).as_posix() if s.folder else str(number)
         what = Text(s.error, "red") if s.error else Text(" ".join(s.overrides))
         table.add_row(name, Text(s.status, COLOURS.get(s.status, "")), f"{s.done:.0%}", duration(s.seconds), what)
     Console().print(table)
-    print(summary(states, (read_json(folders[0] / SWEEP) or {}).get("started", 0.0)))
+    print(summary(states, (read_json(folder / SWEEP) or {}).get("started", 0.0)))
     return 0 if all(s.status in DONE for s in states) else FAILED
 
 
-def resume(folders: list[Path]) -> int:
-    """Run what is not done; the exit code is 0 where all is, then."""
-    if arguments_of(folders[0]) is None and not (folders[0] / "config.yaml").exists():
-        raise UserError(f"{folders[0]} was not made by a sweep: there is no sweep.json")
-    return FAILED if print_table(go_on(f"resume={folders[0]}", [""])) else 0
+@sweep.add_command
+@command(name="resume")
+@FOLDERS
+def resume(words: tuple[str, ...]) -> int:
+    """Run the jobs that are not done, from their checkpoints.
+
+    The exit code is 0 where all jobs are done afterwards. A sweep with plugins needs plugins=[...] again.
+
+    Examples:
+      python -m src.sweep resume runs/2026-01-31/12-00-00
+      python -m src.sweep resume runs/2026-01-31/12-00-00 plugins=[examples/leaky_neuron.py]
+
+    """
+    from learning_to_learn.jobs.sweeps import resume as resume_it  # noqa: PLC0415
+    from learning_to_learn.results.table import print_table  # noqa: PLC0415
+    from learning_to_learn.runs.sweep_folder import arguments_of  # noqa: PLC0415
+
+    folder = _folder("resume", words)
+    if arguments_of(folder) is None and not (folder / "config.yaml").exists():
+        raise UserError(f"{folder} was not made by a sweep: there is no sweep.json")
+    resume_it(folder)
+    return FAILED if print_table(folder) else 0
 
 
-def report(folders: list[Path]) -> int:
-    """Aggregate; the report lies in the first folder."""
+@sweep.add_command
+@command(name="report")
+@FOLDERS
+def report(words: tuple[str, ...]) -> int:
+    """Make one tidy table and pictures of the runs under any folders, in the report/ folder of the first.
+
+    Example:
+      python -m src.sweep report runs/2026-01-31/12-00-00 runs/other
+
+    """
+    folders = _folders("report", words)
+    from learning_to_learn.results.sweep_report import write_report  # noqa: PLC0415
+    from learning_to_learn.results.table import find_jobs  # noqa: PLC0415
+    from learning_to_learn.runs.sweep_folder import DONE  # noqa: PLC0415
+
     jobs = [job for folder in folders for job in find_jobs(folder)]
     if not any(job.status == "finished" for job in jobs):
         raise UserError(f"there is no finished run under {', '.join(map(str, folders))}")
@@ -80,3 +120,21 @@ def report(folders: list[Path]) -> int:
     if left:
         print(f"{left} jobs are not finished, and not in it", file=sys.stderr)
     return 0
+
+
+def _folders(verb: str, words: tuple[str, ...]) -> list[Path]:
+    """The folders among the words, which are there."""
+    if not words:
+        raise UserError(f"which one? python -m src.sweep {verb} <sweep folder>")
+    folders = [Path(word) for word in words]
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder")
+    return folders
+
+
+def _folder(verb: str, words: tuple[str, ...]) -> Path:
+    folders = _folders(verb, words)
+    if len(folders) > 1:
+        raise UserError(f"{verb} takes one folder")
+    return folders[0]

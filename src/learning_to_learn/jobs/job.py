@@ -1,20 +1,26 @@
 """The life of one job in its folder: fresh, resumed or already done; finished, interrupted or failed."""
 
+import itertools
 import logging
+import math
 import os
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig
 
+from learning_to_learn import plugins
 from learning_to_learn.config import Config, conform, fingerprint, load
 from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError, cause_in_a_line
@@ -26,11 +32,11 @@ from learning_to_learn.jobs.checkpoint import (
     restore,
     save_checkpoint,
 )
+from learning_to_learn.jobs.launchers import threads_of_a_job
 from learning_to_learn.jobs.metrics_log import Logbook
 from learning_to_learn.jobs.progress_bar import ProgressBar
 from learning_to_learn.jobs.signals import Interrupted, Interruptible
 from learning_to_learn.jobs.wandb_run import Tracker
-from learning_to_learn.launchers import threads_of_a_job
 from learning_to_learn.runs.run_folder import begin, get_status, held, read_json, set_status
 from learning_to_learn.runs.sweep_folder import find_place
 from learning_to_learn.training.evaluation import evaluate
@@ -44,18 +50,25 @@ class AnotherRun(UserError):
     """The folder belongs to another run, and must not be touched."""
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended."""
+
+    status: str
+    """finished, duplicate or failed"""
+    folder: Path
+    """Where its results are: that of its twin, where it is a duplicate."""
+    score: float = float("nan")
+    """The median score on the validation data, at the last look."""
+    error: str = ""
+    refused: bool = False
+    """The folder belongs to another run, which was left as it is."""
+
+
 def run_job(
     raw: DictConfig | Config, folder: Path, *, sweep: Path | None = None, overrides: Sequence[str] = (), console: bool = True
-) -> str:
-    """`place_and_run`, where only the status matters."""
-    return place_and_run(raw, folder, sweep=sweep, overrides=overrides, console=console)[0]
-
-
-def place_and_run(
-    raw: DictConfig | Config, folder: Path, *, sweep: Path | None = None, overrides: Sequence[str] = (), console: bool = True
-) -> tuple[str, Path]:
-    """Train what `raw` says in `folder` and evaluate it; returns the status, and the folder
-    where the results are. A folder that has begun is gone on with.
+) -> Outcome:
+    """Train what `raw` says in `folder` and evaluate it. An unfinished run folder is resumed.
 
     In a `sweep` folder a job that another folder there has done already is not run again: the status is "duplicate"; and a
     folder that is another job's is left alone for one beside it. `overrides` are what the user typed. A job that fails writes
@@ -66,14 +79,27 @@ def place_and_run(
     config, wrong = _judge(raw)
     if config:
         stamp |= {"fingerprint": fingerprint(config), "epochs": config.trainer.epochs}
+        if config.plugins:
+            stamp["plugins"] = plugins.digests(config.plugins)
         if sweep:
             folder, twin = find_place(folder, sweep, stamp["fingerprint"])
             if twin:
                 folder.mkdir(parents=True, exist_ok=True)
                 set_status(folder, "duplicate", of=os.path.relpath(twin, folder), **stamp)
-                return "duplicate", twin
+                return Outcome("duplicate", twin, _score_of(twin))
+    elif sweep:
+        folder = _place_for_a_failure(folder)
+    elif (folder / "config.yaml").exists():
+        return _refuse(_sayer(console=console), folder, wrong)
+    return _run(config, wrong, folder, stamp, sweep=sweep.name if sweep else None, console=console)
+
+
+def _run(
+    config: Config | None, wrong: Exception | None, folder: Path, stamp: dict[str, Any], *, sweep: str | None, console: bool
+) -> Outcome:
+    """Run the job in the folder that is its own; `stamp` is what its status.json says besides the status."""
+    say = _sayer(console=console)
     folder.mkdir(parents=True, exist_ok=True)
-    say: Callable[[str], None] = (lambda line: print(line, file=sys.stderr)) if console else _log.warning
     with (
         held(folder, lambda: say(f"{folder} is being run by another process: waiting for it")),
         _logging_to(folder / "train.log"),
@@ -82,18 +108,19 @@ def place_and_run(
             if config is None:
                 raise wrong or UserError("no configuration")
             if _is_finished(config, folder):
-                return "finished", folder
+                return Outcome("finished", folder, _score_of(folder))
             begin(folder, config)
+            for name in plugins.save(config.plugins, folder):
+                _log.warning("plugin %s has changed since this run began: plugins/%s.py is what it was", name, name)
             set_status(folder, "running", **stamp)
-            train(config, folder, sweep=sweep.name if sweep else None, progress=console)
+            score = train(config, folder, sweep=sweep, progress=console)
         except (Interrupted, KeyboardInterrupt):
             set_status(folder, "interrupted", **stamp)
             if sweep is None:
-                print(f"interrupted; go on with: python -m src.train resume={folder}", file=sys.stderr)
+                print(f"interrupted; resume it with: python -m src.train resume={folder}", file=sys.stderr)
             raise KeyboardInterrupt from None
         except AnotherRun as error:
-            say(f"error: {error}")
-            return "failed", folder
+            return _refuse(say, folder, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other jobs of a sweep go on
             line = str(error) if isinstance(error, UserError) else cause_in_a_line(error)
             _log.error("%s", line if isinstance(error, UserError) else traceback.format_exc())
@@ -101,9 +128,36 @@ def place_and_run(
             where = "" if isinstance(error, UserError) else f" (more in {folder / 'train.log'})"
             if console:
                 print(f"error: {folder.name}: {line}{where}", file=sys.stderr)
-            return "failed", folder
-        set_status(folder, "finished", seconds=(read_json(folder / "result.json") or {}).get("seconds"), **stamp)
-        return "finished", folder
+            return Outcome("failed", folder, error=line)
+        seconds = (read_json(folder / "result.json") or {}).get("seconds")
+        set_status(folder, "finished", seconds=seconds, score=_plain(score), **stamp)
+        return Outcome("finished", folder, score)
+
+
+def _sayer(*, console: bool) -> Callable[[str], None]:
+    return (lambda line: print(line, file=sys.stderr)) if console else _log.warning
+
+
+def _refuse(say: Callable[[str], None], folder: Path, error: Exception | None) -> Outcome:
+    """Leave the folder of another run as it is."""
+    say(f"error: {error}")
+    return Outcome("failed", folder, error=str(error), refused=True)
+
+
+def _place_for_a_failure(folder: Path) -> Path:
+    """Where a job that cannot run says so: not in the folder of a job that has run."""
+    beside = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
+    return next(place for place in itertools.chain([folder], beside) if not (place / "config.yaml").exists())
+
+
+def _score_of(folder: Path) -> float:
+    """The score that a finished run has left in its status."""
+    score = (read_json(folder / "status.json") or {}).get("score")
+    return float(score) if isinstance(score, int | float) else float("nan")
+
+
+def _plain(score: float) -> float | None:
+    return score if math.isfinite(score) else None
 
 
 def _judge(raw: DictConfig | Config) -> tuple[Config | None, Exception | None]:
@@ -116,9 +170,16 @@ def _judge(raw: DictConfig | Config) -> tuple[Config | None, Exception | None]:
     return config, None
 
 
-def train(config: Config, folder: Path, *, sweep: str | None = None, progress: bool = True) -> None:
-    """Meta-train the replicas, from the last checkpoint if there is one, and evaluate them on test data."""
-    _use_threads(threads_of_a_job(config), config.engine)
+def train(config: Config, folder: Path, *, sweep: str | None = None, progress: bool = True) -> float:
+    """Meta-train the replicas, from the last checkpoint if there is one, and evaluate them on test data.
+
+    Returns the median score on the validation data at the end.
+    """
+    with _threads(threads_of_a_job(config), config.engine):
+        return _train(config, folder, sweep=sweep, progress=progress)
+
+
+def _train(config: Config, folder: Path, *, sweep: str | None, progress: bool) -> float:
     checkpoint = load_checkpoint(folder) if (folder / CHECKPOINT).exists() else None
     data, learner = MetaData(config), MetaLearner(config)
     if checkpoint:
@@ -145,6 +206,13 @@ def train(config: Config, folder: Path, *, sweep: str | None = None, progress: b
         finished = True
     finally:
         tracker.finish(failed=not finished)
+    return _validation_score(learner, data)
+
+
+def _validation_score(learner: MetaLearner, data: MetaData) -> float:
+    if learner.validation_curves is None:  # resumed after the last look
+        learner.validation_curves = learner.curves(data.validation())
+    return float(np.median([m.score for m in learner.measure(learner.validation_curves, learner.validation_floor)]))
 
 
 def _trainer(config: Config, epochs_done: int, callbacks: list[pl.Callback]) -> pl.Trainer:
@@ -155,6 +223,7 @@ def _trainer(config: Config, epochs_done: int, callbacks: list[pl.Callback]) -> 
         accelerator="cpu", devices=1, max_epochs=stretches, callbacks=callbacks, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1,
+        plugins=[LightningEnvironment()],  # else it takes part in SLURM by itself, with signal handlers of its own
     )  # fmt: skip
 
 
@@ -167,32 +236,43 @@ def _is_finished(config: Config, folder: Path) -> bool:
     return get_status(folder) == "finished"
 
 
-def _use_threads(threads: int, engine: str) -> None:
+@contextmanager
+def _threads(threads: int, engine: str) -> Iterator[None]:
+    """Let the kernels and torch use the threads of this job; afterwards as many as before."""
+    before = numba.get_num_threads(), torch.get_num_threads()
     count = min(threads, numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     numba.set_num_threads(count)
     # What torch still does takes microseconds; its threads would wait actively on the cores that the kernels need.
     torch.set_num_threads(1 if engine != "reference" else count)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before[0])
+        torch.set_num_threads(before[1])
 
 
 @contextmanager
 def _logging_to(path: Path) -> Iterator[None]:
-    """Everything that is said goes to the job's own log; warnings also to the console."""
-    file, console = logging.FileHandler(path), logging.StreamHandler(sys.stderr)
+    """Everything that is said goes to the job's own log; warnings also to the console. Afterwards all is as it was before."""
+    file, console = logging.FileHandler(path, encoding="utf-8"), logging.StreamHandler(sys.stderr)
     file.setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
     console.setFormatter(logging.Formatter("%(message)s"))
     console.addFilter(lambda record: record.name.startswith("learning_to_learn.engine") or record.levelno == logging.WARNING)
-    root, before = logging.getLogger(), logging.getLogger().level
-    root.setLevel(logging.INFO)
-    root.addHandler(file)
-    root.addHandler(console)
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    logging.captureWarnings(capture=True)
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
-    try:
-        yield
-    finally:
-        logging.captureWarnings(capture=False)
-        root.setLevel(before)
+    root, lightning = logging.getLogger(), logging.getLogger("pytorch_lightning")
+    levels = root.level, lightning.level
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        root.setLevel(logging.INFO)
+        lightning.setLevel(logging.WARNING)
         for handler in (file, console):
-            root.removeHandler(handler)
-            handler.close()
+            root.addHandler(handler)
+        logging.captureWarnings(capture=True)
+        try:
+            yield
+        finally:
+            logging.captureWarnings(capture=False)
+            root.setLevel(levels[0])
+            lightning.setLevel(levels[1])
+            for handler in (file, console):
+                root.removeHandler(handler)
+                handler.close()

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from learning_to_learn.commands.cli import CONF, FAILED, complain, compose_config, exit_with
+from learning_to_learn.commands.cli import FAILED, complain, exit_with
+from learning_to_learn.composing import CONF, compose_config
 from learning_to_learn.config import Config
 from learning_to_learn.errors import unknown
 from learning_to_learn.figures import curve_figure, save, stream_figure
@@ -127,7 +128,7 @@ def _train(experiment: str, *overrides: str, name: str | None = None) -> Path | 
     folder = Path("runs") / ("table1_quick" if quick else "table1") / (name or experiment)
     config = compose_config(f"experiment={experiment}", *overrides, *(QUICK if quick else ()))
     print(f"{name or experiment} ...", flush=True)
-    return folder if run_job(config, folder) == "finished" else None
+    return folder if run_job(config, folder).status == "finished" else None
 
 
 def _row(name: str, variant: str, published: Published, folder: Path) -> Row:

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from learning_to_learn.commands.cli import FAILED, exit_with
-from learning_to_learn.commands.train import start
 from learning_to_learn.errors import UserError
 from learning_to_learn.figures import learning_panels, profile_figure, save, scores_figure
+from learning_to_learn.jobs.sweeps import start
 from learning_to_learn.results.aggregate import learning_curve, replicas
 from learning_to_learn.results.markdown import markdown_table, to_html
 from learning_to_learn.results.table import Job, find_jobs

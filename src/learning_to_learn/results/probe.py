@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from learning_to_learn.commands.cli import exit_with
+from learning_to_learn.commands.cli import exit_with, without_plugins
 from learning_to_learn.errors import UserError
 from learning_to_learn.figures import lines_figure, map_figure, save
 from learning_to_learn.randomness import Stream
@@ -50,6 +50,7 @@ def main() -> None:
 
 
 def _main(arguments: list[str]) -> int:
+    arguments = without_plugins(arguments)
     if len(arguments) != 1 or not arguments[0].startswith("run="):
         raise UserError("give run=<folder>, such as python -m src.probe run=runs/<day>/<time>")
     run = Path(arguments[0].removeprefix("run="))

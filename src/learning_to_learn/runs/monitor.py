@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from types import TracebackType
 
-from learning_to_learn.launchers import IN_THIS_PROCESS
+from learning_to_learn.config import IN_THIS_PROCESS
 from learning_to_learn.runs.run_folder import read_json
 from learning_to_learn.runs.sweep_folder import DONE, SWEEP, State, survey
 

@@ -1,0 +1,141 @@
+"""The Python API: compose a configuration, train it, read runs back. `learning_to_learn/__init__.py` hands the names out."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from learning_to_learn import plugins
+from learning_to_learn.composing import compose_config, new_folder
+from learning_to_learn.config import Config, load
+from learning_to_learn.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from learning_to_learn.training.evaluation import Evaluation
+    from learning_to_learn.training.learner import MetaLearner
+
+
+def compose(*overrides: str) -> Config:
+    """The configuration that `python -m src.train <overrides>` would run.
+
+    It is a plain dataclass: `config.optimizer.lr = 0.01` is as good as compose("optimizer.lr=0.01"). Raises `UserError`, a
+    ValueError of one line, on a key or an option that does not exist.
+
+    >>> compose("arch=lstm", "seed=3").seed
+    3
+    """
+    return compose_config(*overrides)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained run, read from its folder."""
+
+    folder: Path
+    config: Config
+    learner: "MetaLearner"
+    """The trained replicas."""
+
+    @property
+    def metrics(self) -> dict:
+        """What was measured on test data: medians and ranges over the replicas, such as `score_median`."""
+        from learning_to_learn.runs.run_folder import read_json  # noqa: PLC0415
+
+        return read_json(self.folder / "result.json") or {}
+
+    def predict(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Every replica's outputs, [R, N, T], on sequences of your own.
+
+        `x`, [N, T, 2], are the inputs, `y`, [N, T], the targets. The output at cycle t has seen x[1..t] and y[1..t-1]; the
+        network's third input, the previous target, is made from `y`.
+        """
+        from learning_to_learn.training.sequences import Episodes  # noqa: PLC0415
+
+        inputs, targets = _sequences(x, y)
+        return self.learner.outputs(Episodes(inputs, targets, targets[:, :, :0])).numpy()
+
+    def states(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """The states of every replica's cells after each cycle, [R, N, T, cells], on sequences of your own; see `predict`.
+
+        Raises UserError where the network has units without states only.
+        """
+        import torch  # noqa: PLC0415
+
+        network = self.learner.network
+        if not any(layer.states for layer in network.layers):
+            raise UserError("this network has no cells: only units with a state keep something")
+        weights = self.learner.evaluated
+        inputs = _sequences(x, y)[0].expand(len(weights), -1, -1, -1)
+        matrices, kept = network.matrices(weights), []
+        state = network.initial_state(len(weights), inputs.shape[1], inputs)
+        with torch.no_grad():
+            for t in range(inputs.shape[2]):
+                _, state = network.step(matrices, state, inputs[:, :, t])
+                kept.append(torch.cat(network.split_state(state)[1], -1))
+        return torch.stack(kept, 2).numpy()
+
+
+def train(config: Config, folder: Path | str | None = None) -> Run:
+    """Train what the configuration says and measure it on test data, in `folder`, or in a new one under runs/.
+
+    A finished run in that folder is not run again, an unfinished one is resumed. Raises UserError where the folder holds
+    another run, and RuntimeError where training fails; the traceback is then in the folder's train.log.
+    """
+    from learning_to_learn.jobs.job import run_job  # noqa: PLC0415 - imports Lightning
+
+    plugins.load(config.plugins)
+    folder = new_folder() if folder is None else Path(folder)
+    outcome = run_job(config, folder, console=False)
+    if outcome.status == "failed":
+        raise (UserError if outcome.refused else RuntimeError)(outcome.error)
+    return load_run(outcome.folder)
+
+
+def load_run(folder: Path | str, plugins: Iterable[str] = ()) -> Run:
+    """The run in a folder, as it was when it ended.
+
+    Raises UserError where there is none, or where it needs plugins that this process has not imported: name them.
+    """
+    from learning_to_learn.jobs.checkpoint import load_checkpoint, restore  # noqa: PLC0415
+    from learning_to_learn.training.learner import MetaLearner  # noqa: PLC0415
+
+    _load_plugins(plugins)
+    folder = Path(folder)
+    config = load(folder / "config.yaml")
+    learner = MetaLearner(config)
+    restore(learner, load_checkpoint(folder))
+    return Run(folder, config, learner)
+
+
+def evaluate(run: Run, folder: Path | str | None = None, **changes: object) -> "Evaluation":
+    """Measure a run on test data again, or on what it was not trained on, such as sequence_length=1000.
+
+    `changes` are those of `python -m src.evaluate --help`. What is found is also written into `folder`, by default into
+    evaluations/ in the run's own folder.
+    """
+    from learning_to_learn.commands.evaluate import measure  # noqa: PLC0415
+
+    return measure(
+        run.folder,
+        {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in changes.items()},
+        into=None if folder is None else Path(folder),
+    )[1]
+
+
+_load_plugins = plugins.load
+
+
+def _sequences(x: np.ndarray, y: np.ndarray) -> tuple["torch.Tensor", "torch.Tensor"]:
+    """The network's inputs [1, N, T, 3] and targets [1, N, T]; y[0], before the first cycle, is 0.5: nothing known."""
+    import torch  # noqa: PLC0415
+
+    x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)
+    if x.ndim != 3 or x.shape[2] != 2 or y.shape != x.shape[:2]:
+        raise UserError(f"x has shape {x.shape} and y {y.shape}: they must be [N, T, 2] and [N, T]")
+    before = np.concatenate([np.full_like(y[:, :1], 0.5), y[:, :-1]], 1)
+    inputs = np.concatenate([x, before[..., None]], -1)
+    return torch.from_numpy(inputs)[None].contiguous(), torch.from_numpy(y.copy())[None]

@@ -1,0 +1,364 @@
+"""Composing a job's configuration with Hydra, from `conf/`, `sweeps/` and the words that the user typed.
+
+Nothing here reads or changes `sys.argv`, the environment or the working directory, and Hydra's global state is put back, so
+that a script or a notebook can compose and train as often as it likes.
+"""
+
+import argparse
+import itertools
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra import version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from learning_to_learn import config as schema
+from learning_to_learn import plugins
+from learning_to_learn.config import Config, conform, explain
+from learning_to_learn.errors import UserError, cause_in_a_line, unknown
+
+PACKAGE = Path(__file__).parent
+CHECKOUT = PACKAGE.parents[1]
+RUNS = Path("runs")
+NAME = "train"
+"""The configuration that everything starts from, conf/train.yaml."""
+ONE_AT_A_TIME = ("sweep", "launcher")
+"""Groups that say how all jobs of a sweep are run, so that no sweep can be over them."""
+
+
+def _packaged(name: str) -> Path:
+    """A folder that lies at the top of a checkout, and in the package where that was installed."""
+    return next(p for p in (CHECKOUT / name, PACKAGE / name) if p.is_dir())
+
+
+CONF, SWEEPS = _packaged("conf"), _packaged("sweeps")
+
+
+def usable_cores() -> int:
+    """Cores that this process may use; under SLURM and in containers fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def register() -> None:
+    """Make the schemas, the studies and what the files of conf/ interpolate known to Hydra."""
+    register_resolvers()
+    schema.register()
+    for path in SWEEPS.glob("*.yaml"):
+        if path.stem not in _stored("sweep"):
+            ConfigStore.instance().store(group="sweep", name=path.stem, node=OmegaConf.load(path), package="_global_")
+
+
+def register_resolvers() -> None:
+    """What the files of conf/ interpolate. A worker process calls this before it resolves a configuration."""
+
+    def ray_cpus(address: str | None, jobs: int) -> int | None:
+        return None if address else jobs  # a cluster knows its own
+
+    def ray_cpus_of_a_job(address: str | None, cores: int | None) -> int:
+        return cores or 1 if address else 1  # of a Ray of our own, whose CPUs are the jobs at a time
+
+    def groups() -> str:
+        return "\n".join(f"  {name}: {', '.join(options(name))}" for name in group_names())
+
+    for resolver in (ray_cpus, ray_cpus_of_a_job, groups):
+        OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
+    OmegaConf.register_new_resolver("cores", usable_cores, replace=True)
+
+
+# ------------------------------------------------------------------------------------------------ what the user typed
+
+
+@dataclass(frozen=True)
+class Request:
+    """The words of a command line, read by Hydra's own parser; flags may stand anywhere among them."""
+
+    flags: argparse.Namespace
+    overrides: list[str]
+
+    @property
+    def informs(self) -> bool:
+        """Whether Hydra is only asked to tell something."""
+        f = self.flags
+        return bool(f.help or f.hydra_help or f.cfg or f.info or f.shell_completion)
+
+
+def read(arguments: Iterable[str]) -> Request:
+    """Read a command line, and import the plugins that it names. Raises UserError, one line, on an unknown flag."""
+    words = list(arguments)
+    parser = get_args_parser()
+    parser.exit_on_error = False
+    try:
+        flags, unread = parser.parse_known_intermixed_args(words)
+    except (argparse.ArgumentError, TypeError) as error:
+        raise UserError(f"{error}; --help lists the flags") from None
+    if unread:
+        raise UserError(f"unknown option {unread[0]!r}: --help lists what there is")
+    if flags.experimental_rerun is not None:
+        raise UserError("--experimental-rerun is not for this program: resume=<folder> resumes a run")
+    request = Request(flags, list(flags.overrides))
+    plugins.load(named_plugins(request))
+    return request
+
+
+def named_plugins(request: Request) -> list[str]:
+    """The plugins that the words name, and those that the files of conf/ which the words choose name."""
+    folders = [*([Path(request.flags.config_dir)] if request.flags.config_dir else []), _conf(request)]
+    found = [one for folder in folders for one in plugins.named_in(folder / f"{request.flags.config_name or NAME}.yaml")]
+    for word in request.overrides:
+        key, _, value = word.partition("=")
+        if key.lstrip("+") == "plugins":
+            found += listed(word)
+        elif re.fullmatch(r"\+?[\w/]+", key):
+            for option, folder in itertools.product(value.split(","), folders):
+                found += plugins.named_in(folder / key.lstrip("+") / f"{option}.yaml")
+            if key == "sweep":
+                found += plugins.named_in(SWEEPS / f"{value}.yaml")
+    return list(dict.fromkeys(found))
+
+
+def listed(word: str) -> list[str]:
+    """The names in plugins=[a,b]."""
+    value = _parse(word).value()
+    if not isinstance(value, list):
+        raise UserError(f"{word}: give a list, such as plugins=[my_module,path/to/file.py]")
+    return [str(one) for one in value]
+
+
+def _parse(word: str) -> Override:
+    try:
+        return OverridesParser.create().parse_override(word)
+    except OverrideParseException as error:
+        raise UserError(_hydra_line(error)) from None
+    except Exception:  # noqa: BLE001 - the parser has errors of its own on some words
+        raise UserError(f"cannot read {word!r}: write key=value, group=option, or key=[a,b] for a list") from None
+
+
+def _judge(words: list[str]) -> None:
+    """Raise UserError on words that Hydra would misunderstand, or complain of without naming them."""
+    groups = set(group_names())
+    for word in words:
+        override = _parse(word)
+        key, several = override.key_or_group, override.is_sweep_override()
+        if not key:
+            raise UserError(f"cannot read {word!r}: write key=value, group=option, or key=[a,b] for a list")
+        if key not in groups or override.is_delete() or (several and not override.is_discrete_sweep()):
+            continue
+        for choice in override.sweep_string_iterator() if several else [override.value()]:
+            if choice in (None, "null") or isinstance(choice, list | bool | int | float):
+                raise UserError(f"{word}: a group override must be one of {', '.join(options(key))}")
+        if several and key in ONE_AT_A_TIME:
+            raise UserError(f"{word}: one {key} at a time; start a command for each")
+
+
+def _refuse_several(words: list[str]) -> None:
+    """Raise UserError where one job is given several values of a key."""
+    for word in words:
+        if _parse(word).is_sweep_override():
+            raise UserError(f"{word}: several values make a sweep: add -m (a list is key=[a,b], a text with commas key='a,b')")
+
+
+# ------------------------------------------------------------------------------------------------ what Hydra does with it
+
+
+def compose_config(*overrides: str) -> Config:
+    """The configuration that `python -m src.train <overrides>` would run. Raises UserError as that does."""
+    request = read(overrides)
+    with _hydra(request) as hydra:
+        try:
+            _judge(request.overrides)
+            _refuse_several(request.overrides)
+            found = hydra.compose_config(
+                NAME, request.overrides, run_mode=RunMode.RUN, from_shell=False, with_log_configuration=False
+            )
+            with open_dict(found):
+                del found["hydra"]
+            return conform(found)
+        except UserError:
+            raise
+        except Exception as error:  # noqa: BLE001 - Hydra raises many kinds
+            raise UserError(_hydra_line(error)) from None
+
+
+def inform(request: Request) -> None:
+    """Print what --help, --cfg, --info and the like ask for."""
+    flags, name = request.flags, request.flags.config_name or NAME
+    with _hydra(request) as hydra:
+        try:
+            if flags.help:
+                hydra.app_help(config_name=name, args_parser=get_args_parser(), args=flags)
+            elif flags.hydra_help:
+                hydra.hydra_help(config_name=name, args_parser=get_args_parser(), args=flags)
+            elif flags.cfg:
+                _judge(request.overrides)
+                _refuse_several(request.overrides)
+                hydra.show_cfg(name, request.overrides, cfg_type=flags.cfg, package=flags.package, resolve=flags.resolve)
+            elif flags.info:
+                hydra.show_info(flags.info, config_name=name, overrides=request.overrides)
+            else:
+                hydra.shell_completion(config_name=name, overrides=request.overrides)
+        except (UserError, BrokenPipeError):
+            raise
+        except Exception as error:  # noqa: BLE001 - Hydra raises many kinds
+            raise UserError(_hydra_line(error)) from None
+
+
+def run(
+    request: Request,
+    job: Callable[[DictConfig], object],
+    job_of_a_sweep: Callable[[DictConfig], object],
+    *,
+    started: Callable[[Path, bool], None] = lambda *_: None,
+) -> tuple[Path, bool]:
+    """Give `job` the configuration that Hydra composes, or every one of a multirun to `job_of_a_sweep`.
+
+    The launchers send the latter to other processes, so that it is a function of a module. Returns the run or sweep folder, and
+    whether it is a sweep's; `started` is told both before anything runs. Raises UserError, in one line, on whatever Hydra does
+    not accept.
+    """
+    with _hydra(request) as hydra:
+        folder, sweep, made = _ask(hydra, request)
+        try:
+            started(folder, sweep)
+            key = "hydra.sweep.dir" if sweep else "hydra.run.dir"
+            mode = "hydra.mode=MULTIRUN" if sweep else "hydra.mode=RUN"
+            overrides = [*request.overrides, mode, f"{key}={quoted(folder)}"]
+            if sweep:
+                hydra.multirun(request.flags.config_name or NAME, job_of_a_sweep, overrides)
+            else:
+                hydra.run(request.flags.config_name or NAME, job, overrides)
+        except Exception as error:
+            if _from_hydra(error):
+                raise UserError(_hydra_line(error)) from None
+            raise
+        finally:
+            if made and folder.is_dir() and not any(p.is_dir() or p.name == "status.json" for p in folder.iterdir()):
+                shutil.rmtree(folder)  # no job has begun
+    return folder, sweep
+
+
+def _ask(hydra: Hydra, request: Request) -> tuple[Path, bool, bool]:
+    """Ask Hydra which folder it would write to, whether this is a sweep, and whether the folder was made for it just now."""
+    name = request.flags.config_name or NAME
+    sweep = request.flags.multirun or any(w.startswith("sweep=") for w in request.overrides)
+    try:
+        _judge(request.overrides)
+        if not sweep:
+            found = hydra.compose_config(
+                name, request.overrides, run_mode=RunMode.MULTIRUN, with_log_configuration=False, validate_sweep_overrides=False
+            )
+            sweep = found.hydra.mode == RunMode.MULTIRUN
+        if not sweep:
+            _refuse_several(request.overrides)
+        mode = RunMode.MULTIRUN if sweep else RunMode.RUN
+        found = hydra.compose_config(name, request.overrides, run_mode=mode, with_log_configuration=False)
+        HydraConfig.instance().set_config(found)
+        where = found.hydra.sweep if sweep else found.hydra.run
+        return (Path(str(where.dir)), sweep, False) if where.dir else (new_folder(), sweep, True)
+    except UserError:
+        raise
+    except Exception as error:  # noqa: BLE001 - Hydra raises many kinds
+        raise UserError(_hydra_line(error)) from None
+
+
+@contextmanager
+def _hydra(request: Request) -> Iterator[Hydra]:
+    """Hydra with our configurations; whatever Hydra the caller had is there again afterwards."""
+    register()
+    before = GlobalHydra.instance().hydra, HydraConfig.instance().cfg
+    GlobalHydra.instance().clear()
+    version.setbase("1.3")
+    search_path = create_config_search_path(str(_conf(request)))
+    if request.flags.config_dir is not None:
+        more = Path(request.flags.config_dir).expanduser().resolve()
+        if not more.is_dir():
+            raise UserError(f"--config-dir: {more}: no such folder")
+        search_path.prepend("command-line", f"file://{more}", SearchPathQuery(provider="schema"))
+    try:
+        yield Hydra.create_main_hydra2(NAME, search_path)
+    finally:
+        GlobalHydra.instance().hydra, HydraConfig.instance().cfg = before
+
+
+def _conf(request: Request) -> Path:
+    return Path(request.flags.config_path).expanduser().resolve() if request.flags.config_path else CONF
+
+
+def quoted(value: Path | str) -> str:
+    """A value that Hydra's grammar takes as it stands, whatever characters are in it."""
+    text = str(value).replace("${", r"\${")
+    return "'" + re.sub(r"(\\*)'", lambda m: m[1] * 2 + r"\'", text) + "'"
+
+
+def new_folder() -> Path:
+    """A folder named by the time, made by this call alone, however many jobs start in one second."""
+    day = RUNS / time.strftime("%Y-%m-%d")
+    day.mkdir(parents=True, exist_ok=True)
+    name = time.strftime("%H-%M-%S")
+    for number in itertools.count(1):
+        folder = day / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise AssertionError
+
+
+# ------------------------------------------------------------------------------------------------ Hydra's complaints
+
+
+def _from_hydra(error: BaseException) -> bool:
+    return isinstance(error, HydraException | OmegaConfBaseException) or str(error).startswith("Config group override")
+
+
+def _hydra_line(error: BaseException) -> str:
+    """Hydra's complaint in one line, with what is allowed."""
+    if isinstance(error.__cause__, OmegaConfBaseException):
+        return explain(error.__cause__)
+    if isinstance(error, OmegaConfBaseException):
+        return explain(error)
+    if isinstance(error, OverrideParseException):
+        return f"cannot read {error.override!r}: write key=value, group=option, or key=[a,b] for a list"
+    text = str(error)
+    option = re.search(r"Could not find '([\w/]+)/(\S+)'", text)
+    if option:
+        return str(unknown(option[1], option[2], options(option[1])))
+    group = re.search(r"Could not override '([\w/]+)'", text)
+    if group:
+        return f"unknown group or key {group[1]!r}: the groups are {', '.join(group_names())}; the keys are in --cfg job"
+    if not _from_hydra(error):
+        return f"these words do not go together ({cause_in_a_line(error)})"
+    return " ".join(text.split("\n", maxsplit=1)[0].split())
+
+
+def group_names() -> list[str]:
+    """The groups that `group=option` chooses from."""
+    return sorted({p.name for p in CONF.iterdir() if p.is_dir()} | {"sweep"})
+
+
+def options(group: str) -> list[str]:
+    """The files of a group in conf/, and what was stored from code, without the schemas."""
+    found = {p.stem for p in (CONF / group).glob("*.yaml")}
+    return sorted(found | {n for n in _stored(group) if not n.startswith("schema")})
+
+
+def _stored(group: str) -> list[str]:
+    found = ConfigStore.instance().repo.get(group, {})
+    return [n.removesuffix(".yaml") for n in found] if isinstance(found, dict) else []
