@@ -2,20 +2,23 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python
+PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 RUNS ?= runs
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep test test-slow lint reproduce-table1 reproduce-figure3 compare-topologies report floors bench lock clean
+.PHONY: help setup train sweep test test-slow test-next lint reproduce-table1 reproduce-figure3 compare-topologies report floors bench lock clean
 
 help:  ## This list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
 
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(PIP) --require-hashes --no-deps -r requirements.lock
+	$(PIP) --no-build-isolation --editable .
 	@touch $@
 
-setup: .venv/ready  ## The virtual environment in .venv, with the locked versions
+# The lock holds all but torch, whose wheel depends on the machine (CPU or CUDA): pyproject pins it.
+setup: .venv/ready  ## The virtual environment in .venv, with the locked versions and the kernels of the archs that ship
+	@$(RUN) -m src.kernel warm
 
 train: .venv/ready  ## Train the paper's LSTM on the Boolean family, and say how well it learns to learn
 	$(RUN) -m src.train arch=lstm family=boolean
@@ -29,10 +32,12 @@ test: .venv/ready  ## The tests
 test-slow: .venv/ready  ## The tests that take minutes
 	$(RUN) -m pytest -m slow
 
-lint: .venv/ready  ## Style, types and formatting
+lint: .venv/ready  ## Style, types, formatting, the direction of imports, and the page's JavaScript
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/oxlint --deny-warnings -D correctness -D suspicious -D perf src/learning_to_learn/dashboard/page.js
 
 reproduce-table1: .venv/ready  ## Table 1 of the paper, beside the Bayes floor, into reports/ (QUICK=1: a minute)
 	$(RUN) -m src.reproduce table1
@@ -50,12 +55,29 @@ floors: .venv/ready  ## Estimate the Bayes floors anew (two minutes)
 	$(RUN) -m src.floors
 
 bench: .venv/ready  ## Time the engine beside torch and JAX (ten minutes), for docs/benchmarks.md and reports/bench.csv
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-bench.lock
+	$(PIP) --require-hashes --no-deps -r requirements-bench.lock
 	$(RUN) -m benchmarks
 
-lock: .venv/ready  ## Write requirements.lock from what is installed
-	{ head -1 requirements.lock; $(RUN) -m pip freeze --exclude-editable | grep -v -i -E '^(jax|jaxlib|ml_dtypes|opt_einsum)==' | sed 's/+cpu//'; } > requirements.new
-	mv requirements.new requirements.lock
+LOCK := .venv-lock/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --extra dev --extra bench
+lock:  ## Write requirements.lock and requirements-bench.lock from pyproject.toml (UPGRADE=--upgrade: with newer versions)
+	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet --disable-pip-version-check uv
+	cat requirements.lock requirements-bench.lock > .venv-lock/requirements.txt
+	$(LOCK) $(UPGRADE) --generate-hashes --output-file .venv-lock/requirements.txt
+	rm -f .venv-lock/pylock.toml
+	$(LOCK) --constraint .venv-lock/requirements.txt --format pylock.toml --output-file .venv-lock/pylock.toml
+	$(PYTHON) .ci/lock.py .venv-lock/pylock.toml > requirements.lock
+	$(PYTHON) .ci/lock.py .venv-lock/pylock.toml bench > requirements-bench.lock
+
+test-next: .venv-next/ready  ## The tests that need Hydra most, with its next pre-release
+	.venv-next/bin/python -m pip list 2> /dev/null | grep -i hydra-core
+	.venv-next/bin/python -m pytest -n 2 tests/test_config.py tests/commands
+
+.venv-next/ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv-next
+	.venv-next/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	.venv-next/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable .
+	.venv-next/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --pre "hydra-core>=1.4.0rc1"
+	@touch $@
 
 clean:  ## Remove the virtual environment and caches, not the runs
-	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-lock .venv-next .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks import peers
+from benchmarks.startup import start_up
 from benchmarks.trainer import kernel_share
 from learning_to_learn.topology import Network
 
@@ -51,7 +52,7 @@ def main() -> None:
         rows += compare(*case, seconds=0.2 if quick else SECONDS)
     text = [*_table(rows), *_claims(rows)]
     if not quick:
-        text += [*_scaling(), *_trainer(), "", *_start_up()]
+        text += [*_scaling(), *_trainer(), "", *start_up(), *_compiling()]
     print("\n".join(text))
     if not quick:
         CSV.parent.mkdir(exist_ok=True)
@@ -181,27 +182,19 @@ print(time.perf_counter() - began)
 """
 
 
-def _start_up() -> list[str]:
-    """Whole processes: python -m src.train with two epochs."""
-    command = [sys.executable, "-m", "src.train", "trainer=quick", "trainer.epochs=2", "logger.mode=disabled"]
+def _compiling() -> list[str]:
+    """The first job of a topology on a machine, whose kernel is not yet compiled."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "LEARNING_TO_LEARN_CACHE": f"{folder}/kernels"}
 
-        def run(command: list[str]) -> str:
-            return subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True).stdout
+        def run() -> float:
+            said = subprocess.run(
+                [sys.executable, "-c", LOAD], cwd=ROOT, env=environment, check=True, capture_output=True, text=True
+            )
+            return float(said.stdout)
 
-        times = []
-        for number in range(4):
-            began = time.perf_counter()
-            run([*command, f"hydra.run.dir={folder}/{number}"])
-            times.append(time.perf_counter() - began)
-        load = float(run([sys.executable, "-c", LOAD]))
-    return f"""\
-## Start-up
-
-A whole `python -m src.train` of two epochs takes {times[0]:.1f} s with a kernel to compile, then {median(times[1:]):.1f} s.
-Loading the kernel from disk is {load:.2f} s of it; most of the rest is importing.
-""".splitlines()
+        cold, warm = run(), median(run() for _ in range(3))
+    return [f"Compiling the LSTM's kernel takes {cold:.1f} s, once on a machine; loading it from disk then takes {warm:.2f} s."]
 
 
 def _head() -> list[str]:

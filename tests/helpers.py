@@ -4,7 +4,7 @@ import torch
 
 from learning_to_learn.composing import compose_config
 from learning_to_learn.config import Config
-from learning_to_learn.topology import Network
+from learning_to_learn.topology import UNITS, Network
 
 NETWORKS = {
     "neurons": [{"neuron": 3}],
@@ -14,8 +14,13 @@ NETWORKS = {
 }
 
 
+NETWORKS_AND_UNITS = [*NETWORKS, *UNITS]
+"""The networks above, and two units of every kind that is registered."""
+
+
 def network(name: str, **options) -> Network:
-    return Network.of(NETWORKS[name], **options)
+    """The network of that name, or two units of the kind of that name."""
+    return Network.of(NETWORKS.get(name) or [{name: 2}], **options)
 
 
 def random_case(net: Network, *, replicas=1, batch=3, length=7, dtype=torch.float64, seed=0, scale=1.0):

@@ -1,11 +1,14 @@
 """The peers that we are compared with compute the same thing; the figures are left to `make bench`."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 
 from benchmarks import peers
 from benchmarks.__main__ import MODULES, TOPOLOGIES, compare, take_turns
+from benchmarks.startup import cpu_seconds, shares_of
 from learning_to_learn.engine import make_engine
 from learning_to_learn.gradients import make_gradient
 from learning_to_learn.topology import Network
@@ -49,3 +52,17 @@ def test_a_comparison_has_a_row_for_every_engine():
     rows = compare("neurons", "bptt", 5, 2, 1, seconds=0.01)
     assert {"fused", "reference", "torch.nn", "plain loop"} <= {r["engine"] for r in rows}
     assert rows[0]["ratio_to_fused"] == 1
+
+
+def test_import_times_are_added_up_by_package():
+    said = """import time: self [us] | cumulative | imported package
+import time:      1000 |       1000 |   torch.nn
+import time:    200000 |     201000 | torch
+import time:       500 |        500 | numpy
+"""
+    assert shares_of(said) == {"torch": pytest.approx(0.201), "numpy": pytest.approx(0.0005)}
+
+
+def test_cpu_seconds_are_those_of_the_command():
+    idle, busy = (cpu_seconds([sys.executable, "-c", f"sum(range({count}))"]) for count in (1, 60_000_000))
+    assert busy > 2 * idle

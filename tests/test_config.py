@@ -1,10 +1,14 @@
 import dataclasses
+import typing
 
 import pytest
 
 from learning_to_learn.composing import CONF, PACKAGE, SWEEPS, compose_config
-from learning_to_learn.config import SCHEMAS, check, load, to_yaml
+from learning_to_learn.config import ArchConfig, Config, EvaluationConfig, LauncherConfig, TrainerConfig, load, to_yaml
+from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError
+from learning_to_learn.families import FAMILIES
+from learning_to_learn.optimizers import OPTIMIZERS
 from tests.helpers import job
 
 GROUPS = ("arch", "family", "optimizer", "trainer", "experiment", "launcher")
@@ -24,7 +28,7 @@ def test_every_folder_of_conf_is_tested():
 def test_every_key_is_read_by_something():
     """No key that nothing reads: each field's name appears in the code outside the schema."""
     code = "".join(p.read_text() for p in PACKAGE.rglob("*.py"))
-    for name in SCHEMAS:
+    for name in FAMILIES:
         config = job(f"family={name}")
         assert isinstance(config.family.sequence_length, int)
         for group in ("arch", "family", "optimizer", "trainer", "logger", "launcher", "evaluation"):
@@ -40,6 +44,11 @@ def test_every_key_is_read_by_something():
         ("optimizer.lr=-1", "above 0"),
         ("optimizer.lr=inf", "above 0"),
         ("optimizer.lr=nan", "above 0"),
+        ("optimizer.betas=[2,2]", "optimizer.betas=.*below 1"),
+        ("optimizer.betas=[0.9]", "give 2 numbers"),
+        ("optimizer.betas=[0.9,nan]", "at least 0"),
+        ("arch.bias={input_gate: nan}", "give a number for each"),
+        ("seed=18446744073709551616", "seed=.*below"),
         ("family.feedback=both", "choose one of error, target"),
         ("family.corpus=none", "choose one of fixed, fresh"),
         ("family.sequence_length=0", "at least 1"),
@@ -96,3 +105,44 @@ def test_a_damaged_or_hostile_file_is_one_line_and_runs_nothing(tmp_path, damage
 def test_a_missing_file_is_one_line(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         load(tmp_path / "config.yaml")
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["optimizer=adam optimizer.refresh=7", "optimizer=sgd optimizer.betas=[0.9,0.99]", "optimizer=soap optimizer.momentum=0.9"],
+)
+def test_a_key_that_the_chosen_optimizer_does_not_have_is_refused(override):
+    key = override.split()[1].split("=")[0]
+    with pytest.raises(UserError, match=f"unknown key {key}: choose one of .*lr"):
+        job(*override.split())
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_has_a_file_and_comes_back(name, tmp_path):
+    config = job(f"optimizer={name}")
+    (tmp_path / "config.yaml").write_text(to_yaml(config))
+    assert load(tmp_path / "config.yaml") == config
+    assert type(config.optimizer) is OPTIMIZERS[name].config
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_has_a_file_and_comes_back(name, tmp_path):
+    config = job(f"family={name}")
+    (tmp_path / "config.yaml").write_text(to_yaml(config))
+    assert load(tmp_path / "config.yaml") == config
+    assert type(config.family) is FAMILIES[name].config
+
+
+def test_every_number_of_the_schema_has_a_range():
+    """A new key cannot be forgotten: every int and float field declares what it may be."""
+    schemas = [ArchConfig, TrainerConfig, LauncherConfig, EvaluationConfig, Config]
+    schemas += [owner.config for table in (FAMILIES, OPTIMIZERS) for owner in table.values()]
+    for schema in schemas:
+        hints = typing.get_type_hints(schema)
+        for key in dataclasses.fields(schema):
+            if {int, float} & {hints[key.name], *typing.get_args(hints[key.name])} and hints[key.name] is not bool:
+                assert "range" in key.metadata or key.name in JUDGED_IN_CODE, f"{schema.__name__}.{key.name}"
+
+
+JUDGED_IN_CODE = {"curriculum", "functions", "test_functions"}
+"""Lists whose check says more than a range can."""

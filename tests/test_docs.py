@@ -1,5 +1,7 @@
 """What the documents promise: their examples run, their commands compose, their targets exist."""
 
+import csv
+import os
 import re
 import shlex
 import subprocess
@@ -7,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
 
 from learning_to_learn.commands import train
 from learning_to_learn.results.table import find_jobs
@@ -14,33 +18,65 @@ from learning_to_learn.runs.run_folder import read_json
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+THIS_CHECKOUT = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
 
 
 def blocks(path, language):
-    return re.findall(rf"```{language}\n(.*?)```", path.read_text(), re.DOTALL)
+    return re.findall(rf"```{language}\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def run(arguments, folder):
+    environment = {**os.environ, "PYTHONPATH": THIS_CHECKOUT}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def test_the_examples_in_contributing_run(tmp_path):
-    """In a process of their own: they register units and families."""
+    """In a process of their own: they register units, gradients, families and optimizers."""
     script = tmp_path / "examples.py"
-    script.write_text("\n".join(blocks(ROOT / "CONTRIBUTING.md", "python")))
+    script.write_text("\n".join(blocks(ROOT / "CONTRIBUTING.md", "python")), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, script], cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": "", "HOME": str(Path.home())},
+        [sys.executable, script], cwd=tmp_path, env={"PYTHONPATH": THIS_CHECKOUT, "PATH": "", "HOME": str(Path.home())},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "constants" in done.stdout
     (job,) = find_jobs(tmp_path / "runs")
     result = read_json(job.folder / "result.json")
-    assert result["engine"] == "fused"
+    assert (result["family"], result["engine"]) == ("constants", "fused")
     assert result["floor"] == pytest.approx(1 / 12 / 20)
+    assert job.settings["optimizer.name"] == "sign_descent"
+
+
+def test_contributing_has_an_example_of_everything_that_one_can_add():
+    python, yaml = (" ".join(blocks(ROOT / "CONTRIBUTING.md", language)) for language in ("python", "yaml"))
+    for base in ("@unit(", "(Gradient)", "(Family)", "(FamilyConfig)", "(Optimizer)", "(OptimizerConfig)"):
+        assert base in python
+    assert "hydra:" in yaml
+
+
+def test_the_study_in_contributing_composes(capsys):
+    (text,) = blocks(ROOT / "CONTRIBUTING.md", "yaml")
+    name = re.match(r"# sweeps/(\w+)\.yaml\n", text)[1]
+    study = OmegaConf.create(text)
+    assert study.sweep == name
+    ConfigStore.instance().store(group="sweep", name=name, node=study, package="_global_")
+    try:
+        first = [f"{key}={values.split(',')[0]}" for key, values in study.hydra.sweeper.params.items()]
+        assert train._main([f"sweep={name}", *first, "--cfg", "job"]) == 0
+    finally:
+        del ConfigStore.instance().repo["sweep"][f"{name}.yaml"]
+    said = OmegaConf.create(capsys.readouterr().out)
+    assert (said.sweep, said.replicas, said.arch.name) == (name, 8, "forget_lstm")
+    assert said.arch.bias == {"forget_gate": 0.0}
 
 
 def test_the_example_unit_trains_fused(tmp_path):
-    command = [sys.executable, "-m", "src.train", "plugins=[examples/leaky_neuron.py]", "arch=bptt",
-               "arch.layers=[{leaky_neuron: 12}]", "trainer=quick", "family.sequence_length=20",
-               "logger.mode=disabled", f"hydra.run.dir={tmp_path / 'run'}"]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = run(
+        ["-m", "src.train", "plugins=[examples/leaky_neuron.py]", "arch.layers=[{leaky_neuron: 4}]", "trainer=quick",
+         "family.sequence_length=20", "logger.mode=disabled", f"hydra.run.dir={tmp_path / 'run'}"], ROOT,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert read_json(tmp_path / "run" / "result.json")["engine"] == "fused"
 
@@ -52,19 +88,82 @@ def commands():
                 yield document.name, line.split(" #")[0].strip()
 
 
-TRAIN = [(name, line) for name, line in commands() if "src.train" in line and "resume=" not in line]
+TRAINER = r"(?:src\.train|learning-to-learn train)\b"
+TELLING = ("--help", "--explain")
+LINES = list(commands())
+TRAIN = [
+    (name, line)
+    for name, line in LINES
+    if re.search(TRAINER, line) and "resume=" not in line and not any(flag in line for flag in TELLING)
+]
 
 
 @pytest.mark.parametrize(("document", "line"), TRAIN)
-def test_every_training_command_composes(document, line, capsys):
-    arguments = [a for a in shlex.split(line.split("src.train", 1)[1]) if a != "-m"]
+def test_every_training_command_composes(document, line, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)  # plugins are paths in the checkout
+    arguments = [a for a in shlex.split(re.split(TRAINER, line, maxsplit=1)[1]) if a not in ("-m", "--cfg", "job")]
     first = [re.sub(r"=([^\[,]+),.*", r"=\1", a) for a in arguments]  # of a sweep, the first job
     assert train._main([*first, "--cfg", "job"]) == 0
     assert "arch:" in capsys.readouterr().out
 
 
+OTHERS = sorted({
+    " ".join([found[1], *re.findall(r"^ ([a-z]\w*)(?= |$)", line[found.end() :])])
+    for _, line in LINES
+    if (found := re.search(r"(?:-m src\.|learning-to-learn )(\w+)", line))
+} - {"train"})  # fmt: skip
+
+
+@pytest.mark.parametrize("command", OTHERS)
+def test_every_other_command_exists_and_explains_itself(command, tmp_path):
+    """`sweep status`, `dashboard serve`, `kernel`, ...: as modules of src/, which is all that a checkout promises."""
+    module, *words = command.split()
+    done = run(["-m", f"src.{module}", *words, "--help"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "sage" in done.stdout
+
+
+def test_the_keys_are_explained_as_the_documents_say(tmp_path):
+    for _, line in LINES:
+        if re.search(TRAINER, line) and any(flag in line for flag in TELLING):
+            done = run(["-m", "src.train", *shlex.split(re.split(TRAINER, line, maxsplit=1)[1])], tmp_path)
+            assert done.returncode == 0, done.stderr
+            assert ("epochs" if "--explain" in line else "--explain") in done.stdout
+
+
+def test_every_command_has_its_line_in_the_table_of_commands():
+    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    for path in (ROOT / "src").glob("*.py"):
+        if path.stem != "__init__":
+            assert f"| `src.{path.stem}` |" in text
+
+
+def test_the_layout_names_every_folder_of_the_package_and_no_other():
+    (tree,) = re.findall(r"```\n(src/.*?)```", (ROOT / "docs" / "layout.md").read_text(encoding="utf-8"), re.DOTALL)
+    inside = tree[tree.index("learning_to_learn/") : tree.index("\nconf/")]
+    folders = {p.parent.name for p in (ROOT / "src" / "learning_to_learn").glob("*/__init__.py")}
+    assert set(re.findall(r"^    (\w+)/", inside, re.MULTILINE)) == folders
+
+
+def test_readme_sets_up_in_two_commands_then_trains_and_tests():
+    first, train_it, test_it, *_ = blocks(ROOT / "README.md", "sh")
+    assert len(first.splitlines()) == 2
+    assert first.splitlines()[1] == "make setup"
+    assert (train_it, test_it) == ("make train\n", "make test\n")
+
+
+def test_the_figures_of_the_study_are_those_of_its_committed_table():
+    readme, cluster = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/cluster.md"))
+    for row in csv.DictReader((ROOT / "reports" / "topologies.csv").read_text(encoding="utf-8").splitlines()):
+        if row["family"] == "boolean":
+            rate, low, high = (f"{float(row[key]):.0%}".replace("%", " %") for key in ("success_rate", "low", "high"))
+            assert f"| {rate} ({low} – {high}) | {float(row['score_median']):.3f} |" in readme
+            if row["arch"] in ("lstm", "rtrl"):
+                assert f"took {float(row['seconds']):.0f} s" in " ".join(cluster.split())
+
+
 def test_every_make_target_that_a_document_names_exists():
-    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     named = {t for d in DOCUMENTS for t in re.findall(r"\bmake ([a-z0-9-]+)", "\n".join(blocks(d, "sh")))}
     assert named <= targets
     assert {"train", "test", "lint", "help"} <= targets
@@ -72,11 +171,11 @@ def test_every_make_target_that_a_document_names_exists():
 
 def test_make_help_lists_every_target():
     said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in re.findall(r"^([a-z0-9-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE):
+    for target in re.findall(r"^([a-z0-9-]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE):
         assert f"make {target}" in said
 
 
 def test_every_link_to_a_file_leads_somewhere():
     for document in DOCUMENTS:
-        for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+        for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
             assert (document.parent / link).exists(), f"{document.name}: {link}"

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from learning_to_learn.api import Run, compose, evaluate, load_run, train
-    from learning_to_learn.config import FamilyConfig, add_family
-    from learning_to_learn.families import Family
+    from learning_to_learn.families import Family, FamilyConfig
+    from learning_to_learn.gradients import Gradient
+    from learning_to_learn.optimizers import Optimizer, OptimizerConfig
     from learning_to_learn.results import results as results
     from learning_to_learn.topology import unit
 
 _HOMES = {
     **dict.fromkeys(("Run", "compose", "evaluate", "load_run", "train"), "learning_to_learn.api"),
-    **dict.fromkeys(("FamilyConfig", "add_family"), "learning_to_learn.config"),
-    "Family": "learning_to_learn.families",
+    **dict.fromkeys(("Family", "FamilyConfig"), "learning_to_learn.families"),
+    **dict.fromkeys(("Optimizer", "OptimizerConfig"), "learning_to_learn.optimizers"),
+    "Gradient": "learning_to_learn.gradients",
     "results": "learning_to_learn.results",
     "unit": "learning_to_learn.topology",
 }
@@ -27,8 +29,10 @@ _HOMES = {
 __all__ = [
     "Family",
     "FamilyConfig",
+    "Gradient",
+    "Optimizer",
+    "OptimizerConfig",
     "Run",
-    "add_family",
     "compose",
     "evaluate",
     "load_run",

@@ -32,11 +32,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 Path("imported").touch()
-from learning_to_learn import FamilyConfig, add_family
-from learning_to_learn.families import Boolean
-
-class Parity(Boolean):
-    '''Both parities.'''
+from learning_to_learn import FamilyConfig
+from learning_to_learn.families.boolean import Boolean
 
 @dataclass
 class ParityConfig(FamilyConfig):
@@ -45,10 +42,14 @@ class ParityConfig(FamilyConfig):
     level: int = 1
     '''How hard it is.'''
 
-    def make(self, *, test=False):
-        return Parity([6, 9])
+class Parity(Boolean):
+    '''Both parities.'''
 
-add_family(ParityConfig)
+    config = ParityConfig
+
+    @classmethod
+    def from_config(cls, config, *, test=False):
+        return cls([6, 9])
 """
 PLUGINS = "plugins=[leaky.py,my_families]"
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from learning_to_learn.errors import UserError
-from learning_to_learn.families import Boolean
+from learning_to_learn.families.boolean import Boolean
 
 
 def test_numbers_are_truth_tables():

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from learning_to_learn.errors import UserError
-from learning_to_learn.families import Quadratic, SemiLinear
-from learning_to_learn.families.quadratic import value_range
+from learning_to_learn.families.quadratic import Quadratic, value_range
+from learning_to_learn.families.semilinear import SemiLinear
 
 
 def draw(family, sequences, length, seed=0):

@@ -8,7 +8,7 @@ import torch
 from learning_to_learn.errors import UserError
 from learning_to_learn.gradients import Carry, make_gradient
 from learning_to_learn.topology import Network
-from tests.helpers import NETWORKS, network, random_case
+from tests.helpers import NETWORKS_AND_UNITS, network, random_case
 
 
 def sigma(z):
@@ -20,7 +20,7 @@ def loss(net, parameters, x, target, state=None):
     return (outputs - target).square().mean((1, 2))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", NETWORKS_AND_UNITS)
 @pytest.mark.parametrize("error_feedback", [False, True])
 def test_bptt_against_finite_differences(name, error_feedback):
     net = network(name, error_feedback=error_feedback)
@@ -50,7 +50,7 @@ def test_bptt_against_torchs_own_rnn():
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", NETWORKS_AND_UNITS)
 @pytest.mark.parametrize("error_feedback", [False, True])
 def test_rtrl_is_bptt_over_a_whole_sequence(name, error_feedback):
     net = network(name, error_feedback=error_feedback)
@@ -112,7 +112,7 @@ def test_truncated_on_a_memory_cell_by_hand():
     torch.testing.assert_close(found[0], flat, rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", NETWORKS_AND_UNITS)
 def test_truncated_is_autograd_with_detached_recurrent_edges(name):
     """The outputs of the cycle before enter as constants, which a first run without gradients has recorded."""
     net = network(name)
@@ -169,7 +169,7 @@ def in_segments(name, net, parameters, x, target, k):
     return total
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", NETWORKS_AND_UNITS)
 def test_rtrl_sees_past_the_cut_that_bptt_makes(name):
     """With update_every=k and weights that do not move, rtrl's segments add up to the whole gradient; bptt's do not."""
     net = network(name)

@@ -1,14 +1,22 @@
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
 
 import pytest
 import torch
 
-from learning_to_learn.config import OptimizerConfig
 from learning_to_learn.optimizers import OPTIMIZERS, SCHEDULES, make_optimizer, rate
 
-CONFIG = OptimizerConfig(name="adam", lr=0.1, betas=[0.9, 0.99], momentum=0.5, decay=0.9)
+SETTINGS = {"lr": 0.1, "betas": [0.9, 0.99], "momentum": 0.5, "decay": 0.9}
+
+
+def configure(name, **more):
+    """The settings that the optimizer has, and what a test asks for besides."""
+    schema = OPTIMIZERS[name].config
+    return schema(**{key.name: SETTINGS[key.name] for key in fields(schema) if key.name in SETTINGS} | more)
+
+
+CONFIG = configure("adam")
 
 
 PEERS = {
@@ -24,7 +32,7 @@ def test_each_replica_moves_as_torchs_optimizer_moves_it(name, clip):
     torch.manual_seed(0)
     start, gradients = torch.randn(3, 7, dtype=torch.float64), torch.randn(6, 3, 7, dtype=torch.float64)
     weights, alive = start.clone(), torch.ones(3, dtype=torch.bool)
-    optimizer = make_optimizer(weights, replace(CONFIG, name=name, clip=clip))
+    optimizer = make_optimizer(weights, configure(name, clip=clip))
     for gradient in gradients:
         optimizer.step(gradient.clone(), 0.1, alive)
     for i in range(3):
@@ -46,7 +54,7 @@ def test_a_gradient_that_is_not_finite_freezes_its_replica_alone(name, bad):
     before = weights.clone()
     gradient = torch.randn(3, 5)
     gradient[1, 2] = bad
-    optimizer = make_optimizer(weights, replace(CONFIG, name=name))
+    optimizer = make_optimizer(weights, configure(name))
     optimizer.step(gradient, 0.1, alive)
     optimizer.step(torch.ones(3, 5), 0.1, alive)
     assert alive.tolist() == [True, False, True]
@@ -81,7 +89,7 @@ def test_warm_up_rises_in_a_line():
     assert rates[10:] == pytest.approx([0.1] * 10)
 
 
-SOAP = replace(CONFIG, name="soap", decay=0.95, refresh=4, clip=None)
+SOAP = configure("soap", decay=0.95, refresh=4, clip=None)
 
 
 def soap_by_its_paper(start, gradients, lr):
@@ -136,7 +144,8 @@ def test_soap_falls_down_a_narrow_valley_that_lies_askew_faster_than_adam():
     curvature = turn @ torch.diag(torch.logspace(0, -5, 20, dtype=torch.float64)) @ turn.T
     loss = {}
     for name in ("adam", "soap"):
-        config = replace(CONFIG, name=name, decay=0.99, refresh=10, schedule="cosine")
+        more = {"decay": 0.99, "refresh": 10} if name == "soap" else {}
+        config = configure(name, schedule="cosine", **more)
         weights, alive = (turn @ torch.full((20,), 3.0, dtype=torch.float64))[None].clone(), torch.ones(1, dtype=torch.bool)
         optimizer = make_optimizer(weights, config)
         for update in range(1000):

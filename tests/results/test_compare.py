@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from learning_to_learn.composing import compose_config
-from learning_to_learn.config import check
+from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError
 from learning_to_learn.results import compare
 from learning_to_learn.training.metrics import success_interval

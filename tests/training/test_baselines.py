@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
-from learning_to_learn.families import Boolean, Quadratic, SemiLinear
+from learning_to_learn.families.boolean import Boolean
+from learning_to_learn.families.quadratic import Quadratic
+from learning_to_learn.families.semilinear import SemiLinear, best_rate, gradient_descent
 from learning_to_learn.randomness import Stream
-from learning_to_learn.training.baselines import best_rate, gradient_descent, recursive_least_squares
+from learning_to_learn.training.baselines import recursive_least_squares
 from learning_to_learn.training.sequences import episodes
 
 

@@ -3,6 +3,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from learning_to_learn.optimizers import OPTIMIZERS
 from learning_to_learn.training.learner import MetaLearner
 from learning_to_learn.training.sequences import MetaData
 from tests.helpers import job
@@ -26,11 +27,12 @@ def fit(learner, data):
     ).fit(learner, datamodule=data)  # fmt: skip
 
 
-@pytest.mark.parametrize("choice", ["arch=lstm", "arch=elman", "arch=rtrl", "optimizer=soap"])
+@pytest.mark.parametrize("choice", ["arch=lstm", "arch=elman", "arch=rtrl", *(f"optimizer={name}" for name in OPTIMIZERS)])
 def test_a_replica_is_the_same_seed_alone(choice):
-    together = trained(choice, "optimizer.refresh=7", "replicas=3", "seed=7")
+    more = ["optimizer.refresh=7"] if choice == "optimizer=soap" else []
+    together = trained(choice, *more, "replicas=3", "seed=7")
     for i in range(3):
-        alone = trained(choice, "optimizer.refresh=7", "replicas=1", f"seed={7 + i}")
+        alone = trained(choice, *more, "replicas=1", f"seed={7 + i}")
         torch.testing.assert_close(alone.weights[0], together.weights[i], rtol=0, atol=1e-5)
 
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from learning_to_learn.families import Boolean, Floor
+from learning_to_learn.families import Floor
+from learning_to_learn.families.boolean import Boolean
 from learning_to_learn.training.metrics import measure, success_interval, summarise
 
 FLOOR = Floor(0.25, 0.0, 0.05, 0.0)

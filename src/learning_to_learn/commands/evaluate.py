@@ -12,8 +12,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from learning_to_learn.commands.cli import command, exit_with, invoke
 from learning_to_learn.composing import CONF
-from learning_to_learn.config import SCHEMAS, Config, check, conform, explain, load
+from learning_to_learn.config import Config, conform, explain, load
+from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError, choose, unknown
+from learning_to_learn.families import FAMILIES
 
 if TYPE_CHECKING:
     from learning_to_learn.training.evaluation import Evaluation
@@ -87,7 +89,7 @@ def changed(config: Config, given: dict[str, str]) -> Config:
     """
     raw = OmegaConf.structured(config)
     if "family" in given:
-        schema = choose("family", given["family"], SCHEMAS)
+        schema = choose("family", given["family"], FAMILIES).config
         # How errors are fed back is a trait of the network, so that it stays.
         raw = OmegaConf.structured(dataclasses.replace(config, family=schema(feedback=config.family.feedback)))
         file = CONF / "family" / f"{given['family']}.yaml"

@@ -20,26 +20,21 @@ def _main(arguments: list[str]) -> int:
 def floors() -> int:
     """Estimate the no-learning MSE and the Bayes floor of every family, and keep them in floors.json.
 
-    Boolean floors are exact and need no estimate. The rest takes two minutes; the standard errors are those of the Monte Carlo
+    Families whose floor is exact need no estimate. The rest takes two minutes; the standard errors are those of the Monte Carlo
     averages over mappings and inputs.
 
     Example:
       python -m src.floors
 
     """
-    from learning_to_learn.families import Family, Quadratic, SemiLinear  # noqa: PLC0415
+    from learning_to_learn.families import FAMILIES  # noqa: PLC0415
     from learning_to_learn.families.family import FLOORS  # noqa: PLC0415
 
-    families: list[tuple[Family, tuple[int, ...]]] = [
-        (SemiLinear(), (64, 1000)),
-        (Quadratic("global"), (100,)),
-        (Quadratic("per_mapping"), (100,)),
-    ]
     table = {}
-    for family, lengths in families:
+    for family in (member for owner in FAMILIES.values() for member in owner.estimated()):
         found = family.estimate_variances(SEED)
         table[family.floor_key] = {"variances": found.values, "standard_errors": found.errors}
-        for length in lengths:
+        for length in family.paper_cycles:
             f = found.floor(length)
             print(
                 f"{family.floor_key}, T={length}: no learning {f.no_learning:.6g} +- {f.no_learning_error:.1g}, "

@@ -3,21 +3,22 @@
 Both give the same numbers; tests hold every kernel to the reference.
 """
 
-import warnings
+from __future__ import annotations
 
-import torch
+import warnings
 
 from learning_to_learn.engine.engine import Engine
 from learning_to_learn.engine.reference import Reference
 from learning_to_learn.errors import unknown
 from learning_to_learn.gradients import Gradient
+from learning_to_learn.lazy import torch
 from learning_to_learn.topology import Network
 
 ENGINES = ("auto", "fused", "reference")
 
 
 def make_engine(
-    name: str, network: Network, gradient: Gradient, *, dtype: torch.dtype = torch.float32, keep: bool = False
+    name: str, network: Network, gradient: Gradient, *, dtype: torch.dtype | None = None, keep: bool = False
 ) -> Engine:
     """The engine of that name; `auto` is the fused one, or with one warning the reference where a unit cannot be fused.
 
@@ -35,7 +36,7 @@ def make_engine(
     try:
         if not gradient.fused:
             raise UnsupportedOperation(f"gradient {gradient.name} has no fused kernel")
-        return Fused(network, gradient, dtype=dtype, keep=keep)
+        return Fused(network, gradient, dtype=torch.float32 if dtype is None else dtype, keep=keep)
     except UnsupportedOperation as error:
         if name == "fused":
             raise

@@ -1,11 +1,13 @@
 """What an engine does."""
 
+from __future__ import annotations
+
 from typing import Protocol
 
 from jaxtyping import Float
-from torch import Tensor
 
 from learning_to_learn.gradients import Carry, Gradient, Segment
+from learning_to_learn.lazy import torch
 from learning_to_learn.topology import Network
 
 
@@ -22,16 +24,19 @@ class Engine(Protocol):
     def name(self) -> str: ...
 
     def outputs(
-        self, parameters: Float[Tensor, "R P"], x: Float[Tensor, "R B T I"], state: Float[Tensor, "R B D"] | None = None
-    ) -> tuple[Float[Tensor, "R B T"], Float[Tensor, "R B D"]]:
+        self,
+        parameters: Float[torch.Tensor, "R P"],
+        x: Float[torch.Tensor, "R B T I"],
+        state: Float[torch.Tensor, "R B D"] | None = None,
+    ) -> tuple[Float[torch.Tensor, "R B T"], Float[torch.Tensor, "R B D"]]:
         """The outputs and the last state, without learning."""
         ...
 
     def segment(
         self,
-        parameters: Float[Tensor, "R P"],
-        x: Float[Tensor, "R B T I"],
-        target: Float[Tensor, "R B T"],
+        parameters: Float[torch.Tensor, "R P"],
+        x: Float[torch.Tensor, "R B T I"],
+        target: Float[torch.Tensor, "R B T"],
         carry: Carry | None = None,
     ) -> Segment:
         """Run a segment from `carry` (None: from the initial state), with the gradient of its mean squared error."""

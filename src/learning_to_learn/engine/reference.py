@@ -1,11 +1,11 @@
 """The reference engine: plain torch, any device and type. It is the oracle of the kernels, not fast."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from learning_to_learn.gradients import Carry, Gradient, Segment
+from learning_to_learn.lazy import torch
 from learning_to_learn.topology import Network
 
 
@@ -15,9 +15,11 @@ class Reference:
     gradient: Gradient
     name: str = "reference"
 
-    @torch.no_grad()
-    def outputs(self, parameters: Tensor, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return self.network.forward(parameters, x, state)
+    def outputs(
+        self, parameters: torch.Tensor, x: torch.Tensor, state: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.no_grad():
+            return self.network.forward(parameters, x, state)
 
-    def segment(self, parameters: Tensor, x: Tensor, target: Tensor, carry: Carry | None = None) -> Segment:
+    def segment(self, parameters: torch.Tensor, x: torch.Tensor, target: torch.Tensor, carry: Carry | None = None) -> Segment:
         return self.gradient.segment(self.network, parameters, x, target, carry)

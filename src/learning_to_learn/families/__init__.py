@@ -1,8 +1,12 @@
-"""Families: distributions over mappings of two inputs to one output. One file each."""
+"""Families: distributions over mappings of two inputs to one output. One file each, with its configuration.
 
-from learning_to_learn.families.boolean import Boolean
-from learning_to_learn.families.family import Family, Floor
-from learning_to_learn.families.quadratic import Quadratic
-from learning_to_learn.families.semilinear import SemiLinear
+>>> FAMILIES["boolean"].config().make().floor(256).no_learning
+0.25
+"""
 
-__all__ = ["Boolean", "Family", "Floor", "Quadratic", "SemiLinear"]
+from learning_to_learn.families.family import FAMILIES, Family, FamilyConfig, Floor, LinearForm, Variances
+from learning_to_learn.registry import import_all
+
+import_all(__name__, __path__)
+
+__all__ = ["FAMILIES", "Family", "FamilyConfig", "Floor", "LinearForm", "Variances"]

@@ -1,21 +1,34 @@
 """The sixteen Boolean functions of two arguments (the paper's section 3), or some of them."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from math import comb
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from learning_to_learn.errors import UserError
-from learning_to_learn.families.family import Family, Variances
+from learning_to_learn.families.family import Family, FamilyConfig, LinearForm, Variances
+from learning_to_learn.lazy import torch
 
 INPUTS = 4
 FUNCTIONS = 2**INPUTS
 KNOWN = 1e-15
 """A cycle at which less uncertainty than this is left ends the list of variances."""
+
+
+@dataclass
+class BooleanConfig(FamilyConfig):
+    """The keys of the Boolean functions."""
+
+    name: str = "boolean"
+    functions: list[int] | None = None
+    """Truth tables to train on, numbers from 0 to 15; null: all."""
+    test_functions: list[int] | None = None
+    """Truth tables to test on; null: those trained on."""
 
 
 class Boolean(Family):
@@ -24,7 +37,8 @@ class Boolean(Family):
     So 8 is AND, 14 OR, 6 XOR, 9 NOT XOR. Inputs and outputs are 0 and 1.
     """
 
-    name: ClassVar[str] = "boolean"
+    config: ClassVar[type[FamilyConfig]] = BooleanConfig
+    paper_cycles: ClassVar[dict[int, int]] = {256: 10}
     dimensions: ClassVar[int] = 1
 
     def __init__(self, functions: Sequence[int] | None = None) -> None:
@@ -34,25 +48,35 @@ class Boolean(Family):
         bits = torch.arange(INPUTS)
         self.tables = ((torch.tensor(self.functions)[:, None] >> bits) & 1).float()
 
+    @classmethod
+    def from_config(cls, config: Any, *, test: bool = False) -> Family:
+        return cls((config.test_functions if test else None) or config.functions)
+
+    def linear_form(self) -> LinearForm:
+        """One feature for each row of the truth table, whose weight is +1/2 or -1/2."""
+        return LinearForm(
+            lambda x: np.eye(INPUTS)[(2 * x[..., 0] + x[..., 1]).astype(int)], lambda s: s + 0.5, lambda y: y - 0.5
+        )
+
     @property
     def floor_key(self) -> str:
         return f"boolean{self.functions}"
 
-    def mappings(self, u: Tensor) -> Tensor:
+    def mappings(self, u: torch.Tensor) -> torch.Tensor:
         """Truth tables [*n, 4], drawn evenly from the functions."""
         return self.tables.to(u)[(u[..., 0] * len(self.functions)).long()]
 
-    def inputs(self, u: Tensor) -> Tensor:
+    def inputs(self, u: torch.Tensor) -> torch.Tensor:
         return torch.ge(u, 0.5, out=torch.empty_like(u))
 
-    def evaluate(self, mapping: Tensor, x: Tensor) -> Tensor:
+    def evaluate(self, mapping: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         a, b = x[..., 0], x[..., 1]
         t0, t1, t2, t3 = mapping.unsqueeze(-2).unbind(-1)
         # The polynomial through the table's four entries: exact on 0 and 1, and three passes instead of a gather.
         without_a, with_a = torch.addcmul(t0, b, t1 - t0), torch.addcmul(t2 - t0, b, t3 - t2 - t1 + t0)
         return without_a.addcmul_(a, with_a)
 
-    def bayes(self, mapping: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def bayes(self, mapping: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """The mean over the functions that agree with every pair seen."""
         del mapping
         tables, index = self.tables.to(y), (2 * x[..., 0] + x[..., 1]).long()

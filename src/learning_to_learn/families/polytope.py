@@ -16,9 +16,14 @@ def hit_and_run(start: np.ndarray, normals: np.ndarray, steps: int, random: np.r
     w = start.copy()
     for _ in range(steps):
         direction = np.einsum("nij,nj->ni", free, random.standard_normal((len(w), free.shape[2])))
-        with np.errstate(divide="ignore"):
-            ends = np.stack([(-1 - w) / direction, (1 - w) / direction])
-        low, high = ends.min(0).max(1), ends.max(0).min(1)
+        low, high = chord(w, direction)
         w = w + (low + random.uniform(size=len(w)) * (high - low))[:, None] * direction
         np.clip(w, -1, 1, out=w)
         yield w
+
+
+def chord(point: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and largest s [N] for which point + s direction, both [N, d], lies in the cube [-1, 1]^d."""
+    with np.errstate(divide="ignore"):
+        ends = np.stack([(-1 - point) / direction, (1 - point) / direction])
+    return ends.min(0).max(1), ends.max(0).min(1)

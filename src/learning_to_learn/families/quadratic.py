@@ -4,23 +4,25 @@
 0.5 + 0.05 q. `per_mapping`: each mapping's own range over the square [-1, 1]^2 is mapped.
 """
 
-from typing import ClassVar
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from learning_to_learn.errors import choose
-from learning_to_learn.families.family import Family, Variances, mean_and_error, symmetric
+from learning_to_learn.families.family import Family, FamilyConfig, LinearForm, Variances, mean_and_error, symmetric
 from learning_to_learn.families.polytope import hit_and_run
-from learning_to_learn.families.quadratic_per_mapping import Shapes
+from learning_to_learn.families.quadratic_per_mapping import Shapes, critical_points, features
+from learning_to_learn.lazy import torch
 
 SLOPE = 0.05
 LOW, SPAN = 0.2, 0.6
 COEFFICIENTS = 6
 SAMPLES = 12_000
 STEPS, BURN_IN = 600, 100
-"""Of hit-and-run. Its autocorrelation here falls below 1 % within forty steps."""
+"""Steps of the hit-and-run sampler, and how many of them are left out. Its autocorrelation falls below 1 % within 40 steps."""
 
 # E[phi phi'] over x uniform in the square, for phi = (x1^2, x2^2, x1 x2, x1, x2, 1).
 MOMENTS = np.diag([1 / 5, 1 / 5, 1 / 9, 1 / 3, 1 / 3, 1.0])
@@ -28,11 +30,33 @@ MOMENTS[0, 1] = MOMENTS[1, 0] = 1 / 9
 MOMENTS[[0, 1, 5, 5], [5, 5, 0, 1]] = 1 / 3
 
 
+@dataclass
+class QuadraticConfig(FamilyConfig):
+    """The keys of the quadratic mappings."""
+
+    name: str = "quadratic"
+    scaling: str = "global"
+    """How y is scaled to [0.2, 0.8]: `global`, by the family's range, or `per_mapping`, by each mapping's own."""
+
+
 class Quadratic(Family):
     """`scaling` is "global" or "per_mapping". Raises UserError on another."""
 
-    name: ClassVar[str] = "quadratic"
+    config: ClassVar[type[FamilyConfig]] = QuadraticConfig
     dimensions: ClassVar[int] = COEFFICIENTS
+    parameter_names: ClassVar[tuple[str, ...]] = ("a", "b", "c", "d", "e", "f")
+    paper_cycles: ClassVar[dict[int, int]] = {100: 35}
+
+    @classmethod
+    def from_config(cls, config: Any, *, test: bool = False) -> Family:  # noqa: ARG003
+        return cls(config.scaling)
+
+    @classmethod
+    def estimated(cls) -> list[Family]:
+        return [cls("global"), cls("per_mapping")]
+
+    def linear_form(self) -> LinearForm:
+        return LinearForm(phi, lambda q: 0.5 + SLOPE * q, lambda y: (y - 0.5) / SLOPE)
 
     def __init__(self, scaling: str = "global") -> None:
         self._per_mapping = choose("family.scaling", scaling, {"global": False, "per_mapping": True})
@@ -42,7 +66,7 @@ class Quadratic(Family):
     def floor_key(self) -> str:
         return f"quadratic_{self.scaling}"
 
-    def mappings(self, u: Tensor) -> Tensor:
+    def mappings(self, u: torch.Tensor) -> torch.Tensor:
         """The coefficients of y: a..f, scaled."""
         w = symmetric(u)
         if not self._per_mapping:
@@ -54,15 +78,15 @@ class Quadratic(Family):
         w[..., -1] += LOW - SPAN * low / (high - low)
         return w
 
-    def inputs(self, u: Tensor) -> Tensor:
+    def inputs(self, u: torch.Tensor) -> torch.Tensor:
         return symmetric(u)
 
-    def evaluate(self, mapping: Tensor, x: Tensor) -> Tensor:
+    def evaluate(self, mapping: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         a, b, c, d, e, f = mapping.unsqueeze(-2).unbind(-1)
         x1, x2 = x.unbind(-1)
         return (a * x1 + d) * x1 + (b * x2 + c * x1 + e) * x2 + f
 
-    def bayes(self, mapping: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def bayes(self, mapping: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Posterior means by sampling, up to the cycle from which the pairs leave one mapping; then the truth."""
         random = np.random.default_rng(0)
         out = y.double().clone()
@@ -84,9 +108,9 @@ class Quadratic(Family):
         values, errors = [SLOPE**2 * float(np.trace(MOMENTS)) / 3], [0.0]
         for k in range(1, COEFFICIENTS):
             w = random.uniform(-1, 1, (SAMPLES, COEFFICIENTS))
-            features = phi(random.uniform(-1, 1, (SAMPLES, k, 2)))
+            seen = phi(random.uniform(-1, 1, (SAMPLES, k, 2)))
             terms = []
-            for step, draw in enumerate(hit_and_run(w, features, STEPS, random)):
+            for step, draw in enumerate(hit_and_run(w, seen, STEPS, random)):
                 if step >= BURN_IN:
                     # w and the draw are two independent draws from the posterior: E[(q - q')^2] / 2 is its variance.
                     terms.append(np.einsum("ni,ij,nj->n", draw - w, MOMENTS, draw - w) / 2)
@@ -97,26 +121,25 @@ class Quadratic(Family):
 
 
 def phi(x: np.ndarray) -> np.ndarray:
-    """The features [..., 6] of inputs [..., 2]."""
-    x1, x2 = x[..., 0], x[..., 1]
-    return np.stack([x1 * x1, x2 * x2, x1 * x2, x1, x2, np.ones_like(x1)], -1)
+    """Return the features [..., 6] of inputs [..., 2]: (x1^2, x2^2, x1 x2, x1, x2, 1)."""
+    return np.concatenate([features(x), np.ones_like(x[..., :1])], -1)
 
 
 def _posterior_means(w: np.ndarray, x: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Posterior mean of q at the first six inputs of sequences x [N, T, 2], each given the pairs before it."""
-    features = phi(x[:, :COEFFICIENTS])
-    means = np.zeros((len(x), features.shape[1]))
+    """Return the posterior mean of q at the first six inputs of sequences x [N, T, 2], each given the pairs before it."""
+    seen = phi(x[:, :COEFFICIENTS])
+    means = np.zeros((len(x), seen.shape[1]))
     for k in range(1, means.shape[1]):
         total = np.zeros_like(w)
-        for step, draw in enumerate(hit_and_run(w, features[:, :k], STEPS, random)):
+        for step, draw in enumerate(hit_and_run(w, seen[:, :k], STEPS, random)):
             if step >= BURN_IN:
                 total += draw
-        means[:, k] = np.einsum("ni,ni->n", total / (STEPS - BURN_IN), features[:, k])
+        means[:, k] = np.einsum("ni,ni->n", total / (STEPS - BURN_IN), seen[:, k])
     return means
 
 
-def value_range(w: Tensor) -> tuple[Tensor, Tensor]:
-    """The least and largest value over the square [-1, 1]^2 of quadratics with coefficients w [..., 6].
+def value_range(w: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the least and largest value over the square [-1, 1]^2 of quadratics with coefficients w [..., 6].
 
     They lie at a corner, at the top or bottom of the parabola along an edge, or at the inner critical point.
     """
@@ -124,12 +147,10 @@ def value_range(w: Tensor) -> tuple[Tensor, Tensor]:
     corners = [a + b + s * t * c + s * d + t * e + f for s in (-1, 1) for t in (-1, 1)]
     candidates = list(corners)
     low, high = torch.stack(corners).amin(0), torch.stack(corners).amax(0)
-    for s in (-1, 1):
-        for square, slope, rest in ((a, c * s + d, b + s * e + f), (b, c * s + e, a + s * d + f)):
-            at = -slope / (2 * square)
+    *edges, (x1, x2) = critical_points(a, b, c, d, e)
+    for s, (bottom, _), (_, side) in ((-1, edges[0], edges[1]), (1, edges[2], edges[3])):
+        for at, slope, rest in ((bottom, c * s + d, b + s * e + f), (side, c * s + e, a + s * d + f)):
             candidates.append(torch.where(at.abs() <= 1, rest + slope * at / 2, corners[0]))
-    det = 4 * a * b - c * c
-    x1, x2 = (c * e - 2 * b * d) / det, (c * d - 2 * a * e) / det
     candidates.append(torch.where((x1.abs() <= 1) & (x2.abs() <= 1), f + (d * x1 + e * x2) / 2, corners[0]))
     for value in candidates[4:]:
         value = torch.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0)

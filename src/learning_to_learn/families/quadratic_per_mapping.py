@@ -11,6 +11,7 @@ grows this is exact.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -83,21 +84,31 @@ class Shapes:
 
 
 def features(x: np.ndarray) -> np.ndarray:
-    """(x1^2, x2^2, x1 x2, x1, x2) of inputs [..., 2]."""
+    """Return (x1^2, x2^2, x1 x2, x1, x2) of inputs [..., 2]."""
     x1, x2 = x[..., 0], x[..., 1]
     return np.stack([x1 * x1, x2 * x2, x1 * x2, x1, x2], -1)
 
 
+def critical_points(a: Any, b: Any, c: Any, d: Any, e: Any) -> list[tuple[Any, Any]]:
+    """Return the points (x1, x2) where quadratics can be extreme, besides the corners: arrays of numpy or torch.
+
+    They are the tops of the parabolas along the edges x2 = -1, x1 = -1, x2 = 1, x1 = 1, and last the inner critical point. Some
+    lie outside the square, or at infinity.
+    """
+    points, det = [], 4 * a * b - c * c
+    for s in (-1, 1):
+        edge = 0 * a + s
+        points += [(-(c * s + d) / (2 * a), edge), (edge, -(c * s + e) / (2 * b))]
+    return [*points, ((c * e - 2 * b * d) / det, (c * d - 2 * a * e) / det)]
+
+
 def extremes(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The features [N, 5] of the points of the square where quadratics v [N, 5] are least and largest."""
+    """Return the features [N, 5] of the points of the square where quadratics v [N, 5] are least and largest."""
     a, b, c, d, e = (v[:, i] for i in range(DIMENSIONS))
     one = np.ones_like(a)
     points = [(s * one, t * one) for s in (-1, 1) for t in (-1, 1)]
     with np.errstate(divide="ignore", invalid="ignore"):
-        for s in (-1, 1):
-            points += [(-(d + s * c) / (2 * a), s * one), (s * one, -(e + s * c) / (2 * b))]
-        det = 4 * a * b - c * c
-        points.append(((c * e - 2 * b * d) / det, (c * d - 2 * a * e) / det))
+        points += critical_points(a, b, c, d, e)
     place = np.nan_to_num(np.array(points), nan=2.0, posinf=2.0, neginf=2.0)  # [9, 2, N]
     inside = (np.abs(place) <= 1).all(1)
     place = np.where(inside[:, None], place, 1.0)

@@ -1,17 +1,17 @@
-"""Learning algorithms: how the error gradient of a recurrent network is formed. One file each."""
+"""Learning algorithms form the error gradient of a recurrent network. Each has its own file."""
 
 from learning_to_learn.errors import choose
-from learning_to_learn.gradients.bptt import Bptt
-from learning_to_learn.gradients.gradient import Carry, Gradient, Segment
-from learning_to_learn.gradients.rtrl import Rtrl
-from learning_to_learn.gradients.truncated import Truncated
+from learning_to_learn.gradients.gradient import GRADIENTS, Carry, Gradient, Segment
+from learning_to_learn.registry import import_all
 
-GRADIENTS: dict[str, type[Gradient]] = {"bptt": Bptt, "truncated": Truncated, "rtrl": Rtrl}
+import_all(__name__, __path__)
 
 
 def make_gradient(name: str, *, window: int | None = None) -> Gradient:
-    """The algorithm of that name. Raises UserError on an unknown name, or a window that it has no use for."""
+    """Return the algorithm of that name. Raises UserError if the name is unknown, or if the algorithm has no use for a
+    window.
+    """
     return choose("gradient", name, GRADIENTS)(window)
 
 
-__all__ = ["GRADIENTS", "Bptt", "Carry", "Gradient", "Rtrl", "Segment", "Truncated", "make_gradient"]
+__all__ = ["GRADIENTS", "Carry", "Gradient", "Segment", "make_gradient"]

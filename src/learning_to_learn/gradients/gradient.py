@@ -1,14 +1,15 @@
-"""What a learning algorithm is: a segment of a sequence in, the error gradient and what must be carried on out."""
+"""A learning algorithm takes a segment of a sequence, and returns the error gradient and what the next segment needs."""
+
+from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from learning_to_learn.errors import UserError
+from learning_to_learn.lazy import torch
 from learning_to_learn.topology.network import Network
 
 
@@ -16,37 +17,47 @@ from learning_to_learn.topology.network import Network
 class Carry:
     """What survives from one segment of a sequence to the next, and with `carry_state` into the next sequence."""
 
-    state: Float[Tensor, "R B D"]
-    sensitivities: Tensor | None = None
-    """d state / d parameters, for the algorithms that keep it; its layout is its engine's own."""
+    state: Float[torch.Tensor, "R B D"]
+    sensitivities: torch.Tensor | None = None
+    """The derivative d state / d parameters, or None for algorithms that do not keep it. Each engine has its own layout for
+    it.
+    """
 
 
 @dataclass(frozen=True)
 class Segment:
     """The result of a segment of T cycles."""
 
-    gradient: Float[Tensor, "R P"]
-    """Of each replica's mean squared error over the segment's B x T outputs."""
-    outputs: Float[Tensor, "R B T"]
+    gradient: Float[torch.Tensor, "R P"]
+    """The gradient of each replica's mean squared error over the segment's B x T outputs."""
+    outputs: Float[torch.Tensor, "R B T"]
     carry: Carry
+
+
+GRADIENTS: dict[str, type[Gradient]] = {}
+"""All learning algorithms by name. A subclass of `Gradient` that has a `name` registers itself."""
 
 
 @dataclass(frozen=True)
 class Gradient(ABC):
-    """A learning algorithm, in plain torch: the reference that every fused kernel is tested against.
+    """A learning algorithm in plain torch: the reference that every fused kernel is tested against.
 
-    `window` cuts the flow of error back through time after every so many cycles (None: never within a segment).
+    After every `window` cycles the flow of error back through time is cut. None means that it is never cut within a segment.
     """
 
     window: int | None = None
     name: ClassVar[str]
     detach_recurrent: ClassVar[bool] = False
-    """Whether error is stopped at recurrent edges."""
+    """Whether the algorithm stops error at recurrent edges."""
     forward_mode: ClassVar[bool] = False
     """Whether the algorithm carries sensitivities forward instead of error back."""
     has_window: ClassVar[bool] = False
     fused: ClassVar[bool] = False
-    """Whether the flags above say all of it, so that the fused engine can do it."""
+    """Whether the flags above describe the algorithm completely, so that the fused engine can run it."""
+
+    def __init_subclass__(cls) -> None:
+        if "name" in vars(cls):
+            GRADIENTS[cls.name] = cls
 
     def __post_init__(self) -> None:
         if self.window is not None and not self.has_window:
@@ -58,27 +69,31 @@ class Gradient(ABC):
     def segment(
         self,
         network: Network,
-        parameters: Float[Tensor, "R P"],
-        x: Float[Tensor, "R B T I"],
-        target: Float[Tensor, "R B T"],
+        parameters: Float[torch.Tensor, "R P"],
+        x: Float[torch.Tensor, "R B T I"],
+        target: Float[torch.Tensor, "R B T"],
         carry: Carry | None,
     ) -> Segment:
-        """Run a segment from `carry` (None: from the initial state), with the gradient of its mean squared error."""
+        """Run a segment and return the gradient of its mean squared error. It starts from `carry`, or from the initial state
+        if that is None.
+        """
 
 
-def backward_segment(
-    gradient: Gradient, network: Network, parameters: Tensor, x: Tensor, target: Tensor, carry: Carry | None
-) -> Segment:
-    """The segment of an algorithm that sends error back through time: torch's autograd, cut at the windows."""
-    parameters = parameters.detach().requires_grad_()
-    state = network.initial_state(x.shape[0], x.shape[1], x) if carry is None else carry.state
-    total, outputs, length = torch.zeros_like(parameters), [], x.shape[2]
-    for first in range(0, length, gradient.window or length):
-        piece = slice(first, first + (gradient.window or length))
-        with torch.enable_grad():
-            y, state = network.forward(parameters, x[:, :, piece], state.detach(), detach_recurrent=gradient.detach_recurrent)
-            # Replicas share no parameter: the gradient of their sum holds each one's own.
-            error = (y - target[:, :, piece]).square().sum() / (x.shape[1] * length)
-        total += torch.autograd.grad(error, parameters)[0]
-        outputs.append(y.detach())
-    return Segment(total, torch.cat(outputs, -1), Carry(state.detach()))
+class BackwardGradient(Gradient):
+    """An algorithm that sends error back through time with torch's autograd and cuts this flow at the windows."""
+
+    def segment(
+        self, network: Network, parameters: torch.Tensor, x: torch.Tensor, target: torch.Tensor, carry: Carry | None
+    ) -> Segment:
+        parameters = parameters.detach().requires_grad_()
+        state = network.initial_state(x.shape[0], x.shape[1], x) if carry is None else carry.state
+        total, outputs, length = torch.zeros_like(parameters), [], x.shape[2]
+        for first in range(0, length, self.window or length):
+            piece = slice(first, first + (self.window or length))
+            with torch.enable_grad():
+                y, state = network.forward(parameters, x[:, :, piece], state.detach(), detach_recurrent=self.detach_recurrent)
+                # Replicas share no parameter, so the gradient of the sum of their errors contains the gradient of each.
+                error = (y - target[:, :, piece]).square().sum() / (x.shape[1] * length)
+            total += torch.autograd.grad(error, parameters)[0]
+            outputs.append(y.detach())
+        return Segment(total, torch.cat(outputs, -1), Carry(state.detach()))

@@ -4,47 +4,51 @@ The sensitivities d state / d parameters are carried forward with the state: for
 
     dz/dp = W dsource/dp + [p is in row m] source,      dh/dp = sum over the unit's inputs of dh/dinput dinput/dp
 
-so the gradient is complete at every cycle and the weights may change at any time: across an update the sensitivities
-are kept (they are then those of the path of weights that was taken, Williams & Zipser's own approximation), and error is
-never cut. Over a sequence with one update at its end the gradient equals BPTT's.
+The gradient is therefore complete at every cycle, and the weights may change at any time. An update keeps the sensitivities.
+They then belong to weights that have since moved, which is Williams & Zipser's own approximation. Error is never cut. If the
+only update comes at the end of the sequence, the gradient equals that of BPTT.
 """
+
+from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
-from torch import Tensor
-
 from learning_to_learn.gradients.gradient import Carry, Gradient, Segment
+from learning_to_learn.lazy import torch
 from learning_to_learn.topology.network import Layer, Network, linear
 
 
 class Rtrl(Gradient):
+    """Carries the derivatives of the state forward with the state."""
+
     name: ClassVar[str] = "rtrl"
     fused: ClassVar[bool] = True
     forward_mode: ClassVar[bool] = True
 
-    @torch.no_grad()
-    def segment(self, network: Network, parameters: Tensor, x: Tensor, target: Tensor, carry: Carry | None) -> Segment:
-        replicas, batch, length, _ = x.shape
-        if carry is None:
-            carry = Carry(network.initial_state(replicas, batch, x))
-        state, sensitivities = carry.state, carry.sensitivities
-        if sensitivities is None:
-            sensitivities = x.new_zeros(replicas, batch, network.state_size, network.parameters)
-        matrices = network.matrices(parameters)
-        total, outputs = torch.zeros_like(parameters), []
-        for t in range(length):
-            y, state, sensitivities = _step(network, matrices, state, sensitivities, x[:, :, t])
-            error = 2 * (y - target[:, :, t]) / (batch * length)
-            total += torch.einsum("rb,rbp->rp", error, sensitivities[:, :, -1])
-            outputs.append(y)
-        return Segment(total, torch.stack(outputs, -1), Carry(state, sensitivities))
+    def segment(
+        self, network: Network, parameters: torch.Tensor, x: torch.Tensor, target: torch.Tensor, carry: Carry | None
+    ) -> Segment:
+        with torch.no_grad():
+            replicas, batch, length, _ = x.shape
+            if carry is None:
+                carry = Carry(network.initial_state(replicas, batch, x))
+            state, sensitivities = carry.state, carry.sensitivities
+            if sensitivities is None:
+                sensitivities = x.new_zeros(replicas, batch, network.state_size, network.parameters)
+            matrices = network.matrices(parameters)
+            total, outputs = torch.zeros_like(parameters), []
+            for t in range(length):
+                y, state, sensitivities = _step(network, matrices, state, sensitivities, x[:, :, t])
+                error = 2 * (y - target[:, :, t]) / (batch * length)
+                total += torch.einsum("rb,rbp->rp", error, sensitivities[:, :, -1])
+                outputs.append(y)
+            return Segment(total, torch.stack(outputs, -1), Carry(state, sensitivities))
 
 
 def _step(
-    network: Network, matrices: list[Tensor], state: Tensor, sensitivities: Tensor, x: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One cycle of outputs [R, B], states [R, B, D] and sensitivities [R, B, D, P]."""
+    network: Network, matrices: list[torch.Tensor], state: torch.Tensor, sensitivities: torch.Tensor, x: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Run one cycle. Return the outputs [R, B], the next states [R, B, D] and their sensitivities [R, B, D, P]."""
     hs, ss, previous = network.split_state(state)
     sizes = [n for layer in network.layers for n in (layer.outputs, layer.states)]
     *pieces, d_previous = sensitivities.split([*sizes, 1], dim=2)
@@ -64,8 +68,10 @@ def _step(
     return y.squeeze(-1), torch.cat([*new, y], -1), torch.cat([*d_new, d_y], 2)
 
 
-def _pre_activations(layer: Layer, matrix: Tensor, source: Tensor, d_source: Tensor, first: int) -> tuple[Tensor, Tensor]:
-    """z [R, B, M] and its sensitivities [R, B, M, P]; the layer's own parameters start at `first`."""
+def _pre_activations(
+    layer: Layer, matrix: torch.Tensor, source: torch.Tensor, d_source: torch.Tensor, first: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return z [R, B, M] and its sensitivities [R, B, M, P]. The layer's own parameters start at index `first`."""
     d_z = torch.einsum("rmk,rbkp->rbmp", matrix[:, :, :-1], d_source)
     with_one = torch.cat([source, torch.ones_like(source[..., :1])], -1)
     width = layer.sources + 1
@@ -74,8 +80,10 @@ def _pre_activations(layer: Layer, matrix: Tensor, source: Tensor, d_source: Ten
     return linear(matrix, source), d_z
 
 
-def _apply(layer: Layer, z: Tensor, s: Tensor, d_z: Tensor, d_s: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The layer's outputs and states, and their sensitivities by the chain rule through each unit."""
+def _apply(
+    layer: Layer, z: torch.Tensor, s: torch.Tensor, d_z: torch.Tensor, d_s: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the layer's outputs and states, and their sensitivities, which follow from the chain rule through each unit."""
     hs, d_hs, states, d_states = [], [], [], []
     for block in layer.blocks:
         inputs = [z[..., i] for i in block.rows()] + [s[..., i] for i in block.states()]

@@ -1,22 +1,18 @@
 """The truncated gradient of LSTM (Hochreiter & Schmidhuber 1997, section 3 and appendix A.1).
 
 Error flows back in time through a unit's own state only (the memory cell's constant error carousel), never through a
-recurrent edge; from layer to layer it flows as usual, at the cycle where it is. For neurons, which have no state, nothing
-flows back in time at all: that is Elman's one-step gradient. It is cut at `update_every` as `bptt` is.
+recurrent edge; from layer to layer it flows as usual, within one cycle. Neurons have no state, so no error flows back in time
+through them: this is Elman's one-step gradient. `update_every` cuts the flow, as it does for `bptt`.
 """
 
 from typing import ClassVar
 
-from torch import Tensor
-
-from learning_to_learn.gradients.gradient import Carry, Gradient, Segment, backward_segment
-from learning_to_learn.topology.network import Network
+from learning_to_learn.gradients.gradient import BackwardGradient
 
 
-class Truncated(Gradient):
+class Truncated(BackwardGradient):
+    """Sends error back in time through a unit's own state only."""
+
     name: ClassVar[str] = "truncated"
     fused: ClassVar[bool] = True
     detach_recurrent: ClassVar[bool] = True
-
-    def segment(self, network: Network, parameters: Tensor, x: Tensor, target: Tensor, carry: Carry | None) -> Segment:
-        return backward_segment(self, network, parameters, x, target, carry)

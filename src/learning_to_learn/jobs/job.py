@@ -21,7 +21,8 @@ from lightning_fabric.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig
 
 from learning_to_learn import plugins
-from learning_to_learn.config import Config, check, conform, fingerprint, load
+from learning_to_learn.config import Config, conform, fingerprint, load
+from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError, cause_in_a_line
 from learning_to_learn.jobs.checkpoint import (
     CHECKPOINT,

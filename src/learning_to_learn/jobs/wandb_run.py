@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import numpy as np
 import wandb
 
-from learning_to_learn.config import Config, make_network
+from learning_to_learn.config import Config
+from learning_to_learn.config_check import make_network
 from learning_to_learn.errors import cause_in_a_line
 from learning_to_learn.runs.run_folder import read_json, write_atomically
 from learning_to_learn.training.evaluation import Evaluation

@@ -9,7 +9,7 @@ from learning_to_learn.compiled import compiled
 
 @compiled()
 def shrink(gradient, clip, alive):
-    """What the gradient [R, P] of each replica must be multiplied with to be no longer than `clip`: [R].
+    """Return the factors [R] that shorten the gradient [R, P] of each replica to the norm `clip`, where it is longer.
 
     A replica whose gradient is not finite is alive no more.
     """

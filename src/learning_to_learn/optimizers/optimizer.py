@@ -1,49 +1,78 @@
 """What an optimizer is: it moves the weights of all replicas in place, and tells a checkpoint what it must remember."""
 
+from __future__ import annotations
+
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float
-from torch import Tensor
 
+from learning_to_learn.lazy import torch
 from learning_to_learn.optimizers.clipping import shrink
-
-if TYPE_CHECKING:
-    from learning_to_learn.config import OptimizerConfig
+from learning_to_learn.optimizers.schedule import SCHEDULES
+from learning_to_learn.ranges import number, one_of
+from learning_to_learn.registry import MISSING
 
 EPSILON = 1e-8
 """Added to the root of a second moment before something is divided by it."""
 
+OPTIMIZERS: dict[str, type[Optimizer]] = {}
+"""Every optimizer by its name. A subclass of `Optimizer` that has a `config` enters by itself."""
+
+
+@dataclass
+class OptimizerConfig:
+    """The keys that every optimizer has. One optimizer's own keys stand in a subclass beside it."""
+
+    name: str = MISSING
+    """The optimizer's name."""
+    lr: float = number(above=0)
+    """The learning rate at the start, after the warm-up."""
+    schedule: str = one_of(SCHEDULES, "constant")
+    """How the rate falls: constant, linear or cosine, to zero at the end."""
+    warmup: float = number(0.0, least=0, below=1)
+    """The part of the updates during which the rate rises from zero."""
+    clip: float | None = number(1.0, above=0)
+    """The largest gradient norm of a replica; null: no clipping."""
+
 
 class Optimizer(ABC):
-    """Updates weights in place."""
+    """Updates the weights [R, P] in place. `config`, on the class, is the type of its configuration."""
 
-    def __init__(self, weights: Float[Tensor, "R P"], config: "OptimizerConfig") -> None:
-        self.config, self._weights = config, weights
+    config: ClassVar[type[OptimizerConfig]]
+
+    def __init_subclass__(cls) -> None:
+        if "config" in vars(cls):
+            OPTIMIZERS[cls.config.name] = cls
+
+    def __init__(self, weights: Float[torch.Tensor, "R P"], config: OptimizerConfig) -> None:
+        self._weights, self.clip = weights, math.inf if config.clip is None else config.clip
         self.updates = 0
 
-    def step(self, gradient: Float[Tensor, "R P"], lr: float, alive: Bool[Tensor, " R"]) -> None:
+    def step(self, gradient: Float[torch.Tensor, "R P"], lr: float, alive: Bool[torch.Tensor, " R"]) -> None:
         """Move every replica that is alive; one whose gradient is not finite stays where it is and is alive no more."""
         self.updates += 1
-        clip = math.inf if self.config.clip is None else self.config.clip
-        self._move(gradient, shrink(gradient.numpy(), clip, alive.numpy()), lr, alive)
+        self._move(gradient, shrink(gradient.numpy(), self.clip, alive.numpy()), lr, alive)
 
     @abstractmethod
-    def _move(self, gradient: Float[Tensor, "R P"], factors: np.ndarray, lr: float, alive: Bool[Tensor, " R"]) -> None:
+    def _move(
+        self, gradient: Float[torch.Tensor, "R P"], factors: np.ndarray, lr: float, alive: Bool[torch.Tensor, " R"]
+    ) -> None:
         """Move every replica that is alive along its gradient times its factor. `updates` counts this one."""
 
     @abstractmethod
-    def memory(self) -> dict[str, Tensor]:
-        """The tensors, by name, that the next step depends on besides the weights."""
+    def memory(self) -> dict[str, torch.Tensor]:
+        """Return the tensors, by name, that the next step depends on besides the weights."""
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """Return what a checkpoint keeps."""
         return {**self.memory(), "updates": self.updates}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint's `state`. Raises KeyError or RuntimeError where it is another optimizer's."""
+        """Continue from a checkpoint's `state`. Raises KeyError or RuntimeError where it is another optimizer's."""
         for name, tensor in self.memory().items():
             tensor.copy_(state[name])
         self.updates = int(state["updates"])

@@ -1,11 +1,13 @@
 """Schedules of the learning rate."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from learning_to_learn.config import OptimizerConfig
+    from learning_to_learn.optimizers.optimizer import OptimizerConfig
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda _: 1.0,
@@ -15,7 +17,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 """The rate, as a part of `lr`, at a progress from 0 to 1 through the training."""
 
 
-def rate(config: "OptimizerConfig", progress: float) -> float:
-    """The learning rate at a progress from 0 to 1 through the training."""
+def rate(config: OptimizerConfig, progress: float) -> float:
+    """Return the learning rate at a progress from 0 to 1 through the training."""
     rise = min(1.0, progress / config.warmup) if config.warmup else 1.0
     return config.lr * rise * SCHEDULES[config.schedule](progress)

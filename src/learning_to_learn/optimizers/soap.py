@@ -6,26 +6,42 @@ E[g g^T]. Its paper keeps these for the two sides of each weight matrix; for the
 matrix is affordable, and was better. Memory grows with P^2, the time of an update with P^2, of new axes with P^3.
 """
 
+from __future__ import annotations
+
 import math
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
 
 from learning_to_learn.compiled import compiled, prange
-from learning_to_learn.optimizers.optimizer import EPSILON, Optimizer
+from learning_to_learn.lazy import torch
+from learning_to_learn.optimizers.optimizer import EPSILON, Optimizer, OptimizerConfig
+from learning_to_learn.ranges import number, numbers
 
-if TYPE_CHECKING:
-    from learning_to_learn.config import OptimizerConfig
+
+@dataclass
+class SoapConfig(OptimizerConfig):
+    """The keys of SOAP."""
+
+    name: str = "soap"
+    betas: list[float] = numbers([0.9, 0.99], least=0, below=1, count=2)  # noqa: RUF009
+    """Decay of the running means of the gradient and of its square along the axes, an update."""
+    decay: float = number(0.99, least=0, below=1)
+    """Decay of the running mean of g g^T, an update."""
+    refresh: int = number(200, least=1)
+    """Updates from one search for new axes to the next."""
 
 
 class Soap(Optimizer):
-    """New axes are looked for every `refresh` updates; until the first time, this is Adam."""
+    """Adam in rotated coordinates. It looks for new axes every `refresh` updates; until the first time, it is Adam."""
 
-    def __init__(self, weights: Float[Tensor, "R P"], config: "OptimizerConfig") -> None:
+    config: ClassVar[type[OptimizerConfig]] = SoapConfig
+
+    def __init__(self, weights: Float[torch.Tensor, "R P"], config: Any) -> None:
         super().__init__(weights, config)
+        self.betas, self.decay, self.refresh = config.betas, config.decay, config.refresh
         replicas, size = weights.shape
         self.momentum = torch.zeros_like(weights.detach())
         """The first moment, of the weights' own axes."""
@@ -38,13 +54,15 @@ class Soap(Optimizer):
         self.recent = weights.new_zeros(replicas, config.refresh, size).detach()
         """The gradients since the last refresh."""
 
-    def _move(self, gradient: Float[Tensor, "R P"], factors: np.ndarray, lr: float, alive: Bool[Tensor, " R"]) -> None:
-        config, place = self.config, (self.updates - 1) % self.config.refresh
+    def _move(
+        self, gradient: Float[torch.Tensor, "R P"], factors: np.ndarray, lr: float, alive: Bool[torch.Tensor, " R"]
+    ) -> None:
+        place = (self.updates - 1) % self.refresh
         _step(
             self._weights.detach().numpy(), gradient.numpy(), factors, self.momentum.numpy(), self.second.numpy(),
-            self.axes.numpy(), self.recent[:, place].numpy(), alive.numpy(), self.updates, np.array([lr, *config.betas]),
+            self.axes.numpy(), self.recent[:, place].numpy(), alive.numpy(), self.updates, np.array([lr, *self.betas]),
         )  # fmt: skip
-        if place == config.refresh - 1:
+        if place == self.refresh - 1:
             for replica in alive.nonzero():  # one after the other, so that none depends on how many there are
                 if not self._refresh(int(replica)):
                     alive[replica] = False
@@ -56,7 +74,7 @@ class Soap(Optimizer):
         moves slowly. The second moment along the new axes is read off the covariance.
         """
         recent, covariance, axes = self.recent[replica], self.covariance[replica], self.axes[replica]
-        decay, count = self.config.decay, len(recent)
+        decay, count = self.decay, len(recent)
         ages = torch.arange(count - 1, -1, -1, dtype=recent.dtype)
         weighted = recent * ((1 - decay) * decay**ages).sqrt().unsqueeze(1)
         covariance.mul_(decay**count).addmm_(weighted.mT, weighted)
@@ -64,11 +82,11 @@ class Soap(Optimizer):
             return False
         first = self.updates == count
         axes.copy_(torch.linalg.eigh(covariance)[1] if first else torch.linalg.qr(covariance @ axes)[0])
-        unbiased = (1 - self.config.betas[1] ** self.updates) / (1 - decay**self.updates)
+        unbiased = (1 - self.betas[1] ** self.updates) / (1 - decay**self.updates)
         self.second[replica] = (axes * (covariance @ axes)).sum(0).clamp_(min=0) * unbiased
         return True
 
-    def memory(self) -> dict[str, Tensor]:
+    def memory(self) -> dict[str, torch.Tensor]:
         return {
             "momentum": self.momentum,
             "second": self.second,
@@ -80,7 +98,16 @@ class Soap(Optimizer):
 
 @compiled(error_model="numpy", parallel=True, fastmath={"reassoc", "contract", "nsz"})
 def _step(weights, gradient, factors, momentum, second, axes, recent, alive, updates, numbers):
-    """Adam in rotated coordinates; Vyas et al. 2024, algorithm 3, lines 3-11."""
+    """Take a step of Adam in rotated coordinates; Vyas et al. 2024, algorithm 3, lines 3-11.
+
+    weights, gradient   [R, P]     moved in place; the gradient of each replica
+    factors             [R]        what each gradient is multiplied with (clipping)
+    momentum, second    [R, P]     first moment along the weights' own axes, second along `axes`; updated in place
+    axes                [R, P, P]  the axes, in columns
+    recent              [R, P]     receives the clipped gradient
+    alive               [R]        replicas that are not alive stay as they are
+    updates, numbers               the count of updates with this one; [lr, beta1, beta2]
+    """
     lr, beta1, beta2 = numbers[0], numbers[1], numbers[2]
     rate, root = lr / (1 - beta1**updates), 1 / math.sqrt(1 - beta2**updates)
     for r in prange(weights.shape[0]):

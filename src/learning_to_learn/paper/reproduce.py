@@ -21,7 +21,7 @@ from learning_to_learn.randomness import Stream
 from learning_to_learn.results.probe import probe
 from learning_to_learn.runs.run_folder import read_json, read_rows
 from learning_to_learn.runs.trained import load_run
-from learning_to_learn.training.baselines import best_rate, gradient_descent, recursive_least_squares
+from learning_to_learn.training.baselines import reference_learners
 from learning_to_learn.training.evaluation import Evaluation, evaluate, stream_errors
 from learning_to_learn.training.learner import MetaLearner
 from learning_to_learn.training.sequences import held_out
@@ -165,11 +165,8 @@ def reference_curves(config: Config) -> dict[str, np.ndarray]:
         return found.inputs[0, ..., :2].double().numpy(), found.targets[0].double().numpy()
 
     x, y = pairs(Stream.TEST)
-    curves = {"recursive least squares": np.mean((recursive_least_squares(family, x, y) - y) ** 2, 0)}
-    if family.name == "semilinear":
-        rate = best_rate(*pairs(Stream.VALIDATION))
-        curves[f"a neuron's gradient descent (rate {rate:.2g})"] = np.mean((gradient_descent(x, y, rate) - y) ** 2, 0)
-    return curves
+    learners = reference_learners(family, *pairs(Stream.VALIDATION))
+    return {name: np.mean((learner(x, y) - y) ** 2, 0) for name, learner in learners.items()}
 
 
 def _epochs_to_reach(mse: float, folder: Path) -> int | None:

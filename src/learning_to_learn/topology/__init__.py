@@ -1,4 +1,4 @@
-"""Units and the networks built of them.
+"""Units, and the networks that are built from them.
 
 >>> Network.of([{"memory_cell": 6, "neuron": 6}]).parameters
 397

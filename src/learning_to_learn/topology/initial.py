@@ -1,23 +1,24 @@
-"""Initial weights: uniform in [-scale, scale], around the bias that each unit asks for."""
+"""Initial weights are uniform in [-scale, scale]. Biases are shifted by the initial bias that their unit asks for."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from learning_to_learn.errors import unknown
+from learning_to_learn.lazy import torch
 from learning_to_learn.randomness import Stream, uniform
 from learning_to_learn.topology.network import Network
 
 
 def initial_parameters(
     network: Network, seeds: list[int], *, scale: float = 0.5, bias: Mapping[str, float] | None = None
-) -> Float[Tensor, "R P"]:
-    """A row of parameters for every seed; a replica's weights depend on its own seed alone.
+) -> Float[torch.Tensor, "R P"]:
+    """Return a row of parameters for each seed. The weights of a replica depend on its own seed only.
 
-    `bias` overrides the units' own initial biases by the pre-activation's name. Raises UserError on a name that no unit
-    of the network has.
+    `bias` maps names of pre-activations to initial biases, which replace the units' own. Raises UserError if no unit of the
+    network has such a pre-activation.
     """
     bias = dict(bias or {})
     known = {name for layer in network.layers for b in layer.blocks for name in b.unit.pre_activations}

@@ -1,4 +1,5 @@
-"""Topologies: layers of unit blocks, fully connected within a layer, with one logistic output neuron.
+"""A topology has layers of blocks of units. Each layer is fully connected within itself, and one logistic neuron is the
+output.
 
 In the paper's notation `H1: 6 Memory + 6 Standard` is `Network.of([{"memory_cell": 6, "neuron": 6}])`.
 
@@ -7,39 +8,40 @@ every pre-activation (block after block, and within a block all units' first pre
 column for every source: the layer's own H outputs of the cycle before, then the I outputs of the layer below (the
 network's inputs for the first layer), then the constant 1 of the bias. The output neuron's [1, H + 1] comes last.
 
-All states lie in one flat buffer [R, B, D]: for every layer its outputs [H] and its units' states [S], and last the
-network's output of the cycle before (which `error_feedback` subtracts from the third input).
+One flat buffer [R, B, D] holds all states: for each layer its outputs [H] and the states of its units [S], and last the
+network's previous output, which `error_feedback` subtracts from the third input.
 """
+
+from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from learning_to_learn.errors import UserError, choose
+from learning_to_learn.lazy import torch
 from learning_to_learn.topology.units import UNITS, Unit
 
 NOTHING_KNOWN = 0.5
-"""y[0], the previous target and the previous output before the first cycle."""
+"""The previous target and the previous output before the first cycle: y[0]."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """`count` units of one kind, at given places of their layer."""
+    """A block of `count` equal units, and where they stand in their layer."""
 
     unit: Unit
     count: int
     row: int
-    """The first of its rows (pre-activations) in the layer."""
+    """The index of the block's first row (pre-activation) in the layer."""
     output: int
-    """The first of its outputs in the layer."""
+    """The index of the block's first output in the layer."""
     state: int
-    """The first of its states in the layer."""
+    """The index of the block's first state in the layer."""
 
     def rows(self) -> list[slice]:
-        """The rows of each pre-activation."""
+        """Return the rows of each pre-activation."""
         starts = range(self.row, self.row + self.count * len(self.unit.pre_activations), self.count)
         return [slice(i, i + self.count) for i in starts]
 
@@ -47,14 +49,14 @@ class Block:
         return slice(self.output, self.output + self.count)
 
     def states(self) -> list[slice]:
-        """The places of each state."""
+        """Return the indices of each state."""
         starts = range(self.state, self.state + self.count * len(self.unit.states), self.count)
         return [slice(i, i + self.count) for i in starts]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """Blocks side by side: H outputs, M rows, S states, I inputs from below, K = H + I sources."""
+    """A layer is blocks side by side. It has H outputs, M rows, S states, I inputs from below, and K = H + I sources."""
 
     blocks: tuple[Block, ...]
     inputs: int
@@ -80,7 +82,7 @@ class Layer:
     def parameters(self) -> int:
         return self.rows * (self.sources + 1)
 
-    def apply(self, z: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+    def apply(self, z: torch.Tensor, s: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Pre-activations [..., M] and states [..., S] to outputs [..., H] and states [..., S]."""
         outputs, states = [], []
         for block in self.blocks:
@@ -92,16 +94,18 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """A topology: what is connected to what. It holds no parameters; see the module's docstring for their layout."""
+    """A network says what is connected to what. It holds no parameters; the module's docstring gives their layout."""
 
     layers: tuple[Layer, ...]
     output: Layer
     inputs: int = 3
     error_feedback: bool = False
-    """Whether the last input has the network's previous output subtracted: the paper's other supplementary input."""
+    """Whether the network's previous output is subtracted from the last input. This is the paper's other supplementary
+    input.
+    """
 
     @staticmethod
-    def of(layers: Sequence[Mapping[str, int]], *, inputs: int = 3, error_feedback: bool = False) -> "Network":
+    def of(layers: Sequence[Mapping[str, int]], *, inputs: int = 3, error_feedback: bool = False) -> Network:
         """Build from `[{unit name: count, ...}, ...]`. Raises UserError on an unknown unit, no layer, or a count < 1."""
         if not layers:
             raise UserError("arch.layers is empty: give at least one layer, such as [{memory_cell: 6, neuron: 6}]")
@@ -133,38 +137,44 @@ class Network:
         """D, the number of values that one sequence carries from cycle to cycle."""
         return sum(layer.outputs + layer.states for layer in self.layers) + 1
 
-    def matrices(self, parameters: Float[Tensor, "R P"]) -> list[Float[Tensor, "R M K1"]]:
-        """Views of the flat buffer, a matrix [R, M, K + 1] for every layer, the output neuron's last."""
+    def matrices(self, parameters: Float[torch.Tensor, "R P"]) -> list[Float[torch.Tensor, "R M K1"]]:
+        """Return a view of the flat buffer for each layer, a matrix [R, M, K + 1]. The output neuron's matrix comes last."""
         sizes = [layer.parameters for layer in self.all_layers]
         pieces = parameters.split(sizes, dim=-1)
         return [p.unflatten(-1, (layer.rows, layer.sources + 1)) for p, layer in zip(pieces, self.all_layers, strict=True)]
 
-    def initial_state(self, replicas: int, batch: int, like: Tensor) -> Float[Tensor, "R B D"]:
-        """Zero outputs and states, previous output 0.5, with the type and device of `like`."""
+    def initial_state(self, replicas: int, batch: int, like: torch.Tensor) -> Float[torch.Tensor, "R B D"]:
+        """Return a state with zero outputs, zero unit states and the previous output 0.5. It has the type and device of
+        `like`.
+        """
         state = like.new_zeros(replicas, batch, self.state_size)
         state[..., -1] = NOTHING_KNOWN
         return state
 
-    def split_state(self, state: Float[Tensor, "R B D"]) -> tuple[list[Tensor], list[Tensor], Tensor]:
-        """The outputs [R, B, H] and states [R, B, S] of every layer, and the previous network output [R, B]."""
+    def split_state(self, state: Float[torch.Tensor, "R B D"]) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
+        """Split a state into the outputs [R, B, H] and unit states [R, B, S] of each layer, and the network's previous output
+        [R, B].
+        """
         sizes = [n for layer in self.layers for n in (layer.outputs, layer.states)]
         *pieces, y = state.split([*sizes, 1], dim=-1)
         return list(pieces[0::2]), list(pieces[1::2]), y.squeeze(-1)
 
     def step(
         self,
-        matrices: Sequence[Tensor],
-        state: Float[Tensor, "R B D"],
-        x: Float[Tensor, "R B I"],
+        matrices: Sequence[torch.Tensor],
+        state: Float[torch.Tensor, "R B D"],
+        x: Float[torch.Tensor, "R B I"],
         *,
         detach_recurrent: bool = False,
-    ) -> tuple[Float[Tensor, "R B"], Float[Tensor, "R B D"]]:
-        """One cycle: the output y and the next state. `detach_recurrent` stops gradients at every recurrent edge."""
+    ) -> tuple[Float[torch.Tensor, "R B"], Float[torch.Tensor, "R B D"]]:
+        """Run one cycle, and return the output y and the next state. `detach_recurrent` stops gradients at every recurrent
+        edge.
+        """
         outputs, states, previous = self.split_state(state)
         if self.error_feedback:
             previous = previous.detach() if detach_recurrent else previous
             x = torch.cat([x[..., :-1], x[..., -1:] - previous.unsqueeze(-1)], -1)
-        pieces: list[Tensor] = []
+        pieces: list[torch.Tensor] = []
         for layer, matrix, h, s in zip(self.layers, matrices[:-1], outputs, states, strict=True):
             source = torch.cat([h.detach() if detach_recurrent else h, x], -1)
             h, s = layer.apply(linear(matrix, source), s)
@@ -175,13 +185,13 @@ class Network:
 
     def forward(
         self,
-        parameters: Float[Tensor, "R P"],
-        x: Float[Tensor, "R B T I"],
-        state: Float[Tensor, "R B D"] | None = None,
+        parameters: Float[torch.Tensor, "R P"],
+        x: Float[torch.Tensor, "R B T I"],
+        state: Float[torch.Tensor, "R B D"] | None = None,
         *,
         detach_recurrent: bool = False,
-    ) -> tuple[Float[Tensor, "R B T"], Float[Tensor, "R B D"]]:
-        """Run T cycles in plain torch: the outputs and the last state."""
+    ) -> tuple[Float[torch.Tensor, "R B T"], Float[torch.Tensor, "R B D"]]:
+        """Run T cycles in plain torch, and return the outputs and the last state."""
         matrices = self.matrices(parameters)
         state = self.initial_state(x.shape[0], x.shape[1], x) if state is None else state
         ys = []
@@ -197,8 +207,8 @@ class Network:
         )
 
 
-def linear(matrix: Float[Tensor, "R M K1"], source: Float[Tensor, "R B K"]) -> Float[Tensor, "R B M"]:
-    """Pre-activations z = W s + b."""
+def linear(matrix: Float[torch.Tensor, "R M K1"], source: Float[torch.Tensor, "R B K"]) -> Float[torch.Tensor, "R B M"]:
+    """Return the pre-activations z = W s + b."""
     return torch.baddbmm(matrix[:, None, :, -1], source, matrix[:, :, :-1].mT)
 
 

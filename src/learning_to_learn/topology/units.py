@@ -1,10 +1,9 @@
-"""Units: scalar functions (pre-activations, states) -> (output, states), each written once in plain torch.
+"""A unit is a scalar function (pre-activations, states) -> (output, states), written once in plain torch.
 
-A unit knows nothing of time, layers, batches, replicas or gradients. It is written with elementwise torch operations,
-so that the reference engine can call it on whole tensors and the fused engine can print it, and its derivative, into a
-compiled loop.
+A unit knows nothing of time, layers, batches, replicas or gradients. It uses elementwise torch operations. The reference
+engine can therefore call it on whole tensors, and the fused engine can print it and its derivative into a compiled loop.
 
-A unit of your own is a function with the decorator::
+To define your own unit, decorate a function::
 
     @unit(states=1)
     def leaky_neuron(z, v):
@@ -12,24 +11,26 @@ A unit of your own is a function with the decorator::
         return torch.tanh(v), v
 """
 
+from __future__ import annotations
+
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
+from learning_to_learn.lazy import torch
 
 
 @dataclass(frozen=True)
 class Unit:
     """A named scalar function with its signature.
 
-    `step(*pre_activations, *states)` returns `(output, *states)`; every argument and result is a tensor of one shape.
-    `bias` is the centre of the initial bias of a pre-activation (0 where it is not named).
+    `step(*pre_activations, *states)` returns `(output, *states)`. All arguments and results are tensors of the same shape.
+    `bias` gives the centre of a pre-activation's initial bias, by name. A pre-activation that it does not name has the centre
+    0.
     """
 
     name: str
-    step: Callable[..., tuple[Tensor, ...]]
+    step: Callable[..., tuple[torch.Tensor, ...]]
     pre_activations: tuple[str, ...]
     states: tuple[str, ...] = ()
     bias: Mapping[str, float] = field(default_factory=dict)
@@ -41,8 +42,8 @@ UNITS: dict[str, Unit] = {}
 def unit(*, states: int = 0, bias: Mapping[str, float] | None = None) -> Callable[[Callable], Unit]:
     """Register a function as a unit under its own name.
 
-    The function's last `states` arguments are its states, those before them its pre-activations. `bias` gives the
-    initial bias of a pre-activation by its argument's name. Raises ValueError where the signature does not fit.
+    The last `states` arguments of the function are its states. The arguments before them are its pre-activations. `bias`
+    gives the initial bias of a pre-activation by its argument's name. Raises ValueError if the signature does not fit.
     """
 
     def register(step: Callable) -> Unit:
@@ -60,26 +61,30 @@ def unit(*, states: int = 0, bias: Mapping[str, float] | None = None) -> Callabl
 
 
 @unit()
-def neuron(z: Tensor) -> tuple[Tensor, ...]:
-    """The standard neuron: no state of its own (Elman 1990; Williams & Zipser 1989)."""
+def neuron(z: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The standard neuron has no state (Elman 1990; Williams & Zipser 1989)."""
     return (torch.tanh(z),)
 
 
 @unit()
-def logistic(z: Tensor) -> tuple[Tensor, ...]:
+def logistic(z: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """The logistic neuron; the output neuron of every network is one."""
     return (torch.sigmoid(z),)
 
 
 @unit()
-def product_neuron(left: Tensor, right: Tensor) -> tuple[Tensor, ...]:
-    """A product of two neurons: the Π unit of Figure 1 (higher-order units: Giles & Maxwell 1987)."""
+def product_neuron(left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The product of two neurons, which is the Π unit of Figure 1. Giles & Maxwell (1987) introduced such higher-order
+    units.
+    """
     return (torch.tanh(left) * torch.tanh(right),)
 
 
 @unit(states=1, bias={"input_gate": -1.0})
-def memory_cell(input_gate: Tensor, output_gate: Tensor, cell_input: Tensor, cell: Tensor) -> tuple[Tensor, ...]:
-    """The memory cell of Hochreiter & Schmidhuber 1997 (Figure 2 of the paper): no forget gate.
+def memory_cell(
+    input_gate: torch.Tensor, output_gate: torch.Tensor, cell_input: torch.Tensor, cell: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """The memory cell of Hochreiter & Schmidhuber (1997), Figure 2 of the paper. It has no forget gate.
 
     Gates are logistic, the cell input is squashed to [-2, 2], the cell output to [-1, 1] (eqs. 3-5 and the appendix of
     the 1997 paper). The input gate starts with a negative bias, so that cells start shut.
@@ -90,8 +95,8 @@ def memory_cell(input_gate: Tensor, output_gate: Tensor, cell_input: Tensor, cel
 
 @unit(states=1, bias={"input_gate": -1.0, "forget_gate": 2.0})
 def forget_cell(
-    input_gate: Tensor, forget_gate: Tensor, output_gate: Tensor, cell_input: Tensor, cell: Tensor
-) -> tuple[Tensor, ...]:
-    """The memory cell with the forget gate of Gers, Schmidhuber & Cummins 2000, which starts open."""
+    input_gate: torch.Tensor, forget_gate: torch.Tensor, output_gate: torch.Tensor, cell_input: torch.Tensor, cell: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """The memory cell with the forget gate of Gers, Schmidhuber & Cummins (2000). The forget gate starts nearly open."""
     cell = torch.sigmoid(forget_gate) * cell + torch.sigmoid(input_gate) * (4 * torch.sigmoid(cell_input) - 2)
     return torch.sigmoid(output_gate) * (2 * torch.sigmoid(cell) - 1), cell

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from learning_to_learn.config import Config, make_network
+from learning_to_learn.config import Config
+from learning_to_learn.config_check import make_network
 from learning_to_learn.engine import make_engine
 from learning_to_learn.families import Floor
 from learning_to_learn.gradients import Carry, make_gradient

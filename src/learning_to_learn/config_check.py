@@ -1,0 +1,41 @@
+"""What makes a configuration unfit to run, besides a single key's range: checked before anything is built."""
+
+from learning_to_learn.config import Config
+from learning_to_learn.errors import UserError
+from learning_to_learn.gradients import make_gradient
+from learning_to_learn.ranges import check_ranges
+from learning_to_learn.topology import Network
+
+
+def make_network(config: Config) -> Network:
+    """Return the topology that the configuration describes. Raises UserError on a unit or a count that there is not."""
+    return Network.of(config.arch.layers, error_feedback=config.family.feedback == "error")
+
+
+def check(config: Config) -> None:
+    """Raise UserError, one line, on a value that no job could run with."""
+    make_network(config)
+    make_gradient(config.arch.gradient, window=config.arch.window)
+    config.family.make()
+    config.family.make(test=True)
+    check_ranges(config)
+    _check_bias(config.arch.bias)
+    trainer = config.trainer
+    if any(length < 1 for length in trainer.curriculum):
+        raise UserError(f"trainer.curriculum={trainer.curriculum}: lengths are whole numbers >= 1")
+    if trainer.curriculum and config.family.carry_state:
+        raise UserError(
+            "trainer.curriculum and family.carry_state do not go together: a state is carried between equal lengths"
+        )
+    if trainer.sequences % trainer.batch:
+        raise UserError(
+            f"trainer.sequences={trainer.sequences} is no multiple of trainer.batch={trainer.batch}: "
+            "an epoch is a whole number of updates"
+        )
+
+
+def _check_bias(bias: object) -> None:
+    """Raise UserError where the initial biases are not a finite number for each pre-activation."""
+    numbers = isinstance(bias, dict) and all(isinstance(v, int | float) and abs(v) < float("inf") for v in bias.values())
+    if bias is not None and not numbers:
+        raise UserError(f"arch.bias={bias}: give a number for each pre-activation, such as {{input_gate: -1}}")

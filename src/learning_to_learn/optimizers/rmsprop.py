@@ -1,0 +1,47 @@
+"""RMSprop (Tieleman & Hinton 2012): the gradient divided by the root of its running mean square, with momentum."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from learning_to_learn.compiled import compiled
+from learning_to_learn.optimizers.elementwise import Elementwise
+from learning_to_learn.optimizers.optimizer import EPSILON, OptimizerConfig
+from learning_to_learn.ranges import number
+
+
+@dataclass
+class RmsPropConfig(OptimizerConfig):
+    """The keys of RMSprop."""
+
+    name: str = "rmsprop"
+    momentum: float = number(0.0, least=0, below=1)
+    """The part of the last step that the next one keeps."""
+    decay: float = number(0.99, least=0, below=1)
+    """Decay of the running mean square, an update."""
+
+
+@compiled(error_model="numpy")
+def _rmsprop(weights, gradient, factors, moments, alive, updates, numbers):
+    """Tieleman & Hinton 2012, with momentum."""
+    lr, momentum, decay = numbers[0], numbers[1], numbers[2]
+    for r in range(weights.shape[0]):
+        if alive[r]:
+            for p in range(weights.shape[1]):
+                g = gradient[r, p] * factors[r]
+                moments[1, r, p] = decay * moments[1, r, p] + (1 - decay) * g * g
+                moments[0, r, p] = momentum * moments[0, r, p] + g / (math.sqrt(moments[1, r, p]) + EPSILON)
+                weights[r, p] -= lr * moments[0, r, p]
+
+
+class RmsProp(Elementwise):
+    """RMSprop with momentum."""
+
+    config: ClassVar[type[OptimizerConfig]] = RmsPropConfig
+    rule = staticmethod(_rmsprop)
+
+    @staticmethod
+    def numbers(config: Any) -> tuple[float, ...]:
+        return (config.momentum, config.decay)

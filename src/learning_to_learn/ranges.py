@@ -1,0 +1,76 @@
+"""What a key of a configuration may be, declared where the key is.
+
+    lr: float = number(above=0)
+    betas: list[float] = numbers([0.9, 0.99], least=0, below=1, count=2)
+    schedule: str = one_of(SCHEDULES, "constant")
+
+`check_ranges(config)` judges every key of a configuration by these.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from learning_to_learn.errors import UserError, unknown
+from learning_to_learn.registry import MISSING
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values that a key may have. null is judged by the key's type, not here."""
+
+    least: float | None = None
+    above: float | None = None
+    below: float | None = None
+    allowed: Iterable[str] | None = None
+    count: int | None = None
+    """How many values a list must have."""
+
+    def check(self, key: str, value: Any) -> None:
+        """Raise UserError, one line that names `key`, where the value is out of range. NaN and infinity always are."""
+        if self.allowed is not None:
+            if value not in self.allowed:
+                raise unknown(key, value, self.allowed)
+            return
+        values = value if isinstance(value, list) else [value]
+        if self.count is not None and len(values) != self.count:
+            raise UserError(f"{key}={value}: give {self.count} numbers")
+        for number in values:
+            if self.above is not None and not self.above < number < float("inf"):
+                raise UserError(f"{key}={value}: it must be a number above {self.above:g}")
+            if self.least is not None and not self.least <= number < float("inf"):
+                raise UserError(f"{key}={value}: it must be at least {self.least:g}")
+            if self.below is not None and not number < self.below:
+                raise UserError(f"{key}={value}: it must be below {self.below:g}")
+
+
+def number(
+    default: Any = MISSING, *, least: float | None = None, above: float | None = None, below: float | None = None
+) -> Any:
+    """Declare a key that holds a number, or null where its type allows it."""
+    return field(default=default, metadata={"range": Range(least, above, below)})
+
+
+def numbers(
+    default: Sequence[float], *, least: float | None = None, below: float | None = None, count: int | None = None
+) -> Any:
+    """Declare a key that holds a list of numbers."""
+    return field(default_factory=lambda: list(default), metadata={"range": Range(least, None, below, None, count)})
+
+
+def one_of(allowed: Iterable[str], default: Any = MISSING) -> Any:
+    """Declare a key that holds one of some words; `allowed` may be a registry that grows."""
+    return field(default=default, metadata={"range": Range(allowed=allowed)})
+
+
+def check_ranges(config: Any, prefix: str = "") -> None:
+    """Judge every key of a configuration, and of those within it. Raises UserError on the first that is out of range."""
+    for key in dataclasses.fields(config):
+        name, value = f"{prefix}{key.name}", getattr(config, key.name)
+        if dataclasses.is_dataclass(value):
+            check_ranges(value, f"{name}.")
+        elif value is not None and "range" in key.metadata:
+            key.metadata["range"].check(name, value)
