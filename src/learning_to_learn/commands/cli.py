@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from learning_to_learn.config import Config, conform, explain, register
 from learning_to_learn.errors import UserError, cause_in_a_line
+from learning_to_learn.jobs import optuna_sweeper
 
 PACKAGE = Path(__file__).parents[1]
 CHECKOUT = PACKAGE.parents[1]
@@ -72,6 +73,7 @@ def compose_and_run(
     Raises UserError, in one line, on whatever Hydra does not accept, and where a launcher's worker died.
     """
     register()
+    optuna_sweeper.register()
     register_studies()
     informative = informs(arguments)
     sweep = any(a in ("-m", "--multirun") for a in arguments)
@@ -113,6 +115,7 @@ def informs(arguments: list[str]) -> bool:
 def compose_config(*overrides: str) -> Config:
     """The configuration that `python -m src.train <overrides>` would run. Raises UserError as that does."""
     register()
+    optuna_sweeper.register()
     register_studies()
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):

@@ -76,8 +76,8 @@ def _job(config: DictConfig) -> float:
         sweep = _short(Path(hydra.sweep.dir))
         if console:
             announce(sweep, hydra.job.num, hydra.overrides.task)
-    _, folder = place_and_run(config, folder, sweep=sweep, overrides=hydra.overrides.task, console=console)
-    rows = read_rows(folder / METRICS)
+    status, folder = place_and_run(config, folder, sweep=sweep, overrides=hydra.overrides.task, console=console)
+    rows = read_rows(folder / METRICS) if status != "failed" else []
     return float(rows[-1]["score/median"]) if rows else float("nan")
 
 
