@@ -1,7 +1,7 @@
 "use strict";
 // One page for both uses: with data inside (a file) it never asks for more; without, it polls the server that sent it.
 const PAGE = 100, MOST_LINES = 40, POLL_MS = 3000;
-const DONE = ["finished"];
+const DONE = new Set(["finished"]);
 const state = { data: null, filters: {}, sort: ["", 1], shown: PAGE, etag: null };
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 const $ = (id) => document.getElementById(id);
@@ -17,7 +17,7 @@ function el(tag, attributes = {}, ...children) {
 }
 
 const median = (values) => {
-  const sorted = [...values].sort((a, b) => a - b), half = sorted.length >> 1;
+  const sorted = values.toSorted((a, b) => a - b), half = sorted.length >> 1;
   return sorted.length ? (sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2) : NaN;
 };
 const unique = (values) => [...new Set(values)];
@@ -55,7 +55,7 @@ function drawFilters() {
   const form = $("filters"), had = document.activeElement?.name;
   form.replaceChildren();
   for (const key of ["arch", "family", "status", ...state.data.topics]) {
-    const values = unique(state.data.runs.map((run) => value(run, key))).sort((a, b) => a.localeCompare(b, undefined, { numeric: true }));
+    const values = unique(state.data.runs.map((run) => value(run, key))).toSorted((a, b) => a.localeCompare(b, undefined, { numeric: true }));
     const select = el("select", { name: key, onchange: (event) => { state.filters[key] = event.target.value; state.shown = PAGE; draw(); } },
       el("option", { value: "" }, "all"), ...values.map((v) => el("option", { value: v, selected: state.filters[key] === v }, v)));
     form.append(el("label", {}, key, select));
@@ -64,7 +64,7 @@ function drawFilters() {
 }
 
 function drawMatrix(runs) {
-  const done = runs.filter((run) => DONE.includes(run.status));
+  const done = runs.filter((run) => DONE.has(run.status));
   const archs = unique(done.map((r) => r.arch)), families = unique(done.map((r) => r.family));
   const body = archs.map((arch) => el("tr", {}, el("th", { scope: "row" }, arch), ...families.map((family) => {
     const cell = done.filter((r) => r.arch === arch && r.family === family);
@@ -109,7 +109,7 @@ function drawPlots(runs) {
   }).filter(Boolean);
   plot("curves", [...lines("curve", "cycle", "median"), ...bayes], { xaxis: { type: "log", title: { text: "cycle within the sequence" } },
     yaxis: { type: "log", title: { text: "mean squared error" }, exponentformat: "power" } });
-  const done = groups.map(([name, of]) => [name, of.filter((r) => DONE.includes(r.status))]).filter(([, of]) => of.length);
+  const done = groups.map(([name, of]) => [name, of.filter((r) => DONE.has(r.status))]).filter(([, of]) => of.length);
   plot("scores", done.map(([name, of]) => ({ name, type: "box", y: of.flatMap((r) => r.scores), boxpoints: "all", jitter: 0.4 })),
     { yaxis: { title: { text: "learning score" } }, showlegend: false });
   plot("time", [{ type: "bar", x: done.map(([name]) => name),
@@ -133,7 +133,7 @@ const COLUMNS = [
 function drawRuns(runs) {
   const [by, way] = state.sort;
   const key = COLUMNS.find(([name]) => name === by)?.[1];
-  const order = key ? [...runs].sort((a, b) => way * (key(a) > key(b) ? 1 : key(a) < key(b) ? -1 : 0)) : runs;
+  const order = key ? runs.toSorted((a, b) => way * (key(a) > key(b) ? 1 : key(a) < key(b) ? -1 : 0)) : runs;
   const head = el("tr", {}, ...COLUMNS.map(([name, , , number]) => el("th", { scope: "col", class: number ? "number" : "",
     "aria-sort": by === name ? (way > 0 ? "ascending" : "descending") : "none" },
     el("button", { type: "button", "data-sort": name, onclick: () => { state.sort = [name, by === name ? -way : 1]; draw(); focusSort(name); } },
@@ -206,7 +206,7 @@ async function poll() {
   setTimeout(poll, POLL_MS);
 }
 
-$("more").onclick = () => { state.shown += PAGE; drawRuns(selected()); };
+$("more").addEventListener("click", () => { state.shown += PAGE; drawRuns(selected()); });
 window.addEventListener("hashchange", () => { draw(); $("main").focus(); window.scrollTo(0, 0); });
 dark.addEventListener("change", draw);
 const inside = $("data").textContent.trim();
