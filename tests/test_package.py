@@ -52,13 +52,15 @@ def test_the_wheel_has_the_configurations_and_the_page(wheel):
     package = ROOT / "src" / "learning_to_learn"
     sources = {f"learning_to_learn/{path.relative_to(package)}" for path in package.rglob("*.py")}
     wanted = inside(CONF, "*.yaml", "conf") | inside(SWEEPS, "*.yaml", "sweeps") | sources
-    assert wanted <= names
+    assert wanted | {"hydra_plugins/learning_to_learn_optuna.py"} <= names
     assert {f"learning_to_learn/dashboard/page.{kind}" for kind in ("html", "css", "js")} <= names
     assert not [name for name in names if name.startswith(("tests", "benchmarks"))]
 
 
 def test_it_imports_from_where_it_is_installed(installed, tmp_path):
-    where = run(installed / "python", "-c", "import learning_to_learn; print(learning_to_learn.__file__)", cwd=tmp_path, PYTHONPATH="")
+    where = run(
+        installed / "python", "-c", "import learning_to_learn; print(learning_to_learn.__file__)", cwd=tmp_path, PYTHONPATH=""
+    )
     assert Path(where.strip()).is_relative_to(installed.parent)
 
 

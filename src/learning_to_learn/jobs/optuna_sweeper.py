@@ -20,7 +20,6 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep, Transformer
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
-from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import MISSING, DictConfig, OmegaConf
 
@@ -50,10 +49,9 @@ class SamplerConfig:
 @dataclass
 class TPEConfig(SamplerConfig):
     _target_: str = "optuna.samplers.TPESampler"
-    prior_weight: float = 1.0
     n_startup_trials: int = 10
     n_ei_candidates: int = 24
-    multivariate: bool = False
+    multivariate: bool | None = None
 
 
 @dataclass
@@ -77,7 +75,7 @@ SAMPLERS = {"tpe": TPEConfig, "random": RandomConfig, "nsgaii": NSGAIIConfig}
 class OptunaSweeperConfig:
     """What is searched, for how long, and where the study is kept."""
 
-    _target_: str = "learning_to_learn.jobs.optuna_sweeper.OptunaSweeper"
+    _target_: str = "hydra_plugins.learning_to_learn_optuna.OptunaSweeper"
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe"}])
     sampler: SamplerConfig = MISSING
     direction: str = "minimize"
@@ -100,8 +98,8 @@ def register() -> None:
         store.store(group="hydra/sweeper/sampler", name=name, node=config, provider="learning_to_learn")
 
 
-class OptunaSweeper(Sweeper):
-    """Hydra builds it from OptunaSweeperConfig, then calls `setup` and `sweep`."""
+class Search:
+    """What `hydra_plugins.learning_to_learn_optuna` builds from an OptunaSweeperConfig: `setup`, then `sweep`."""
 
     def __init__(
         self,
@@ -113,14 +111,14 @@ class OptunaSweeper(Sweeper):
         n_jobs: int,
         params: DictConfig | None,
     ) -> None:
-        if direction not in DIRECTIONS:
-            raise UserError(f"unknown hydra.sweeper.direction {direction!r}: choose one of {', '.join(DIRECTIONS)}")
-        if n_jobs < 1:
-            raise UserError(f"hydra.sweeper.n_jobs={n_jobs}: it must be at least 1")
         self.sampler, self.direction, self.storage, self.study_name = sampler, direction, storage, study_name
         self.n_trials, self.n_jobs, self.params = n_trials, n_jobs, params
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        if self.direction not in DIRECTIONS:
+            raise UserError(f"unknown hydra.sweeper.direction {self.direction!r}: choose one of {', '.join(DIRECTIONS)}")
+        if self.n_jobs < 1:
+            raise UserError(f"hydra.sweeper.n_jobs={self.n_jobs}: it must be at least 1")
         self.config, self.hydra_context = config, hydra_context
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
@@ -137,7 +135,11 @@ class OptunaSweeper(Sweeper):
         given = [*(f"{key}={value}" for key, value in (self.params or {}).items()), *arguments]
         space, fixed = read_space(parser.parse_overrides(given))
         study = optuna.create_study(
-            study_name=self.study_name, storage=self.storage, sampler=self.sampler, direction=self.direction, load_if_exists=True
+            study_name=self.study_name,
+            storage=self.storage,
+            sampler=self.sampler,
+            direction=self.direction,
+            load_if_exists=True,
         )
         left = self.n_trials
         for batch in self._stopped(study):
