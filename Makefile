@@ -14,6 +14,7 @@ help:  ## This list
 	$(PYTHON) -m venv .venv
 	$(PIP) --require-hashes --no-deps -r requirements.lock
 	$(PIP) --no-build-isolation --editable .
+	$(RUN) -m pip check
 	@touch $@
 
 # The lock holds all but torch, whose wheel depends on the machine (CPU or CUDA): pyproject pins it.

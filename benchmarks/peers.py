@@ -54,8 +54,8 @@ def torch_modules(layers: list[torch.nn.Module], x: Tensor, y: Tensor) -> Work:
 
 def jax_scan(network: Network, p: Tensor, x: Tensor, y: Tensor) -> Work:
     """`jax.lax.scan` of the same cells, jitted, with `jax.value_and_grad`, replicas by `jax.vmap`."""
-    import jax  # noqa: PLC0415
-    import jax.numpy as jnp  # noqa: PLC0415
+    import jax
+    import jax.numpy as jnp
 
     step, start = _jax_step(network)
 
@@ -72,8 +72,8 @@ def jax_scan(network: Network, p: Tensor, x: Tensor, y: Tensor) -> Work:
 
 def jax_rtrl(network: Network, p: Tensor, x: Tensor, y: Tensor) -> Work:
     """RTRL in JAX: the Jacobians of a cycle by `jax.jacfwd`, sensitivities carried through `jax.lax.scan`, jitted."""
-    import jax  # noqa: PLC0415
-    import jax.numpy as jnp  # noqa: PLC0415
+    import jax
+    import jax.numpy as jnp
 
     step, start = _jax_step(network)
 
@@ -101,8 +101,8 @@ def jax_rtrl(network: Network, p: Tensor, x: Tensor, y: Tensor) -> Work:
 
 def _jax_step(network: Network) -> tuple[Callable, Any]:
     """One cycle of one sequence: (parameters [P], state [D], x [3]) -> (state, output); and the first state."""
-    import jax  # noqa: PLC0415
-    import jax.numpy as jnp  # noqa: PLC0415
+    import jax
+    import jax.numpy as jnp
 
     sizes = [(layer.outputs, layer.states) for layer in network.layers]
 

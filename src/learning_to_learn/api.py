@@ -43,7 +43,7 @@ class Run:
     @property
     def metrics(self) -> dict:
         """What was measured on test data: medians and ranges over the replicas, such as `score_median`."""
-        from learning_to_learn.runs.run_folder import read_json  # noqa: PLC0415
+        from learning_to_learn.runs.run_folder import read_json
 
         return read_json(self.folder / "result.json") or {}
 
@@ -53,7 +53,7 @@ class Run:
         `x`, [N, T, 2], are the inputs, `y`, [N, T], the targets. The output at cycle t has seen x[1..t] and y[1..t-1]; the
         network's third input, the previous target, is made from `y`.
         """
-        from learning_to_learn.training.sequences import Episodes  # noqa: PLC0415
+        from learning_to_learn.training.sequences import Episodes
 
         inputs, targets = _sequences(x, y)
         return self.learner.outputs(Episodes(inputs, targets, targets[:, :, :0])).numpy()
@@ -63,7 +63,7 @@ class Run:
 
         Raises UserError where the network has units without states only.
         """
-        import torch  # noqa: PLC0415
+        import torch
 
         network = self.learner.network
         if not any(layer.states for layer in network.layers):
@@ -85,7 +85,7 @@ def train(config: Config, folder: Path | str | None = None) -> Run:
     A finished run in that folder is not run again, an unfinished one is resumed. Raises UserError where the folder holds
     another run, and RuntimeError where training fails; the traceback is then in the folder's train.log.
     """
-    from learning_to_learn.jobs.job import run_job  # noqa: PLC0415 - imports Lightning
+    from learning_to_learn.jobs.job import run_job
 
     plugins.load(config.plugins)
     folder = new_folder() if folder is None else Path(folder)
@@ -100,8 +100,8 @@ def load_run(folder: Path | str, plugins: Iterable[str] = ()) -> Run:
 
     Raises UserError where there is none, or where it needs plugins that this process has not imported: name them.
     """
-    from learning_to_learn.jobs.checkpoint import load_checkpoint, restore  # noqa: PLC0415
-    from learning_to_learn.training.learner import MetaLearner  # noqa: PLC0415
+    from learning_to_learn.jobs.checkpoint import load_checkpoint, restore
+    from learning_to_learn.training.learner import MetaLearner
 
     _load_plugins(plugins)
     folder = Path(folder)
@@ -117,7 +117,7 @@ def evaluate(run: Run, folder: Path | str | None = None, **changes: object) -> "
     `changes` are those of `python -m src.evaluate --help`. What is found is also written into `folder`, by default into
     evaluations/ in the run's own folder.
     """
-    from learning_to_learn.commands.evaluate import measure  # noqa: PLC0415
+    from learning_to_learn.commands.evaluate import measure
 
     return measure(
         run.folder,
@@ -131,7 +131,7 @@ _load_plugins = plugins.load
 
 def _sequences(x: np.ndarray, y: np.ndarray) -> tuple["torch.Tensor", "torch.Tensor"]:
     """The network's inputs [1, N, T, 3] and targets [1, N, T]; y[0], before the first cycle, is 0.5: nothing known."""
-    import torch  # noqa: PLC0415
+    import torch
 
     x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)
     if x.ndim != 3 or x.shape[2] != 2 or y.shape != x.shape[:2]:

@@ -20,7 +20,7 @@ def cache_folder() -> Path:
 
 def place_numba_cache() -> None:
     """Tell numba to keep its files below `cache_folder()`, unless NUMBA_CACHE_DIR names another place."""
-    import numba  # noqa: PLC0415
+    import numba
 
     if not numba.config.CACHE_DIR:  # type: ignore[attr-defined]
         numba.config.CACHE_DIR = str(cache_folder() / "numba")  # type: ignore[attr-defined]
@@ -59,7 +59,7 @@ class Compiled:
     @functools.cached_property
     def dispatcher(self) -> Any:
         """The numba function."""
-        import numba  # noqa: PLC0415
+        import numba
 
         place_numba_cache()
         if "prange" in self._function.__code__.co_names:

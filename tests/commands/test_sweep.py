@@ -19,7 +19,7 @@ from learning_to_learn.config import fingerprint
 from learning_to_learn.errors import UserError
 from learning_to_learn.jobs.launchers import threads_of_a_job
 from learning_to_learn.results.table import find_jobs, tabulate
-from learning_to_learn.runs.run_folder import get_status, held, is_held, read_json, read_rows, set_status
+from learning_to_learn.runs.run_folder import get_status, held, is_held, read_json, set_status
 from learning_to_learn.runs.sweep_folder import arguments_of, run_folders, survey
 from tests.commands.test_train import SMALL
 from tests.helpers import job
@@ -198,24 +198,6 @@ def test_a_copied_run_folder_is_complete(tmp_path):
     assert evaluate._main(["run=elsewhere/run"]) == 0
     (only,) = find_jobs(Path("elsewhere"))
     assert (only.status, only.settings["seed"]) == ("finished", 0)
-
-
-def test_a_search_makes_its_trials_and_no_more(tmp_path):
-    search = ["sweep=optuna", "hydra.sweeper.n_trials=3", "arch=elman", *SMALL, AT, "replicas=1"]
-    from optuna import load_study
-
-    train._main(search)
-    assert Path("s/optimization_results.yaml").exists()
-    shutil.rmtree("s/2_elman_boolean")
-    train._main(["resume=s"])
-    states = [s for s in survey(Path("s")) if s.status == "finished"]
-    assert len(states) == 3
-    assert len({s.fingerprint for s in states}) == 3  # it proposed something new
-    values = {trial.value for trial in load_study(study_name="search", storage="sqlite:///s/optuna.db").trials}
-    # The search is told the score of its own trial, also where that had to move beside an earlier one.
-    assert {float(read_rows(s.folder / "metrics.csv")[-1]["score/median"]) for s in states} <= values
-    train._main(["resume=s"])
-    assert len(survey(Path("s"))) == 3
 
 
 def kill_and_resume(folder, delay):

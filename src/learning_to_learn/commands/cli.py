@@ -95,7 +95,7 @@ def without_plugins(words: Iterable[str]) -> list[str]:
     rest = []
     for word in words:
         if word.startswith(f"{PLUGINS}="):
-            from learning_to_learn.composing import listed  # noqa: PLC0415 - imports Hydra
+            from learning_to_learn.composing import listed
 
             plugins.load(listed(word))
         else:

@@ -52,7 +52,7 @@ def serve(words: Sequence[str]) -> int:
     text = options.get("port", str(PORT))
     if not text.isdigit() or int(text) > 65535:
         raise UserError(f"port={text}: it is a number from 0 to 65535")
-    from learning_to_learn.dashboard.serve import Server  # noqa: PLC0415
+    from learning_to_learn.dashboard.serve import Server
 
     with Server(folder, int(text)) as server:
         print(f"{folder} is at {server.url} (Ctrl-C ends it)", flush=True)
@@ -79,9 +79,9 @@ def report(words: Sequence[str]) -> int:
     folders, options = split(words, ("into",))
     folder = _folder(folders)
     into = Path(options.get("into", folder / "dashboard.html"))
-    from learning_to_learn.dashboard.data import collect  # noqa: PLC0415
-    from learning_to_learn.dashboard.page import with_data  # noqa: PLC0415
-    from learning_to_learn.runs.run_folder import write_atomically  # noqa: PLC0415
+    from learning_to_learn.dashboard.data import collect
+    from learning_to_learn.dashboard.page import with_data
+    from learning_to_learn.runs.run_folder import write_atomically
 
     data = collect(folder)
     if not data["runs"]:
@@ -108,7 +108,7 @@ def push(words: Sequence[str]) -> int:
 
     """
     folders, options = split(words, ("entity", "project", "into"))
-    from learning_to_learn.dashboard.workspace import push as push_it  # noqa: PLC0415 - takes seconds to import
+    from learning_to_learn.dashboard.workspace import push as push_it
 
     return push_it(folders, options)
 

@@ -59,9 +59,9 @@ def evaluate(words: Sequence[str]) -> int:
     run = Path(given.pop("run"))
     into, found = measure(run, given)
 
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from learning_to_learn.results.table import result_table  # noqa: PLC0415
+    from learning_to_learn.results.table import result_table
 
     Console().print(result_table([found.result], ["arch", "family", "sequence_length"], title=str(into)))
     return 0
@@ -72,9 +72,9 @@ def measure(run: Path, given: dict[str, str], into: Path | None = None) -> "tupl
     config = changed(load(run / "config.yaml"), given)
     check(config)
 
-    from learning_to_learn.jobs.checkpoint import load_checkpoint, restore  # noqa: PLC0415 - imports torch and Lightning
-    from learning_to_learn.training import evaluation  # noqa: PLC0415
-    from learning_to_learn.training.learner import MetaLearner  # noqa: PLC0415
+    from learning_to_learn.jobs.checkpoint import load_checkpoint, restore
+    from learning_to_learn.training import evaluation
+    from learning_to_learn.training.learner import MetaLearner
 
     learner = MetaLearner(config)
     restore(learner, load_checkpoint(run))

@@ -27,8 +27,8 @@ def floors() -> int:
       python -m src.floors
 
     """
-    from learning_to_learn.families import FAMILIES  # noqa: PLC0415
-    from learning_to_learn.families.family import FLOORS  # noqa: PLC0415
+    from learning_to_learn.families import FAMILIES
+    from learning_to_learn.families.family import FLOORS
 
     table = {}
     for family in (member for owner in FAMILIES.values() for member in owner.estimated()):

@@ -47,13 +47,13 @@ def status(words: tuple[str, ...]) -> int:
       python -m src.sweep status runs/2026-01-31/12-00-00
 
     """
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
-    from learning_to_learn.runs.monitor import duration, summary  # noqa: PLC0415
-    from learning_to_learn.runs.run_folder import read_json  # noqa: PLC0415
-    from learning_to_learn.runs.sweep_folder import DONE, SWEEP, survey  # noqa: PLC0415
+    from learning_to_learn.runs.monitor import duration, summary
+    from learning_to_learn.runs.run_folder import read_json
+    from learning_to_learn.runs.sweep_folder import DONE, SWEEP, survey
 
     folder = _folder("status", words)
     states = survey(folder)
@@ -84,9 +84,9 @@ def resume(words: tuple[str, ...]) -> int:
       python -m src.sweep resume runs/2026-01-31/12-00-00 plugins=[examples/leaky_neuron.py]
 
     """
-    from learning_to_learn.jobs.sweeps import resume as resume_it  # noqa: PLC0415
-    from learning_to_learn.results.table import print_table  # noqa: PLC0415
-    from learning_to_learn.runs.sweep_folder import arguments_of  # noqa: PLC0415
+    from learning_to_learn.jobs.sweeps import resume as resume_it
+    from learning_to_learn.results.table import print_table
+    from learning_to_learn.runs.sweep_folder import arguments_of
 
     folder = _folder("resume", words)
     if arguments_of(folder) is None and not (folder / "config.yaml").exists():
@@ -106,9 +106,9 @@ def report(words: tuple[str, ...]) -> int:
 
     """
     folders = _folders("report", words)
-    from learning_to_learn.results.sweep_report import write_report  # noqa: PLC0415
-    from learning_to_learn.results.table import find_jobs  # noqa: PLC0415
-    from learning_to_learn.runs.sweep_folder import DONE  # noqa: PLC0415
+    from learning_to_learn.results.sweep_report import write_report
+    from learning_to_learn.results.table import find_jobs
+    from learning_to_learn.runs.sweep_folder import DONE
 
     jobs = [job for folder in folders for job in find_jobs(folder)]
     if not any(job.status == "finished" for job in jobs):

@@ -23,20 +23,20 @@ def main(*preset: str) -> None:
 def _main(arguments: list[str]) -> int:
     if EXPLAIN in arguments:
         return _explain(arguments)
-    from learning_to_learn.jobs.sweeps import start  # noqa: PLC0415 - imports Hydra
+    from learning_to_learn.jobs.sweeps import start
 
     started = _resume(arguments) if _resumes(arguments) else start(arguments)
     if started is None:
         return 0
     if started.refused:
         return WRONG
-    from learning_to_learn.results.table import print_table  # noqa: PLC0415 - after the job, which has imported what it needs
+    from learning_to_learn.results.table import print_table
 
     return FAILED if print_table(started.folder) else 0
 
 
 def _resume(arguments: list[str]) -> "Started":
-    from learning_to_learn.jobs.sweeps import resume  # noqa: PLC0415
+    from learning_to_learn.jobs.sweeps import resume
 
     first, *more = without_plugins(arguments)
     if more:
@@ -45,7 +45,7 @@ def _resume(arguments: list[str]) -> "Started":
 
 
 def _explain(arguments: list[str]) -> int:
-    from learning_to_learn.commands.explain import explain_keys  # noqa: PLC0415
+    from learning_to_learn.commands.explain import explain_keys
 
     keys = without_plugins(a for a in arguments if a != EXPLAIN)
     for key in keys or [""]:

@@ -30,8 +30,8 @@ def make_engine(
     if name == "reference":
         return Reference(network, gradient)
     # Imported here: the reference must work where numba does not.
-    from learning_to_learn.engine.fused.fused import Fused  # noqa: PLC0415
-    from learning_to_learn.engine.fused.trace import UnsupportedOperation  # noqa: PLC0415
+    from learning_to_learn.engine.fused.fused import Fused
+    from learning_to_learn.engine.fused.trace import UnsupportedOperation
 
     try:
         if not gradient.fused:

@@ -74,7 +74,7 @@ def resume(folder: Path) -> Started:
         raise UserError(f"{folder}: no such folder")
     sweep = arguments_of(folder)
     if sweep is None:
-        from learning_to_learn.jobs.job import run_job  # noqa: PLC0415 - imports torch and Lightning
+        from learning_to_learn.jobs.job import run_job
 
         config = load(folder / "config.yaml")
         return Started(folder, refused=run_job(config, folder).refused)
@@ -102,7 +102,7 @@ def _run(config: DictConfig) -> "Outcome":
     """Run the job that Hydra has composed, in the folder that Hydra gives it, in whichever process this is."""
     composing.register_resolvers()
     plugins.load(str(one) for one in config.get("plugins") or [])
-    from learning_to_learn.jobs.job import run_job  # noqa: PLC0415 - imports torch and Lightning
+    from learning_to_learn.jobs.job import run_job
 
     hydra = HydraConfig.get()
     folder = short(Path(hydra.runtime.output_dir))

@@ -18,9 +18,9 @@ def results(folder: Path | str) -> "pd.DataFrame":
 
     Raises UserError where there is no such folder.
     """
-    from learning_to_learn.errors import UserError  # noqa: PLC0415
-    from learning_to_learn.results.aggregate import replicas  # noqa: PLC0415 - imports pandas
-    from learning_to_learn.results.table import find_jobs  # noqa: PLC0415
+    from learning_to_learn.errors import UserError
+    from learning_to_learn.results.aggregate import replicas
+    from learning_to_learn.results.table import find_jobs
 
     folder = Path(folder)
     if not folder.is_dir():

@@ -96,7 +96,7 @@ def interquartile_means(matrices: dict[str, np.ndarray]) -> dict[str, tuple[floa
 
     (Agarwal et al. 2021, "Deep RL at the edge of the statistical precipice"; their library.)
     """
-    from rliable import library, metrics  # noqa: PLC0415 - seconds to import
+    from rliable import library, metrics
 
     with warnings.catch_warnings():  # its own use of `arch`
         warnings.simplefilter("ignore", FutureWarning)
@@ -108,7 +108,7 @@ def interquartile_means(matrices: dict[str, np.ndarray]) -> dict[str, tuple[floa
 
 def performance_profiles(matrices: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """For each arch the part of its runs that score above each of THRESHOLDS [51], and its interval [2, 51]."""
-    from rliable import library  # noqa: PLC0415
+    from rliable import library
 
     return library.create_performance_profile(matrices, THRESHOLDS, reps=RESAMPLES // 4)
 

@@ -100,7 +100,7 @@ def trace(unit: Unit) -> UnitTrace:
 
 def _record(unit: Unit, function: Callable, names: list[str]) -> Trace:
     # Imported here: it takes a second, and a warm start needs no trace.
-    from torch.fx.experimental.proxy_tensor import make_fx  # noqa: PLC0415
+    from torch.fx.experimental.proxy_tensor import make_fx
 
     example = [torch.full((), 0.25) for _ in names]
     # A second pass turns operations in place, the unit's own or autograd's, into plain ones.
