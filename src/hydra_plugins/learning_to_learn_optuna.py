@@ -1,4 +1,4 @@
-"""Where Hydra looks for sweepers: it accepts none from elsewhere. The search itself is in learning_to_learn.jobs.optuna_sweeper.
+"""Where Hydra looks for sweepers: it accepts none from elsewhere. The search is learning_to_learn.jobs.optuna_sweeper.
 
 Hydra imports this file at the start of every command, so it imports nothing else.
 """

@@ -19,7 +19,7 @@ from learning_to_learn.config import fingerprint
 from learning_to_learn.errors import UserError
 from learning_to_learn.launchers import threads_of_a_job, usable_cores
 from learning_to_learn.results.table import find_jobs, tabulate
-from learning_to_learn.runs.run_folder import get_status, held, is_held, read_json, read_rows, set_status
+from learning_to_learn.runs.run_folder import get_status, held, is_held, read_json, set_status
 from learning_to_learn.runs.sweep_folder import arguments_of, run_folders, survey
 from tests.commands.test_train import SMALL
 from tests.helpers import job

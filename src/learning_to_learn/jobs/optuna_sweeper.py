@@ -1,9 +1,9 @@
 """A search by Optuna as a Hydra sweeper: `hydra/sweeper=optuna`, or `sweep=optuna` for the study in sweeps/.
 
 Optuna proposes a batch of `n_jobs` trials, Hydra's launcher runs them, and Optuna is told their scores. A trial that fails or
-whose score is not a finite number is told as failed, and the search continues. The study lies in the sweep folder, and the number
-of a trial is the number of its job, so that a search that is resumed never writes into an earlier trial's folder. Trials that were
-under way when the search stopped are finished first.
+whose score is not a finite number is told as failed, and the search continues. The study is kept in the sweep folder. The number
+of a trial is the number of its job, so that a resumed search never writes into an earlier trial's folder. Trials that were under
+way when the search stopped are finished first.
 """
 
 import itertools
@@ -104,7 +104,7 @@ class Search:
     def __init__(
         self,
         sampler: Any,
-        direction: str,
+        direction: Any,
         storage: str | None,
         study_name: str | None,
         n_trials: int,
@@ -132,7 +132,7 @@ class Search:
         self.folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, self.folder / "multirun.yaml")
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        given = [*(f"{key}={value}" for key, value in (self.params or {}).items()), *arguments]
+        given = [*(f"{key!s}={value}" for key, value in (self.params or {}).items()), *arguments]
         space, fixed = read_space(parser.parse_overrides(given))
         study = optuna.create_study(
             study_name=self.study_name,
@@ -197,7 +197,7 @@ class Search:
 
 
 def read_space(overrides: Sequence[Override]) -> "tuple[dict[str, BaseDistribution], dict[str, str]]":
-    """What is searched, as Optuna's distributions, and what stays fixed, as text. A later override of a key replaces an earlier one.
+    """What is searched, as Optuna's distributions, and what stays fixed, as text. The last override of a key counts.
 
     `a=interval(0,1) b=tag(log,interval(1,8)) c=range(1,9,2) d=choice(x,y) e=1,2 f=3` searches a to e and fixes f.
     """
@@ -233,7 +233,8 @@ def _distribution(override: Override) -> "BaseDistribution":
         numbers = list(value.range())  # without its end, as in Python
         kind = FloatDistribution if any(isinstance(n, float) for n in numbers) else IntDistribution
         return kind(min(numbers), max(numbers), step=abs(value.step))  # type: ignore[arg-type]
-    return CategoricalDistribution(list(override.sweep_iterator(transformer=Transformer.encode)))
+    choices: list[Any] = list(override.sweep_iterator(transformer=Transformer.encode))
+    return CategoricalDistribution(choices)
 
 
 def _score(returned: JobReturn) -> float:
