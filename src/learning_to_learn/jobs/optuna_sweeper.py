@@ -1,9 +1,9 @@
 """A search by Optuna as a Hydra sweeper: `hydra/sweeper=optuna`, or `sweep=optuna` for the study in sweeps/.
 
 Optuna proposes a batch of `n_jobs` trials, Hydra's launcher runs them, and Optuna is told their scores. A trial that fails or
-whose score is not a finite number is told as failed, and the search continues. The study is kept in the sweep folder. The number
-of a trial is the number of its job, so that a resumed search never writes into an earlier trial's folder. Trials that were under
-way when the search stopped are finished first.
+whose score is not a finite number is told as failed, and the search continues. The study is kept in the sweep folder. The
+number of a trial is the number of its job, so that a resumed search never writes into an earlier trial's folder. Trials that
+were under way when the search stopped are finished first.
 """
 
 import itertools
