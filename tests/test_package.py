@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from learning_to_learn.commands.cli import CONF, SWEEPS
+from learning_to_learn.composing import CONF, SWEEPS
 
 ROOT = Path(__file__).parents[1]
 

@@ -18,7 +18,8 @@ from optuna.trial import TrialState
 
 from learning_to_learn.commands import train
 from learning_to_learn.errors import UserError
-from learning_to_learn.jobs.job import place_and_run
+from learning_to_learn.jobs import job
+from learning_to_learn.jobs.job import run_job
 from learning_to_learn.jobs.optuna_sweeper import _consecutive, as_override, read_space
 from learning_to_learn.runs.run_folder import get_status, read_rows
 from learning_to_learn.runs.sweep_folder import survey
@@ -137,9 +138,9 @@ def test_a_stopped_search_is_resumed_with_the_trial_that_was_under_way(monkeypat
         begun.append(folder)
         if len(begun) == 2:
             raise KeyboardInterrupt
-        return place_and_run(config, folder, **more)
+        return run_job(config, folder, **more)
 
-    monkeypatch.setattr(train, "place_and_run", stop_in_the_second)
+    monkeypatch.setattr(job, "run_job", stop_in_the_second)
     search = [*FREE, "hydra.sweeper.n_trials=4", "hydra.sweeper.n_jobs=1", "optimizer.lr=tag(log,interval(0.001,0.1))"]
     with pytest.raises(KeyboardInterrupt):
         train._main(search)

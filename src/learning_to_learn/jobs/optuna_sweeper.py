@@ -132,13 +132,13 @@ class Search:
         self.folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, self.folder / "multirun.yaml")
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        given = [*(f"{key}={value}" for key, value in (self.params or {}).items()), *arguments]
+        given = [*(f"{key!s}={value}" for key, value in (self.params or {}).items()), *arguments]
         space, fixed = read_space(parser.parse_overrides(given))
         study = optuna.create_study(
             study_name=self.study_name,
             storage=self.storage,
             sampler=self.sampler,
-            direction=self.direction,
+            direction=self.direction,  # type: ignore[arg-type]  # `setup` has judged it
             load_if_exists=True,
         )
         left = self.n_trials
@@ -235,7 +235,7 @@ def _distribution(override: Override) -> "BaseDistribution":
         numbers = list(value.range())  # without its end, as in Python
         kind = FloatDistribution if any(isinstance(n, float) for n in numbers) else IntDistribution
         return kind(min(numbers), max(numbers), step=abs(value.step))  # type: ignore[arg-type]
-    return CategoricalDistribution(list(override.sweep_iterator(transformer=Transformer.encode)))
+    return CategoricalDistribution(list(override.sweep_iterator(transformer=Transformer.encode)))  # type: ignore[arg-type]
 
 
 def _score(returned: JobReturn) -> float:
