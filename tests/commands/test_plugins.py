@@ -51,19 +51,19 @@ class Parity(Boolean):
     def from_config(cls, config, *, test=False):
         return cls([6, 9])
 """
-PLUGINS = "plugins=[leaky.py,my_families]"
+PLUGINS = "plugins=[parity.py,my_units]"
 
 
 @pytest.fixture
 def mine(tmp_path):
     """A folder with a plugin that is a file and one that is a module; what this process learns of them is forgotten again."""
-    (tmp_path / "leaky.py").write_text(UNIT)
-    (tmp_path / "my_families.py").write_text(FAMILY)
+    (tmp_path / "my_units.py").write_text(UNIT)
+    (tmp_path / "parity.py").write_text(FAMILY)
     before = dict(plugins.LOADED)
     yield tmp_path
     plugins.LOADED.clear()
     plugins.LOADED.update(before)
-    sys.modules.pop("my_families", None)
+    sys.modules.pop("my_units", None)
 
 
 def run(*arguments, folder, wait=True):
@@ -92,19 +92,19 @@ def test_a_unit_and_a_family_survive_workers_a_kill_and_new_processes(mine):
     (mine / "imported").unlink()
     code, _, said = run("src.sweep", "resume", "s", folder=mine)
     assert code == 2
-    assert said == "error: this run needs plugins=[leaky.py,my_families]: give it again, it is not imported from a folder\n"
+    assert said == "error: this run needs plugins=[parity.py,my_units]: give it again, it is not imported from a folder\n"
     assert not (mine / "imported").exists()
     code, _, said = run("src.sweep", "resume", "s", PLUGINS, folder=mine)
     assert code == 0, said
     assert [s.status for s in survey(mine / "s")] == ["finished", "finished"]
     one = "s/0_leaky_parity"
-    assert (mine / one / "plugins/leaky.py").read_text() == UNIT
-    assert (mine / one / "plugins/my_families.py").read_text() == FAMILY
-    assert set(read_json(mine / one / "status.json")["plugins"]) == {"leaky", "my_families"}
+    assert (mine / one / "plugins/my_units.py").read_text() == UNIT
+    assert (mine / one / "plugins/parity.py").read_text() == FAMILY
+    assert set(read_json(mine / one / "status.json")["plugins"]) == {"my_units", "parity"}
     for command in ("src.evaluate", "src.probe"):
         code, _, said = run(command, f"run={one}", folder=mine)
         assert (code, said.count("\n")) == (2, 1), said
-        assert "this run needs plugins=[leaky.py,my_families]" in said
+        assert "this run needs plugins=[parity.py,my_units]" in said
     code, _, said = run("src.evaluate", f"run={one}", PLUGINS, "sequence_length=30", folder=mine)
     assert code == 0, said
     _, _, said = run("src.probe", f"run={one}", PLUGINS, folder=mine)
@@ -117,7 +117,7 @@ def test_a_run_folder_alone_imports_nothing(mine):
     for command in (
         lambda: train._main(["resume=run"]), lambda: sweep._main(["resume", "run"]), lambda: evaluate._main(["run=run"]),
     ):  # fmt: skip
-        with pytest.raises(UserError, match=re.escape("this run needs plugins=[leaky.py,my_families]: give it again")):
+        with pytest.raises(UserError, match=re.escape("this run needs plugins=[parity.py,my_units]: give it again")):
             command()
     assert train._main(["resume=run", PLUGINS]) == 0
     assert evaluate._main(["run=run", PLUGINS]) == 0
@@ -126,7 +126,7 @@ def test_a_run_folder_alone_imports_nothing(mine):
 
 def test_plugins_named_in_a_file_of_conf(mine, capsys):
     (mine / "D/experiment").mkdir(parents=True)
-    (mine / "D/experiment/mine.yaml").write_text("# @package _global_\nplugins: [my_families]\n")
+    (mine / "D/experiment/mine.yaml").write_text("# @package _global_\nplugins: [parity.py]\n")
     assert train._main(["experiment=mine", "--config-dir=D", "family=parity", "--cfg", "job"]) == 0
     assert "name: parity" in capsys.readouterr().out
 
@@ -141,7 +141,7 @@ def test_the_keys_of_a_plugin_are_explained(mine, capsys):
     [
         ("plugins=[nothing.py]", "nothing.py: no such file"),
         ("plugins=[nothing]", "nothing cannot be imported: ModuleNotFoundError"),
-        ("plugins=leaky.py", "give a list"),
+        ("plugins=parity.py", "give a list"),
         ("plugins=[broken.py]", "broken.py cannot be imported: ZeroDivisionError"),
     ],
 )

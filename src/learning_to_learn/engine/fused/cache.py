@@ -118,7 +118,7 @@ def _value(value: object, seen: set[int]) -> str | None:
     if isinstance(value, bool | int | float | str | bytes | None):
         return repr(value)
     if isinstance(value, types.ModuleType):
-        return value.__name__ if value in (torch, math) or value.__name__.startswith("torch.") else None
+        return value.__name__ if value.__name__ in ("torch", "math") or value.__name__.startswith("torch.") else None
     if isinstance(value, types.BuiltinFunctionType | type):
         return f"{value.__module__}.{value.__qualname__}" if value.__module__ in (None, "builtins", "torch") else None
     if isinstance(value, tuple | frozenset):
