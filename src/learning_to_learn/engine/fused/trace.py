@@ -39,14 +39,14 @@ class Trace:
 
 @dataclass(frozen=True)
 class UnitTrace:
-    """Everything the kernels need of a unit; variables are z0.. (pre-activations), s0.. (states), d0.. (tangents)."""
+    """Everything the kernels need of a unit; variables are pre0.. (pre-activations), state0.., error0.. (tangents)."""
 
     forward: Trace
     """-> the output and the new states."""
     backward: Trace
-    """z.., s.., d0 = error of the output, d1.. = of the new states -> error of each z and each s."""
+    """pre.., state.., error0 of the output, error1.. of the new states -> error of each pre and each state."""
     partials: Trace
-    """-> for the output and then each new state, its derivative by each z and each s."""
+    """-> for the output and then each new state, its derivative by each pre and each state."""
     saved: tuple[str, ...]
     """The variables of `forward` that `backward` starts from, when what is cheap is computed again."""
 
@@ -65,8 +65,8 @@ SUPPORTED = EXPENSIVE | {
 def trace(unit: Unit) -> UnitTrace:
     """Trace a unit. Raises UnsupportedOperation, naming the operation and the unit, where it cannot be fused."""
     n, m = len(unit.pre_activations), len(unit.states)
-    inputs = [f"z{i}" for i in range(n)] + [f"s{i}" for i in range(m)]
-    tangents = [f"d{i}" for i in range(1 + m)]
+    inputs = [f"pre{i}" for i in range(n)] + [f"state{i}" for i in range(m)]
+    tangents = [f"error{i}" for i in range(1 + m)]
 
     def joint(*args: Tensor) -> list[Tensor | None]:
         xs = [a.detach().requires_grad_() for a in args[: n + m]]
