@@ -13,6 +13,7 @@ COMMANDS = {
     "reproduce": "learning_to_learn.paper.reproduce",
     "compare": "learning_to_learn.results.compare",
     "floors": "learning_to_learn.commands.floors",
+    "kernel": "learning_to_learn.commands.kernel",
     "dashboard": "learning_to_learn.commands.dashboard",
 }
 

@@ -33,8 +33,6 @@ def make_engine(
     from learning_to_learn.engine.fused.trace import UnsupportedOperation  # noqa: PLC0415
 
     try:
-        if not gradient.fused:
-            raise UnsupportedOperation(f"gradient {gradient.name} has no fused kernel")
         return Fused(network, gradient, dtype=dtype, keep=keep)
     except UnsupportedOperation as error:
         if name == "fused":

@@ -117,7 +117,8 @@ class BackwardMode(Kernel):
             extra = " + memory[network_output + lane]" if self.network.error_feedback else ""
             with s.loop("lane", "live"):
                 s.add(
-                    f"memory[output_errors{output} + lane] = scale * (outputs[lane0 + lane, cycle] - target[lane0 + lane, cycle]){extra}"
+                    f"memory[output_errors{output} + lane] = "
+                    f"scale * (outputs[lane0 + lane, cycle] - target[lane0 + lane, cycle]){extra}"
                 )
             for part in reversed(self.layers):
                 self._layer_backward(part)
@@ -128,7 +129,8 @@ class BackwardMode(Kernel):
                 for part in self.layers:
                     i = part.index
                     s.add(self._at(f"sources{i}_now", f"sources{i}", part.sources, "cycle"))
-                    s.add(f"outer(gradient, {part.first}, {part.sources}, memory, pre_activation_errors{i}, {self.row}, memory, sources{i}_now, {self.row}, "
+                    s.add(f"outer(gradient, {part.first}, {part.sources}, memory, pre_activation_errors{i}, {self.row}, "
+                        f"memory, sources{i}_now, {self.row}, "
                           f"{part.layer.rows}, {part.sources}, count)")  # fmt: skip
 
     def _clear(self, layers: list[KernelLayer]) -> None:
@@ -147,14 +149,18 @@ class BackwardMode(Kernel):
                 self._unit_backward(part, block, unit)
 
         def back(place: str, column: int, rows: int, accumulate: bool) -> None:
-            s.add(f"product(memory, {place}, LANES, parameters, {part.first + column}, {part.sources}, memory, pre_activation_errors{i} + now, {self.row}, "
+            s.add(f"product(memory, {place}, LANES, parameters, {part.first + column}, {part.sources}, "
+                f"memory, pre_activation_errors{i} + now, {self.row}, "
                   f"{rows}, {layer.rows}, {accumulate})")  # fmt: skip
 
         if i and layer.rows == 1:
             # A product with one term: no loop over terms, and no sum to start from zero.
             with s.loop("i", self.layers[i - 1].layer.outputs):
                 place, weight = f"output_errors{i - 1} + i * LANES", f"splat(parameters, {part.first + part.own} + i)"
-                s.add(f"store(memory, {place}, fma({weight}, load(memory, pre_activation_errors{i} + now), load(memory, {place})))")
+                s.add(
+                    f"error = load(memory, pre_activation_errors{i} + now)",
+                    f"store(memory, {place}, fma({weight}, error, load(memory, {place})))",
+                )
         elif i:
             back(f"output_errors{i - 1}", part.own, self.layers[i - 1].layer.outputs, accumulate=True)
         if part.own:

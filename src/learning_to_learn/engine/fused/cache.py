@@ -55,6 +55,11 @@ def load_kernel(network: Network, real: str, printer: Callable[[Network, str, st
         raise UnsupportedOperation(f"{network.describe()}: numba cannot compile the printed kernel ({reason})") from error
 
 
+def matmul_name(real: str) -> str:
+    """The name of the module of matrix products for numbers of type `real`."""
+    return f"matmul_{real}_{_machine()}"
+
+
 def load_loop(real: str) -> types.ModuleType:
     """The compiled loop over replicas and blocks of lanes."""
     return load_module(f"loop_{real}", lambda: print_loop(real))

@@ -104,7 +104,8 @@ class ForwardMode(Kernel):
                 output = self.layers[-1]
                 with s.loop("unit", output.layer.inputs):
                     s.add(
-                        f"store(memory, output_derivatives + unit * LANES, load(memory, partials{output.index}) * splat(memory, weights{output.index} + unit))"
+                        f"store(memory, output_derivatives + unit * LANES, "
+                        f"load(memory, partials{output.index}) * splat(memory, weights{output.index} + unit))"
                     )
                 first = 0
                 for part in self.layers:
@@ -185,7 +186,8 @@ class ForwardMode(Kernel):
         far = rows * LANES
 
         def add(source: str, base: str, apart: str | int, column: int, terms: int, accumulate: bool) -> None:
-            s.add(f"product_pair(memory, pre_activation_sensitivities, {far}, memory, weights{i} + {column * rows}, {rows}, {source}, {base}, LANES, {apart}, {rows}, "
+            s.add(f"product_pair(memory, pre_activation_sensitivities, {far}, "
+                f"memory, weights{i} + {column * rows}, {rows}, {source}, {base}, LANES, {apart}, {rows}, "
                   f"{terms}, {accumulate})")  # fmt: skip
 
         add("sensitivities", f"column0 + {own * LANES}", "next_", 0, layer.own, accumulate=False)
@@ -230,7 +232,8 @@ class ForwardMode(Kernel):
             )
             if layer is self.layers[-2]:
                 s.add(
-                    f"{change}{c} = fma(load(memory, output_derivatives + ({block.output} + unit) * LANES), result{c}_0, {change}{c})"
+                    f"{change}{c} = "
+                    f"fma(load(memory, output_derivatives + ({block.output} + unit) * LANES), result{c}_0, {change}{c})"
                 )
 
 

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from learning_to_learn.engine.fused.backward_mode import print_backward_mode
-from learning_to_learn.engine.fused.cache import load_kernel, load_loop
+from learning_to_learn.engine.fused.cache import load_kernel, load_loop, matmul_name
 from learning_to_learn.engine.fused.forward_mode import print_forward_mode
 from learning_to_learn.engine.fused.lanes import LANES
 from learning_to_learn.engine.fused.loop import address
+from learning_to_learn.engine.fused.trace import UnsupportedOperation
 from learning_to_learn.gradients import Carry, Gradient, Segment
 from learning_to_learn.topology import Network
 
@@ -81,8 +82,16 @@ class Fused:
         return y, last, gradient, kept if self.keep else None
 
 
+def print_kernel(network: Network, gradient: Gradient, dtype: torch.dtype = torch.float32) -> str:
+    """The source that is compiled for a network and a gradient. Raises UnsupportedOperation where it cannot be fused."""
+    real = str(dtype).removeprefix("torch.")
+    return printer_of(gradient)(network, real, matmul_name(real))
+
+
 def printer_of(gradient: Gradient) -> Callable[[Network, str, str], str]:
-    """What prints the kernels of a gradient."""
+    """What prints the kernels of a gradient. Raises UnsupportedOperation where nothing does."""
+    if not gradient.fused:
+        raise UnsupportedOperation(f"gradient {gradient.name} has no fused kernel")
     return print_forward_mode if gradient.forward_mode else print_backward_mode
 
 

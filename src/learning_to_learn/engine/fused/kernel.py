@@ -94,11 +94,12 @@ class Kernel:
         for part in self.layers:
             with self.s.loop("m", part.layer.rows), self.s.loop("k", part.sources):
                 self.s.add(
-                    f"memory[weights{part.index} + k * {part.layer.rows} + m] = parameters[{part.first} + m * {part.sources} + k]"
+                    f"memory[weights{part.index} + k * {part.layer.rows} + m] = "
+                    f"parameters[{part.first} + m * {part.sources} + k]"
                 )
 
     def load_state(self) -> None:
-        """Copy state [B, D] into the sources of the first cycle, the states and the network's output; idle lanes run on zeros."""
+        """Copy state [B, D] into the sources of the first cycle, the states and the output; idle lanes run on zeros."""
         s, place = self.s, 0
         for part in self.layers[:-1]:
             for base, stride, n in (
@@ -141,7 +142,8 @@ class Kernel:
         s, layer, i = self.s, part.layer, part.index
         s.add(f"store(memory, sources{i}_now + {layer.sources * self.row}, 1.0)")
         s.add(
-            f"product(memory, pre_activations, LANES, memory, weights{i}, {layer.rows}, memory, sources{i}_now, {self.row}, {layer.rows}, {part.sources}, False)"
+            f"product(memory, pre_activations, LANES, memory, weights{i}, {layer.rows}, "
+            f"memory, sources{i}_now, {self.row}, {layer.rows}, {part.sources}, False)"
         )
         for block, unit in part.units():
             with s.loop("unit", block.count):

@@ -1,4 +1,4 @@
-"""Print the parallel loop over replicas and blocks of lanes. One serves every kernel of a type: it is given the kernel's address.
+"""Print the parallel loop over replicas and blocks of lanes. One serves every kernel of a type, by its address.
 
 A parallel function takes three seconds to compile when the kernel is compiled into it, and is optimized again each time;
 a call through a pointer costs nanoseconds a block of lanes.
@@ -67,7 +67,7 @@ def address(function: Any) -> int:
 
 
 @intrinsic
-def call(_context, function, *arguments):
+def call(_context, function, *arguments):  # noqa: ANN002
     """Call the compiled function at an address, whose parameters must have exactly the arguments' types."""
 
     def generate(context, builder, sig, args):

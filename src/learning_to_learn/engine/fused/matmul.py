@@ -21,7 +21,7 @@ from learning_to_learn.engine.fused.lanes import LANES, fill, fma, load, splat, 
 from learning_to_learn.engine.fused.options import CACHED, OPTIONS
 '''
 PRODUCT = '''
-@njit("void(F[::1], i8, i8, F[::1], i8, i8, F[::1], i8, i8, i8, i8, b1)", **CACHED)
+@njit("void(F[::1], i8, i8, F[::1], i8, i8, F[::1], i8, i8, i8, i8, b1)", **CACHED, forceinline=True)
 def product(out, o, out_stride, p, w, column, source, b, stride, rows, terms, accumulate):
     """out[r] = (out[r] if accumulate else 0) + sum over k < terms of W[r, k] source[k], for r < rows.
 
@@ -36,7 +36,7 @@ def product_pair(out, o, out_next, p, w, column, source, b, stride, source_next,
     Rows of `out` are LANES apart. It is compiled into its caller, with the caller's constants: for innermost loops.
     """'''
 OUTER = '''
-@njit("void(F[::1], i8, i8, F[::1], i8, i8, F[::1], i8, i8, i8, i8, i8)", **CACHED)
+@njit("void(F[::1], i8, i8, F[::1], i8, i8, F[::1], i8, i8, i8, i8, i8)", **CACHED, forceinline=True)
 def outer(g, w, row, error, a, error_stride, source, b, stride, rows, terms, steps):
     """g[w + r * row + k] += sum over j < steps and lanes of error[r, j] source[k, j]; step j is LANES elements on."""'''
 
