@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 from learning_to_learn.engine import make_engine
 from learning_to_learn.engine.fused.elementwise import NUMBA, statements
@@ -13,10 +13,14 @@ from tests.engine.test_kernels import FLOAT64, compare
 from tests.helpers import random_case
 
 ARITHMETIC = {
-    "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "rsub": lambda a, b: 1 - a, "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / (2 + b * b), "neg": lambda a, b: -a, "square": lambda a, b: a.square(),
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b, "rsub": lambda a, b: 1 - a, "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / (2 + b * b),
+    "neg": lambda a, b: -a, "square": lambda a, b: a.square(),
     "reciprocal": lambda a, b: (2 + a * a).reciprocal(), "sqrt": lambda a, b: (1 + a * a).sqrt(),
-    "rsqrt": lambda a, b: (1 + a * a).rsqrt(), "pow": lambda a, b: a**3 + (1 + a * a) ** 0.5 + (1 + a * a) ** -2.5, "exp": lambda a, b: a.exp(),
+    "rsqrt": lambda a, b: (1 + a * a).rsqrt(),
+    "pow": lambda a, b: a**3 + (1 + a * a) ** 0.5 + (1 + a * a) ** -2.5,
+    "exp": lambda a, b: a.exp(),
     "log": lambda a, b: (1 + a * a).log(), "log1p": lambda a, b: (a * a).log1p(), "expm1": lambda a, b: a.expm1(),
     "sin": lambda a, b: a.sin(), "cos": lambda a, b: a.cos(), "erf": lambda a, b: a.erf(), "abs": lambda a, b: a.abs(),
     "sign": lambda a, b: a * b.sign(), "tanh": lambda a, b: a.tanh(), "sigmoid": lambda a, b: a.sigmoid(),
@@ -33,10 +37,10 @@ BRANCHES = {
     "constant": lambda a, b: a * 0 + torch.tanh(torch.full_like(a, 0.5)),
 }  # fmt: skip
 FUNCTIONS = {
-    "softplus": lambda a, b: F.softplus(a), "softplus_beta": lambda a, b: F.softplus(a, beta=2.0, threshold=1.0),
-    "silu": lambda a, b: F.silu(a), "gelu": lambda a, b: F.gelu(a), "gelu_tanh": lambda a, b: F.gelu(a, approximate="tanh"),
-    "elu": lambda a, b: F.elu(a), "hardtanh": lambda a, b: F.hardtanh(a, -0.4, 0.3),
-    "leaky_relu": lambda a, b: F.leaky_relu(a, 0.1), "logsigmoid": lambda a, b: F.logsigmoid(a),
+    "softplus": lambda a, b: functional.softplus(a), "softplus_beta": lambda a, b: functional.softplus(a, beta=2.0, threshold=1.0),
+    "silu": lambda a, b: functional.silu(a), "gelu": lambda a, b: functional.gelu(a), "gelu_tanh": lambda a, b: functional.gelu(a, approximate="tanh"),
+    "elu": lambda a, b: functional.elu(a), "hardtanh": lambda a, b: functional.hardtanh(a, -0.4, 0.3),
+    "leaky_relu": lambda a, b: functional.leaky_relu(a, 0.1), "logsigmoid": lambda a, b: functional.logsigmoid(a),
 }  # fmt: skip
 OPERATIONS = ARITHMETIC | BRANCHES | FUNCTIONS
 
