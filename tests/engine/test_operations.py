@@ -37,10 +37,15 @@ BRANCHES = {
     "constant": lambda a, b: a * 0 + torch.tanh(torch.full_like(a, 0.5)),
 }  # fmt: skip
 FUNCTIONS = {
-    "softplus": lambda a, b: functional.softplus(a), "softplus_beta": lambda a, b: functional.softplus(a, beta=2.0, threshold=1.0),
-    "silu": lambda a, b: functional.silu(a), "gelu": lambda a, b: functional.gelu(a), "gelu_tanh": lambda a, b: functional.gelu(a, approximate="tanh"),
-    "elu": lambda a, b: functional.elu(a), "hardtanh": lambda a, b: functional.hardtanh(a, -0.4, 0.3),
-    "leaky_relu": lambda a, b: functional.leaky_relu(a, 0.1), "logsigmoid": lambda a, b: functional.logsigmoid(a),
+    "softplus": lambda a, b: functional.softplus(a),
+    "softplus_beta": lambda a, b: functional.softplus(a, beta=2.0, threshold=1.0),
+    "silu": lambda a, b: functional.silu(a),
+    "gelu": lambda a, b: functional.gelu(a),
+    "gelu_tanh": lambda a, b: functional.gelu(a, approximate="tanh"),
+    "elu": lambda a, b: functional.elu(a),
+    "hardtanh": lambda a, b: functional.hardtanh(a, -0.4, 0.3),
+    "leaky_relu": lambda a, b: functional.leaky_relu(a, 0.1),
+    "logsigmoid": lambda a, b: functional.logsigmoid(a),
 }  # fmt: skip
 OPERATIONS = ARITHMETIC | BRANCHES | FUNCTIONS
 
