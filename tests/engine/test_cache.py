@@ -46,6 +46,55 @@ def test_jobs_that_compile_at_once_do_not_break_each_other(tmp_path):
     assert not list(tmp_path.glob("*.tmp"))
 
 
+SHORT = """
+import torch
+from learning_to_learn.engine import make_engine
+from learning_to_learn.gradients import make_gradient
+from learning_to_learn.topology import Network
+net = Network.of([{"neuron": 1}])
+x = torch.linspace(-1, 1, 12).reshape(1, 1, 4, 3)
+engine = make_engine("fused", net, make_gradient("truncated"))
+print(engine.segment(torch.full((1, net.parameters), 0.3), x, x[..., 0]).gradient.tolist())
+"""
+
+
+def _short(cache):
+    # Only our own setting says where numba's files go.
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"} | {"LEARNING_TO_LEARN_CACHE": str(cache)}
+    job = subprocess.run([sys.executable, "-c", SHORT], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert job.returncode == 0, job.stderr
+    return job.stdout
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A cache with all kinds of files, and what a job prints that uses it."""
+    cache = tmp_path_factory.mktemp("filled")
+    return cache, _short(cache)
+
+
+def test_one_setting_moves_printed_and_compiled_files(filled):
+    cache, _ = filled
+    for stem in ("kernel", "matmul", "loop"):
+        assert list(cache.glob(f"{stem}_*.py")), stem
+        assert list(cache.rglob(f"{stem}_*.nbi")), stem
+        assert list(cache.rglob(f"{stem}_*.nbc")), stem
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"\xff\x00 garbled"], ids=["cut", "empty", "garbled"]
+)
+@pytest.mark.parametrize("files", ["*.py", "*.nbi", "*.nbc"])
+def test_damaged_files_are_compiled_anew(filled, files, damage):
+    cache, said = filled
+    found = list(cache.rglob(files))
+    assert found
+    for path in found:
+        path.write_bytes(damage(path.read_bytes()))
+    assert _short(cache) == said
+    assert _short(cache) == said
+
+
 def test_a_fingerprint_changes_with_all_that_a_unit_is():
     def make(constant, helper):
         def step(z):

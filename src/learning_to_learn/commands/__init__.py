@@ -14,6 +14,7 @@ COMMANDS = {
     "compare": ("learning_to_learn.results.compare", "which topologies learn to learn"),
     "floors": ("learning_to_learn.commands.floors", "estimate the Bayes floors of the families"),
     "dashboard": ("learning_to_learn.commands.dashboard", "runs in the browser, as one file, or in wandb"),
+    "kernel": ("learning_to_learn.commands.kernel", "show the printed kernel of a topology, or compile those that ship"),
 }
 
 

@@ -34,8 +34,6 @@ def make_engine(
     from learning_to_learn.engine.fused.trace import UnsupportedOperation
 
     try:
-        if not gradient.fused:
-            raise UnsupportedOperation(f"gradient {gradient.name} has no fused kernel")
         return Fused(network, gradient, dtype=torch.float32 if dtype is None else dtype, keep=keep)
     except UnsupportedOperation as error:
         if name == "fused":

@@ -1,16 +1,17 @@
 """Kernels on disk: printed source, and the machine code that numba makes of it, found again by the next process.
 
-A module's name is a hash of its source, of the engine's own files that it imports, of the versions of numba and LLVM and of
-the CPU: another unit, engine or machine has another name, so nothing stale can run. Files are written aside and linked into
-place, so that jobs that compile at once do not see half a file.
+A module's name is a hash of its units' code, of the engine's own files, of the versions of numba and LLVM and of the CPU:
+another unit, engine or machine has another name, so nothing stale can run. Files are written aside and linked into place, so
+that jobs that compile at once do not see half a file. A damaged file is written, and compiled, anew.
 
-Tracing a unit takes seconds in a fresh process, so the printed source is also found by a fingerprint of the units' code.
+Tracing a unit takes seconds in a fresh process, hence the units' code in the name. Where that code cannot be followed, the
+unit is traced every time and the name is a hash of the printed source.
 """
 
+import functools
 import hashlib
 import importlib.util
 import logging
-import math
 import os
 import sys
 import tempfile
@@ -22,42 +23,83 @@ import llvmlite
 import llvmlite.binding
 import numba
 import torch
+from numba.core.errors import NumbaError
 
+from learning_to_learn.compiled import cache_folder, place_numba_cache
+from learning_to_learn.engine.fused.loop import print_loop
+from learning_to_learn.engine.fused.matmul import print_matmul
+from learning_to_learn.engine.fused.trace import UnsupportedOperation
 from learning_to_learn.topology import Network
 
 _log = logging.getLogger(__name__)
 
 
-def folder() -> Path:
-    """Where kernels are kept: $LEARNING_TO_LEARN_CACHE, or the user's cache folder."""
-    chosen = os.environ.get("LEARNING_TO_LEARN_CACHE")
-    base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "learning-to-learn"
-    base.mkdir(parents=True, exist_ok=True)
-    return base
-
-
-def load_kernel(network: Network, real: str, printer: Callable[[Network, str], str]) -> types.ModuleType:
+def load_kernel(network: Network, real: str, printer: Callable[[Network, str, str], str]) -> types.ModuleType:
     """The compiled module that `printer` prints for the network, from disk where it is there.
 
     Raises UnsupportedOperation where a unit cannot be fused.
     """
+    matmul = load_module(f"matmul_{real}", lambda: print_matmul(real)).__name__
     key = _fingerprint(network)
-    known = folder() / f"{printer.__name__}_{_hash(key, real, _machine())}.txt" if key else None
-    name = known.read_text() if known and known.exists() else ""
-    if not (folder() / f"{name}.py").is_file():
-        _log.info("compiling the kernel of %s, once on this machine (10 to 30 s) ...", network.describe())
-        source = printer(network, real)
-        name = f"kernel_{_hash(source, _machine())}"
-        _write(folder() / f"{name}.py", source)
-        if known:
-            _write(known, name)
-    return _import(name)
+    source = None if key else printer(network, real, matmul)
+
+    def print_kernel() -> str:
+        _log.info("compiling the kernel of %s, once on this machine (a few seconds) ...", network.describe())
+        return source or printer(network, real, matmul)
+
+    try:
+        return load_module(f"kernel_{_hash(key or source or '', printer.__name__, real)}", print_kernel)
+    except NumbaError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UnsupportedOperation(f"{network.describe()}: numba cannot compile the printed kernel ({reason})") from error
 
 
-def _import(name: str) -> types.ModuleType:
+def matmul_name(real: str) -> str:
+    """The name of the module of matrix products for numbers of type `real`."""
+    return f"matmul_{real}_{_machine()}"
+
+
+def load_loop(real: str) -> types.ModuleType:
+    """The compiled loop over replicas and blocks of lanes."""
+    return load_module(f"loop_{real}", lambda: print_loop(real))
+
+
+def load_module(stem: str, print_source: Callable[[], str]) -> types.ModuleType:
+    """The module of that stem, printed and compiled where the disk does not hold it whole."""
+    name = f"{stem}_{_machine()}"
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, folder() / f"{name}.py")
+    place_numba_cache()
+    path = cache_folder() / f"{name}.py"
+    if not _whole(path):
+        source = print_source()
+        _write(path, f"# sha256 {_hash(source)}\n{source}")
+    try:
+        return _import(name, path)
+    except NumbaError:
+        raise
+    except Exception:  # noqa: BLE001 - damaged machine code on disk can raise anything; it is compiled anew
+        for damaged in _machine_code(path):
+            damaged.unlink(missing_ok=True)
+        return _import(name, path)
+
+
+def _machine_code(source: Path) -> list[Path]:
+    """numba's files of a printed module."""
+    return [p for p in cache_folder().rglob(f"{source.stem}.*") if p.suffix in (".nbi", ".nbc")]
+
+
+def _whole(path: Path) -> bool:
+    """Whether a printed file is there and holds what was printed."""
+    try:
+        first, _, source = path.read_text(encoding="utf-8").partition("\n")
+    except (OSError, UnicodeDecodeError):
+        return False
+    return first == f"# sha256 {_hash(source)}"
+
+
+def _import(name: str, path: Path) -> types.ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError(name)
     # numba finds its cache through sys.modules, so the module must be there before it runs.
@@ -72,12 +114,14 @@ def _import(name: str) -> types.ModuleType:
 
 def _write(path: Path, text: str) -> None:
     """Put a whole file in place, unless one is there: its time stamp is part of numba's own cache key."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
         file.write(text)
     try:
         os.link(file.name, path)
     except FileExistsError:
-        pass
+        if not _whole(path):
+            os.replace(file.name, path)
+            return
     except OSError:  # a file system without hard links
         os.replace(file.name, path)
         return
@@ -88,9 +132,12 @@ def _hash(*texts: str) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:20]
 
 
+@functools.cache
 def _machine() -> str:
-    """Everything besides its source that a kernel's machine code depends on."""
-    engine = "".join(path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.py")))
+    """Everything besides a network that a kernel's machine code depends on."""
+    package = Path(__file__).parents[2]
+    files = [*sorted(Path(__file__).parents[1].rglob("*.py")), package / "topology" / "network.py"]
+    engine = "".join(path.read_text(encoding="utf-8") for path in files)
     cpu = llvmlite.binding.get_host_cpu_name() + llvmlite.binding.get_host_cpu_features().flatten()
     return _hash(engine, numba.__version__, llvmlite.__version__, torch.__version__, cpu)
 

@@ -1,14 +1,18 @@
 """The fused engine: one compiled loop over time for all layers, replicas and sequences."""
 
+from collections.abc import Callable
+
 import numba
 import numpy as np
 import torch
 from torch import Tensor
 
-from learning_to_learn.engine.fused.backward_mode import print_scan
-from learning_to_learn.engine.fused.cache import load_kernel
+from learning_to_learn.engine.fused.backward_mode import print_backward_mode
+from learning_to_learn.engine.fused.cache import load_kernel, load_loop, matmul_name
 from learning_to_learn.engine.fused.forward_mode import print_forward_mode
 from learning_to_learn.engine.fused.lanes import LANES
+from learning_to_learn.engine.fused.loop import address
+from learning_to_learn.engine.fused.trace import UnsupportedOperation
 from learning_to_learn.gradients import Carry, Gradient, Segment
 from learning_to_learn.topology import Network
 
@@ -32,9 +36,10 @@ class Fused:
         self.network, self.gradient, self.dtype, self.keep = network, gradient, dtype, keep
         self._real = np.dtype(str(dtype).removeprefix("torch."))
         self._forward_mode = gradient.forward_mode
-        printer = print_forward_mode if self._forward_mode else print_scan
-        self._kernel = load_kernel(network, self._real.name, printer)
-        self._workspaces = self._columns = np.empty((0, 0), self._real)
+        self._kernel = load_kernel(network, self._real.name, printer_of(gradient))
+        self._block, self._loop = address(self._kernel.block), load_loop(self._real.name)
+        self._workspaces = np.empty((0, 0), self._real)
+        self._columns = _aligned(1, 1, self._real)
 
     def outputs(self, parameters: Tensor, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         y, last, _, _ = self._run(parameters, x, x[..., 0], state, None, learn=False)
@@ -61,10 +66,10 @@ class Fused:
             parameters.detach().numpy(), x.numpy(), target.numpy(), state.numpy(), y.numpy(), last.numpy(),
             self._real.type(2 / (batch * steps)), learn,
         )  # fmt: skip
-        workspaces = self._workspaces[:workers]
+        buffers = gradient.numpy(), pieces, self._workspaces[:workers]
         if not self._forward_mode:
             window = self.gradient.window or steps
-            self._kernel.run(*shared, not self.gradient.detach_recurrent, window, gradient.numpy(), pieces, workspaces)
+            self._loop.run(self._block, *shared, not self.gradient.detach_recurrent, window, *buffers, self._columns)
             return y, last, gradient, None
         if self.keep and learn:
             fresh = kept is None
@@ -73,9 +78,21 @@ class Fused:
         else:
             self._columns = _at_least(self._columns, workers, self._kernel.columns if learn else 1, self._real)
             fresh, columns = True, self._columns[:workers]
-        one_each = columns.shape[0] == jobs
-        self._kernel.run(*shared, fresh, one_each, gradient.numpy(), pieces, workspaces, columns)
+        self._loop.run(self._block, *shared, fresh, steps, *buffers, columns)
         return y, last, gradient, kept if self.keep else None
+
+
+def print_kernel(network: Network, gradient: Gradient, dtype: torch.dtype = torch.float32) -> str:
+    """The source that is compiled for a network and a gradient. Raises UnsupportedOperation where it cannot be fused."""
+    real = str(dtype).removeprefix("torch.")
+    return printer_of(gradient)(network, real, matmul_name(real))
+
+
+def printer_of(gradient: Gradient) -> Callable[[Network, str, str], str]:
+    """What prints the kernels of a gradient. Raises UnsupportedOperation where nothing does."""
+    if not gradient.fused:
+        raise UnsupportedOperation(f"gradient {gradient.name} has no fused kernel")
+    return print_forward_mode if gradient.forward_mode else print_backward_mode
 
 
 def _at_least(array: np.ndarray, rows: int, words: int, real: np.dtype) -> np.ndarray:

@@ -6,6 +6,7 @@ nothing on scalars (detach, views) and refuses, by name, what has no elementwise
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,14 +40,14 @@ class Trace:
 
 @dataclass(frozen=True)
 class UnitTrace:
-    """Everything the kernels need of a unit; variables are z0.. (pre-activations), s0.. (states), d0.. (tangents)."""
+    """Everything the kernels need of a unit; variables are pre0.. (pre-activations), state0.., error0.. (tangents)."""
 
     forward: Trace
     """-> the output and the new states."""
     backward: Trace
-    """z.., s.., d0 = error of the output, d1.. = of the new states -> error of each z and each s."""
+    """pre.., state.., error0 of the output, error1.. of the new states -> error of each pre and each state."""
     partials: Trace
-    """-> for the output and then each new state, its derivative by each z and each s."""
+    """-> for the output and then each new state, its derivative by each pre and each state."""
     saved: tuple[str, ...]
     """The variables of `forward` that `backward` starts from, when what is cheap is computed again."""
 
@@ -55,18 +56,30 @@ EXPENSIVE = {
     "sigmoid", "tanh", "exp", "log", "sqrt", "rsqrt", "div", "reciprocal", "pow", "sin", "cos", "erf", "log1p", "expm1",
 }  # fmt: skip
 _ALIASES = {"detach", "view_of", "alias", "clone", "lift_fresh_copy"}
+_MASKS = {"gt", "ge", "lt", "le", "eq", "ne", "logical_and", "logical_or", "logical_not"}
+"""The operations whose result is a truth value."""
+_LOGIC = {"logical_and", "logical_or", "logical_not"}
+_CONSTANTS = {"zeros_like": 0.0, "new_zeros": 0.0, "ones_like": 1.0, "new_ones": 1.0}
+_SYNONYMS = {"bitwise_and": "logical_and", "bitwise_or": "logical_or", "bitwise_not": "logical_not"}
+"""On truth values; of others they are refused."""
+_DECOMPOSED = (
+    "softplus", "softplus_backward", "silu", "silu_backward", "gelu", "gelu_backward", "elu", "elu_backward", "hardtanh",
+    "hardtanh_backward", "leaky_relu", "leaky_relu_backward", "log_sigmoid_forward", "log_sigmoid_backward", "hardsigmoid",
+    "hardsigmoid_backward", "hardswish", "hardswish_backward", "mish", "mish_backward",
+)  # fmt: skip
+"""What torch writes in simpler operations. Others are printed as they are: their derivatives start from the output."""
 SUPPORTED = EXPENSIVE | {
     "add", "sub", "rsub", "mul", "neg", "sigmoid_backward", "tanh_backward", "relu", "threshold_backward", "abs", "sgn", "sign",
     "maximum", "minimum", "clamp", "clamp_min", "clamp_max", "where", "gt", "ge", "lt", "le", "eq", "ne", "logical_and",
-    "logical_or", "logical_not", "scalar_tensor", "masked_fill", "zeros_like", "ones_like", "full_like", "square",
+    "logical_or", "logical_not", "scalar_tensor", "masked_fill", "full_like", "square",
 }  # fmt: skip
 
 
 def trace(unit: Unit) -> UnitTrace:
     """Trace a unit. Raises UnsupportedOperation, naming the operation and the unit, where it cannot be fused."""
     n, m = len(unit.pre_activations), len(unit.states)
-    inputs = [f"z{i}" for i in range(n)] + [f"s{i}" for i in range(m)]
-    tangents = [f"d{i}" for i in range(1 + m)]
+    inputs = [f"pre{i}" for i in range(n)] + [f"state{i}" for i in range(m)]
+    tangents = [f"error{i}" for i in range(1 + m)]
 
     def joint(*args: Tensor) -> list[Tensor | None]:
         xs = [a.detach().requires_grad_() for a in args[: n + m]]
@@ -94,20 +107,22 @@ def trace(unit: Unit) -> UnitTrace:
     backward = Trace(both.ops, both.outputs[1 + m :])
     saved = _saved(forward, backward, inputs)
     ones = dict.fromkeys(tangents, 1.0)
-    partials = _substitute(_record(unit, partial, inputs + tangents), ones)
+    partials = _substitute(unit, _record(unit, partial, inputs + tangents), ones)
     return UnitTrace(forward, _without(backward, saved), _closure(partials, partials.outputs), saved)
 
 
 def _record(unit: Unit, function: Callable, names: list[str]) -> Trace:
     # Imported here: it takes a second, and a warm start needs no trace.
+    from torch._decomp import get_decompositions
     from torch.fx.experimental.proxy_tensor import make_fx
 
     example = [torch.full((), 0.25) for _ in names]
+    table: Any = get_decompositions([getattr(torch.ops.aten, name) for name in _DECOMPOSED])
     # A second pass turns operations in place, the unit's own or autograd's, into plain ones.
-    graph = make_fx(torch.func.functionalize(make_fx(function)(*example)))(*example).graph
+    graph = make_fx(torch.func.functionalize(make_fx(function, table)(*example)))(*example).graph
     graph.eliminate_dead_code()
     values: dict[torch.fx.Node, Value] = {}
-    ops: list[Op] = []
+    ops = _Operations(unit)
     remaining = iter(names)
 
     def value(arg: object) -> Value:
@@ -125,21 +140,89 @@ def _record(unit: Unit, function: Callable, names: list[str]) -> Trace:
             if function_name in _ALIASES:
                 values[node] = value(node.args[0])
                 continue
+            if function_name in _CONSTANTS:
+                values[node] = _CONSTANTS[function_name]
+                continue
+            function_name = _SYNONYMS.get(function_name, function_name)
             if function_name not in SUPPORTED:
                 raise UnsupportedOperation(f"unit {unit.name} uses {node.target}, which the fused engine cannot print")
             args = [_default(function_name, i) if a is None else value(a) for i, a in enumerate(node.args)]
-            if node.kwargs.get("alpha", 1) != 1:
-                raise UnsupportedOperation(f"unit {unit.name} uses {node.target} with alpha, which cannot be fused")
-            if function_name in ("zeros_like", "ones_like", "full_like", "scalar_tensor"):
-                values[node] = {"zeros_like": 0.0, "ones_like": 1.0}.get(function_name, args[-1])
-                continue
-            ops.append(Op(f"v{len(ops)}", function_name, tuple(args)))
-            values[node] = ops[-1].name
+            if node.kwargs.get("alpha", 1) != 1 or node.kwargs.get("rounding_mode"):
+                raise UnsupportedOperation(f"unit {unit.name} uses {node.target} with {dict(node.kwargs)}")
+            values[node] = ops.add(function_name, args)
         elif node.op == "get_attr":
             raise UnsupportedOperation(f"unit {unit.name} holds a constant tensor: use plain numbers")
         else:
             outputs = tuple(None if a is None else value(a) for a in node.args[0])
-    return Trace(tuple(ops), outputs)
+    if any(v in ops.masks for v in outputs):
+        raise UnsupportedOperation(f"unit {unit.name} returns a truth value")
+    return Trace(tuple(ops.made), outputs)
+
+
+class _Operations:
+    """Collects operations in the few forms that every target has; what is made of numbers alone is computed."""
+
+    def __init__(self, unit: Unit) -> None:
+        self.unit = unit
+        self.made: list[Op] = []
+        self.masks: set[Value | None] = set()
+
+    def add(self, function: str, args: list[Value]) -> Value:
+        """The value of an operation."""
+        if function in ("full_like", "scalar_tensor"):
+            return args[-1]
+        if function == "rsub":
+            return self._make("sub", args[1], args[0])
+        if function == "threshold_backward":
+            return self._make("where", self._make("gt", args[1], args[2]), args[0], 0.0)
+        if function == "masked_fill":
+            return self._make("where", args[1], args[2], args[0])
+        if function == "clamp":
+            low = args[0] if args[1] == float("-inf") else self._make("maximum", args[0], args[1])
+            return low if args[2:] in ([], [float("inf")]) else self._make("minimum", low, args[2])
+        if function in ("clamp_min", "clamp_max"):
+            return self._make("maximum" if function == "clamp_min" else "minimum", *args)
+        if function == "pow":
+            return self._power(*args)
+        return self._make(function, *args)
+
+    def _power(self, base: Value, exponent: Value) -> Value:
+        if not isinstance(exponent, float) or not (2 * exponent).is_integer() or abs(exponent) > 8:
+            raise UnsupportedOperation(f"a power of {exponent!r} cannot be fused: use multiples of 0.5 from -8 to 8")
+        if exponent < 0:
+            return self._make("reciprocal", self._power(base, -exponent))
+        power = base if exponent >= 1 else 1.0
+        for _ in range(int(exponent) - 1):
+            power = self._make("mul", power, base)
+        if exponent.is_integer():
+            return power
+        root = self._make("sqrt", base)
+        return self._make("mul", power, root) if exponent > 1 else root
+
+    def _make(self, function: str, *args: Value) -> Value:
+        numbers = [a for a in args if isinstance(a, float)]
+        if len(numbers) == len(args):
+            return _computed(function, numbers)
+        if function == "where" and isinstance(args[0], float):
+            return args[1] if args[0] else args[2]
+        truths = 1 if function == "where" else len(args) if function in _LOGIC else 0
+        for arg in args[:truths]:
+            if arg not in self.masks:
+                raise UnsupportedOperation(f"unit {self.unit.name}: {function} of what is not a comparison")
+        args = (*args[:truths], *(self._make("where", a, 1.0, 0.0) if a in self.masks else a for a in args[truths:]))
+        op = Op(f"v{len(self.made)}", function, args)
+        self.made.append(op)
+        if function in _MASKS:
+            self.masks.add(op.name)
+        return op.name
+
+
+def _computed(function: str, numbers: list[float]) -> float:
+    """The value of an operation on numbers."""
+    operation = getattr(torch.ops.aten, function)
+    truths = 1 if function == "where" else 0
+    tensors = [torch.tensor(n, dtype=torch.bool if i < truths else torch.float64) for i, n in enumerate(numbers)]
+    return float(operation(*tensors))
 
 
 def _default(function: str, position: int) -> float:
@@ -172,9 +255,9 @@ def _without(backward: Trace, saved: tuple[str, ...]) -> Trace:
     return _closure(backward, backward.outputs, frozenset(saved))
 
 
-def _substitute(trace: Trace, table: dict[str, float]) -> Trace:
-    def new(v: Value | None) -> Value | None:
-        return table.get(v, v) if isinstance(v, str) else v
-
-    ops = tuple(Op(op.name, op.function, tuple(new(a) for a in op.args)) for op in trace.ops)  # type: ignore[misc]
-    return Trace(ops, tuple(new(v) for v in trace.outputs))
+def _substitute(unit: Unit, trace: Trace, table: dict[str, Value]) -> Trace:
+    """The trace with numbers in place of some variables, and what follows from these alone computed."""
+    ops, new = _Operations(unit), dict(table)
+    for op in trace.ops:
+        new[op.name] = ops.add(op.function, [new.get(a, a) if isinstance(a, str) else a for a in op.args])
+    return Trace(tuple(ops.made), tuple(new.get(v, v) if isinstance(v, str) else v for v in trace.outputs))
