@@ -202,7 +202,10 @@ def inform(request: Request) -> None:
     with _hydra(request) as hydra:
         try:
             if flags.help:
-                hydra.app_help(config_name=name, args_parser=get_args_parser(), args=flags)
+                # Hydra's app_help also lists the options of all of its own groups, which takes a second.
+                found = hydra.compose_config(name, request.overrides, run_mode=RunMode.RUN, with_log_configuration=False)
+                HydraConfig.instance().set_config(found)
+                print(found.hydra.help.template)
             elif flags.hydra_help:
                 hydra.hydra_help(config_name=name, args_parser=get_args_parser(), args=flags)
             elif flags.cfg:

@@ -5,6 +5,7 @@ import csv
 import pytest
 
 from learning_to_learn.errors import UserError
+from learning_to_learn.jobs.job import Outcome
 from learning_to_learn.paper import reproduce
 from learning_to_learn.results.markdown import to_html
 
@@ -48,7 +49,7 @@ def test_a_failing_row_is_named_and_the_others_are_reported(tiny, tmp_path, monk
     run = reproduce.run_job
 
     def some_fail(config, folder):
-        return "failed" if folder.name == "table1_quadratic" else run(config, folder)
+        return Outcome("failed", folder) if folder.name == "table1_quadratic" else run(config, folder)
 
     monkeypatch.setattr(reproduce, "run_job", some_fail)
     assert reproduce._main(["table1"]) == 1

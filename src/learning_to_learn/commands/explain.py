@@ -80,7 +80,7 @@ def _kind(schema: type, field: dataclasses.Field) -> typing.Any:
 def _choices(kind: type) -> list[tuple[str, type]]:
     """The schemas that extend this one, by the name of the family or the optimizer."""
     found: list[tuple[str, type]] = []
-    for one in kind.__subclasses__():
+    for one in list[type](type.__subclasses__(kind)):
         name = getattr(one, "name", MISSING)
         found.append((one.__name__.removesuffix("Config").lower() if name == MISSING else str(name), one))
         found += _choices(one)

@@ -95,11 +95,12 @@ def run_job(
         if sweep:
             folder, twin = find_place(folder, sweep, stamp["fingerprint"])
             if twin:
+                folder = _free_place(folder, stamp["fingerprint"])
                 folder.mkdir(parents=True, exist_ok=True)
                 set_status(folder, Status.DUPLICATE, of=os.path.relpath(twin, folder), **stamp)
                 return Outcome(Status.DUPLICATE, twin, _score_of(twin))
     elif sweep:
-        folder = _place_for_a_failure(folder)
+        folder = _free_place(folder)
     elif (folder / CONFIG).exists():
         return _refuse(_sayer(console=console), folder, wrong)
     return _run(config, wrong, folder, stamp, sweep=sweep.name if sweep else None, console=console)
@@ -155,10 +156,15 @@ def _refuse(say: Callable[[str], None], folder: Path, error: Exception | None) -
     return Outcome(Status.FAILED, folder, error=str(error), refused=True)
 
 
-def _place_for_a_failure(folder: Path) -> Path:
-    """Where a job that cannot run says so: not in the folder of a job that has run."""
+def _free_place(folder: Path, fingerprint: str | None = None) -> Path:
+    """Where a job that does not run says why: in its folder, or beside it where that holds another run."""
+
+    def is_free(place: Path) -> bool:
+        said = read_json(place / STATUS) or {}
+        return not (place / CONFIG).exists() or said.get("fingerprint", "") == fingerprint
+
     beside = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
-    return next(place for place in itertools.chain([folder], beside) if not (place / CONFIG).exists())
+    return next(place for place in itertools.chain([folder], beside) if is_free(place))
 
 
 def _score_of(folder: Path) -> float:

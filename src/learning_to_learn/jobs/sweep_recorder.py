@@ -26,6 +26,8 @@ class Recorder(Callback):
         """Write what was asked for; a search that is resumed keeps the number of its trials."""
         overrides = config.hydra.overrides
         arguments = [str(a) for a in (*overrides.task, *overrides.hydra) if not str(a).startswith(OF_THE_FOLDER)]
+        sources = config.hydra.runtime.config_sources
+        arguments += [f"--config-dir={s.path}" for s in sources if s.provider == "command-line"]
         folder = Path(config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         jobs = jobs_of(config)
