@@ -23,8 +23,8 @@ from learning_to_learn.runs.run_folder import (
 )
 
 if TYPE_CHECKING:
-    import wandb_workspaces.reports.v2 as wr
-    import wandb_workspaces.workspaces as ws
+    import wandb_workspaces.reports.v2 as wr  # noqa: TC004
+    import wandb_workspaces.workspaces as ws  # noqa: TC004
 
 NAME = "learning to learn"
 LEARNING = {"Median score": SCORE, "Success rate": SUCCESS_RATE, "Validation MSE": VALIDATION_MSE, "Training MSE": TRAIN_MSE}
