@@ -43,9 +43,9 @@ class Run:
     @property
     def metrics(self) -> dict:
         """What was measured on test data: medians and ranges over the replicas, such as `score_median`."""
-        from learning_to_learn.runs.run_folder import read_json
+        from learning_to_learn.runs.run_folder import RESULT, read_json
 
-        return read_json(self.folder / "result.json") or {}
+        return read_json(self.folder / RESULT) or {}
 
     def predict(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Every replica's outputs, [R, N, T], on sequences of your own.

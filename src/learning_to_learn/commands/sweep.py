@@ -52,8 +52,8 @@ def status(words: tuple[str, ...]) -> int:
     from rich.text import Text
 
     from learning_to_learn.runs.monitor import duration, summary
-    from learning_to_learn.runs.run_folder import read_json
-    from learning_to_learn.runs.sweep_folder import DONE, SWEEP, survey
+    from learning_to_learn.runs.run_folder import DONE, read_json
+    from learning_to_learn.runs.sweep_folder import SWEEP, survey
 
     folder = _folder("status", words)
     states = survey(folder)
@@ -63,7 +63,7 @@ def status(words: tuple[str, ...]) -> int:
     for heading in ("job", "status", "done", "time", "what"):
         table.add_column(heading, justify="right" if heading in ("done", "time") else "left", no_wrap=heading != "what")
     for number, s in enumerate(states):
-        name = s.folder.relative_to(folder).as_posix() if s.folder else str(number)
+        name = s.folder.relative_to(folder).as_posix() if s.place else str(number)
         what = Text(s.error, "red") if s.error else Text(" ".join(s.overrides))
         table.add_row(name, Text(s.status, COLOURS.get(s.status, "")), f"{s.done:.0%}", duration(s.seconds), what)
     Console().print(table)
@@ -106,15 +106,15 @@ def report(words: tuple[str, ...]) -> int:
 
     """
     folders = _folders("report", words)
-    from learning_to_learn.results.sweep_report import write_report
+    from learning_to_learn.results.sweep_report import write_sweep_report
     from learning_to_learn.results.table import find_jobs
-    from learning_to_learn.runs.sweep_folder import DONE
+    from learning_to_learn.runs.run_folder import DONE, Status
 
     jobs = [job for folder in folders for job in find_jobs(folder)]
-    if not any(job.status == "finished" for job in jobs):
+    if not any(job.status is Status.FINISHED and not job.damage for job in jobs):
         raise UserError(f"there is no finished run under {', '.join(map(str, folders))}")
     into = folders[0] / "report"
-    write_report(jobs, into, title=f"Report of {', '.join(map(str, folders))}")
+    write_sweep_report(jobs, into, title=f"Report of {', '.join(map(str, folders))}")
     left = len([job for job in jobs if job.status not in DONE])
     print(f"{into / 'report.html'}, .md, replicas.csv, replicas.parquet and summary.csv are written")
     if left:

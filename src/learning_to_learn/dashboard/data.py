@@ -5,16 +5,32 @@ from typing import Any
 
 import numpy as np
 
-from learning_to_learn.results.table import Job, find_jobs, plain, varying
-from learning_to_learn.runs.run_folder import read_json, read_rows
+from learning_to_learn.results.table import find_jobs, plain, varying
+from learning_to_learn.runs.run_folder import (
+    CONFIG,
+    CURVE,
+    EPOCH,
+    LOG,
+    METRICS,
+    PROVENANCE,
+    REPLICAS,
+    RESULT,
+    SCORE,
+    SCORE_LOWER,
+    SCORE_UPPER,
+    STREAM,
+    DamagedRun,
+    RunFolder,
+    Status,
+)
+from learning_to_learn.runs.sweep_folder import Job
 from learning_to_learn.training.metrics import SUCCESS
 
 POINTS = 80
 """The most that a curve of a job keeps."""
 STREAM_POINTS = 1300
 PICTURED = ("figures", "probe")
-FILES = ("config.yaml", "metrics.csv", "replicas.csv", "curve.csv", "stream.csv", "result.json", "train.log",
-         "checkpoints/last.ckpt", "checkpoints/best.ckpt", "provenance.json")  # fmt: skip
+FILES = (CONFIG, METRICS, REPLICAS, CURVE, STREAM, RESULT, LOG, "checkpoints/last.ckpt", "checkpoints/best.ckpt", PROVENANCE)
 
 
 def collect(folder: Path) -> dict[str, Any]:
@@ -24,7 +40,7 @@ def collect(folder: Path) -> dict[str, Any]:
         "title": str(folder),
         "success": SUCCESS,
         "topics": _topics(jobs),
-        "runs": [_run(job, folder) for job in jobs if job.status != "duplicate"],
+        "runs": [_run(job, folder) for job in jobs if job.status is not Status.DUPLICATE],
     }
 
 
@@ -40,54 +56,65 @@ def _run(job: Job, folder: Path) -> dict[str, Any]:
         "id": name,
         "path": job.folder.relative_to(folder).as_posix(),
         "status": job.status,
-        "error": job.error,
+        "error": job.error or job.damage,
         "arch": str(settings.get("arch.name", "?")),
         "family": str(settings.get("family.name", "?")),
         "settings": {key: plain(value) for key, value in settings.items()},
         "files": [f for f in FILES if (job.folder / f).is_file()],
         "pictures": [p.relative_to(job.folder).as_posix() for d in PICTURED for p in sorted((job.folder / d).glob("*.png"))],
     }
-    rows = _thin(read_rows(job.folder / "metrics.csv"), POINTS)
-    run["learning"] = {
-        "epoch": [int(r["epoch"]) for r in rows],
-        "score": [_short(r["score/median"]) for r in rows],
-        "low": [_short(r["score/lower_quartile"]) for r in rows],
-        "high": [_short(r["score/upper_quartile"]) for r in rows],
-    }
-    result = read_json(job.folder / "result.json")
-    if job.status == "finished" and result:
-        replicas = read_rows(job.folder / "replicas.csv")
-        run["scores"] = [_short(r["score"]) for r in replicas]
-        run["successes"], run["replicas"] = result["successes"], result["replicas"]
-        for key in ("score_median", "mse_median", "floor", "cycles_to_learn", "seconds", "epochs", "sequence_length"):
-            run[key] = result.get(key)
-        run["curve"] = _curve(job.folder)
-        run["stream"] = _stream(job.folder)
+    try:
+        _add_learning(run, job)
+        if job.status is Status.FINISHED and not job.damage:
+            _add_results(run, job)
+    except (DamagedRun, KeyError) as error:
+        run["error"] = run["error"] or (str(error) if isinstance(error, DamagedRun) else f"{error.args[0]} is missing")
     return run
 
 
-def _curve(folder: Path) -> dict[str, list[float]]:
+def _add_learning(run: dict[str, Any], job: Job) -> None:
+    run["learning"] = {"epoch": [], "score": [], "low": [], "high": []}
+    rows = _thin(job.run.metrics(), POINTS)
+    run["learning"] = {
+        "epoch": [int(r[EPOCH]) for r in rows],
+        "score": [_rounded(r[SCORE]) for r in rows],
+        "low": [_rounded(r[SCORE_LOWER]) for r in rows],
+        "high": [_rounded(r[SCORE_UPPER]) for r in rows],
+    }
+
+
+def _add_results(run: dict[str, Any], job: Job) -> None:
+    curve, stream = _curve(job.run), _stream(job.run)
+    result = job.run.result() or {}
+    run["scores"] = [_rounded(r.score) for r in job.run.replicas()]
+    run["successes"], run["replicas"] = result["successes"], result["replicas"]
+    for key in ("score_median", "mse_median", "floor", "cycles_to_learn", "seconds", "epochs", "sequence_length"):
+        run[key] = result.get(key)
+    run["curve"], run["stream"] = curve, stream
+
+
+def _curve(run: RunFolder) -> dict[str, list[float]]:
     """Error by cycle: the median and range of the replicas, and the Bayes-optimal learner's."""
-    rows = read_rows(folder / "curve.csv")
+    rows = run.curve()
     if not rows:
         return {}
     pick = np.unique(np.geomspace(1, len(rows), POINTS).astype(int)) - 1
     seeds = [key for key in rows[0] if key.startswith("seed_")]
-    errors = np.array([[float(rows[i][s]) for s in seeds] for i in pick])
+    errors = np.array([[rows[i][s] for s in seeds] for i in pick])
     return {
         "cycle": [int(i) + 1 for i in pick],
-        "median": [_short(v) for v in np.median(errors, 1)],
-        "low": [_short(v) for v in errors.min(1)],
-        "high": [_short(v) for v in errors.max(1)],
-        "bayes": [_short(rows[i]["bayes"]) for i in pick],
+        "median": [_rounded(v) for v in np.median(errors, 1)],
+        "low": [_rounded(v) for v in errors.min(1)],
+        "high": [_rounded(v) for v in errors.max(1)],
+        "bayes": [_rounded(rows[i]["bayes"]) for i in pick],
     }
 
 
-def _stream(folder: Path) -> dict[str, Any]:
-    rows = read_rows(folder / "stream.csv")
+def _stream(run: RunFolder) -> dict[str, Any]:
+    rows = run.stream()
     if not rows or len(rows) > STREAM_POINTS:
         return {}
-    return {key: [round(float(r[key]), 4) for r in rows] for key in rows[0] if key != "time"}
+    return {key: [round(r[key], 4) for r in rows] for key in rows[0] if key != "time"}
 
 
 def _thin(rows: list[Any], most: int) -> list[Any]:
@@ -97,5 +124,5 @@ def _thin(rows: list[Any], most: int) -> list[Any]:
     return [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, most).astype(int))]
 
 
-def _short(value: float | str) -> float:
-    return float(f"{float(value):.4g}")
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")

@@ -5,18 +5,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from plotly.offline import get_plotlyjs
-
 HERE = Path(__file__).parent
 
 
 @cache
 def shell() -> str:
-    """Everything but the data."""
-    text = (HERE / "page.html").read_text()
+    """Return everything but the data."""
+    from plotly.offline import get_plotlyjs
+
+    text = (HERE / "page.html").read_text(encoding="utf-8")
     for mark, content in (
-        ("/*STYLE*/", (HERE / "page.css").read_text()),
-        ("/*SCRIPT*/", (HERE / "page.js").read_text()),
+        ("/*STYLE*/", (HERE / "page.css").read_text(encoding="utf-8")),
+        ("/*SCRIPT*/", (HERE / "page.js").read_text(encoding="utf-8")),
         ("/*PLOTLY*/", get_plotlyjs()),
     ):
         text = text.replace(mark, content, 1)

@@ -6,20 +6,30 @@ With a key and an entity they go to the server that wandb is configured for; wit
 import json
 import os
 from pathlib import Path
-from typing import Any
-
-import wandb_workspaces.reports.v2 as wr
-import wandb_workspaces.workspaces as ws
+from typing import TYPE_CHECKING, Any
 
 from learning_to_learn.config import LoggerConfig
 from learning_to_learn.errors import UserError, cause_in_a_line
-from learning_to_learn.runs.run_folder import write_atomically
+from learning_to_learn.runs.run_folder import (
+    EPOCH,
+    SCORE,
+    SCORE_LOWER,
+    SCORE_UPPER,
+    SECONDS,
+    SUCCESS_RATE,
+    TRAIN_MSE,
+    VALIDATION_MSE,
+    write_atomically,
+)
+
+if TYPE_CHECKING:
+    import wandb_workspaces.reports.v2 as wr  # noqa: TC004
+    import wandb_workspaces.workspaces as ws  # noqa: TC004
 
 NAME = "learning to learn"
-LEARNING = {"Median score": "score/median", "Success rate": "score/success_rate", "Validation MSE": "validation/mse",
-            "Training MSE": "train/mse"}  # fmt: skip
+LEARNING = {"Median score": SCORE, "Success rate": SUCCESS_RATE, "Validation MSE": VALIDATION_MSE, "Training MSE": TRAIN_MSE}
 """Titles, and the metrics that jobs/metrics_log.py logs."""
-SPREAD = ("score/lower_quartile", "score/median", "score/upper_quartile")
+SPREAD = (SCORE_LOWER, SCORE, SCORE_UPPER)
 FINAL = {"Success rate on test functions": "test/success_rate", "Score on test functions": "test/score_median",
          "Seconds of training": "test/seconds"}  # fmt: skip
 PICTURES = ("test/curve_picture", "test/stream_picture")
@@ -27,11 +37,11 @@ PICTURES = ("test/curve_picture", "test/stream_picture")
 
 def metrics_named() -> set[str]:
     """Every metric that the panels show."""
-    return {*LEARNING.values(), *SPREAD, *FINAL.values(), *PICTURES, "epoch", "time/seconds"}
+    return {*LEARNING.values(), *SPREAD, *FINAL.values(), *PICTURES, EPOCH, SECONDS}
 
 
-def workspace(entity: str, project: str) -> ws.Workspace:
-    """Sections of panels over runs that are grouped by arch and family."""
+def workspace(entity: str, project: str) -> "ws.Workspace":
+    """Return sections of panels over runs that are grouped by arch and family."""
     sections = [
         ws.Section(name="Learning to learn", is_open=True, panels=[wr.BarPlot(title=t, metrics=[m]) for t, m in FINAL.items()]),
         ws.Section(name="Score curves", is_open=True, panels=_learning_panels()),
@@ -41,8 +51,10 @@ def workspace(entity: str, project: str) -> ws.Workspace:
     return ws.Workspace(entity=entity, project=project, name=NAME, sections=sections, runset_settings=grouping)
 
 
-def report(entity: str, project: str) -> wr.Report:
-    """The comparison as a page: success by topology and family, score curves, error against time, time used."""
+def wandb_report(entity: str, project: str) -> "wr.Report":
+    """Return the comparison as a page: success by topology and family, score curves, error against time, time used."""
+    import wandb_workspaces.reports.v2 as wr
+
     runs = wr.Runset(entity=entity, project=project, name="all runs", groupby=["config.family.name", "config.arch.name"])
     blocks: list[Any] = [
         wr.H1("Which recurrent networks learn how to learn?"),
@@ -60,9 +72,11 @@ def report(entity: str, project: str) -> wr.Report:
 
 
 def _learning_panels() -> list[Any]:
-    lines = [wr.LinePlot(title=t, x="epoch", y=[m]) for t, m in LEARNING.items()]
-    return [*lines, wr.LinePlot(title="Spread of the replicas", x="epoch", y=list(SPREAD)),
-            wr.LinePlot(title="Score against time", x="time/seconds", y=["score/median"])]  # fmt: skip
+    import wandb_workspaces.reports.v2 as wr
+
+    lines = [wr.LinePlot(title=t, x=EPOCH, y=[m]) for t, m in LEARNING.items()]
+    return [*lines, wr.LinePlot(title="Spread of the replicas", x=EPOCH, y=list(SPREAD)),
+            wr.LinePlot(title="Score against time", x=SECONDS, y=[SCORE])]  # fmt: skip
 
 
 def push(folders: list[str], options: dict[str, str]) -> int:
@@ -73,7 +87,7 @@ def push(folders: list[str], options: dict[str, str]) -> int:
     entity = options.get("entity", "")
     if entity and os.environ.get("WANDB_API_KEY") and "into" not in options:
         try:
-            view, page = workspace(entity, project), report(entity, project)
+            view, page = workspace(entity, project), wandb_report(entity, project)
             view.save()
             page.save()
         except Exception as error:
@@ -93,5 +107,5 @@ def specifications(entity: str, project: str) -> dict[str, Any]:
     """Both, as the server would be given them; for nobody in particular where `entity` is empty."""
     view = workspace(entity, project)._to_model()
     # A report asks the server for its project's number; without one it is left out.
-    page = report("", project)._to_model()
+    page = wandb_report("", project)._to_model()
     return {"workspace": view.model_dump(by_alias=True, mode="json"), "report": page.model_dump(by_alias=True, mode="json")}

@@ -33,11 +33,22 @@ from learning_to_learn.jobs.checkpoint import (
     save_checkpoint,
 )
 from learning_to_learn.jobs.launchers import threads_of_a_job
-from learning_to_learn.jobs.metrics_log import Logbook
+from learning_to_learn.jobs.metrics_log import MetricsLog
 from learning_to_learn.jobs.progress_bar import ProgressBar
 from learning_to_learn.jobs.signals import Interrupted, Interruptible
-from learning_to_learn.jobs.wandb_run import Tracker
-from learning_to_learn.runs.run_folder import begin, get_status, held, read_json, set_status
+from learning_to_learn.jobs.wandb_run import WandbRun
+from learning_to_learn.runs.run_folder import (
+    CONFIG,
+    LOG,
+    RESULT,
+    STATUS,
+    Status,
+    begin,
+    get_status,
+    held,
+    read_json,
+    set_status,
+)
 from learning_to_learn.runs.sweep_folder import find_place
 from learning_to_learn.training.evaluation import evaluate
 from learning_to_learn.training.learner import MetaLearner
@@ -54,7 +65,7 @@ class AnotherRun(UserError):
 class Outcome:
     """How a job ended."""
 
-    status: str
+    status: Status
     """finished, duplicate or failed"""
     folder: Path
     """Where its results are: that of its twin, where it is a duplicate."""
@@ -86,11 +97,11 @@ def run_job(
             if twin:
                 folder = _free_place(folder, stamp["fingerprint"])
                 folder.mkdir(parents=True, exist_ok=True)
-                set_status(folder, "duplicate", of=os.path.relpath(twin, folder), **stamp)
-                return Outcome("duplicate", twin, _score_of(twin))
+                set_status(folder, Status.DUPLICATE, of=os.path.relpath(twin, folder), **stamp)
+                return Outcome(Status.DUPLICATE, twin, _score_of(twin))
     elif sweep:
         folder = _free_place(folder)
-    elif (folder / "config.yaml").exists():
+    elif (folder / CONFIG).exists():
         return _refuse(_sayer(console=console), folder, wrong)
     return _run(config, wrong, folder, stamp, sweep=sweep.name if sweep else None, console=console)
 
@@ -103,20 +114,20 @@ def _run(
     folder.mkdir(parents=True, exist_ok=True)
     with (
         held(folder, lambda: say(f"{folder} is being run by another process: waiting for it")),
-        _logging_to(folder / "train.log"),
+        _logging_to(folder / LOG),
     ):
         try:
             if config is None:
                 raise wrong or UserError("no configuration")
             if _is_finished(config, folder):
-                return Outcome("finished", folder, _score_of(folder))
+                return Outcome(Status.FINISHED, folder, _score_of(folder))
             begin(folder, config)
             for name in plugins.save(config.plugins, folder):
                 _log.warning("plugin %s has changed since this run began: plugins/%s.py is what it was", name, name)
-            set_status(folder, "running", **stamp)
+            set_status(folder, Status.RUNNING, **stamp)
             score = train(config, folder, sweep=sweep, progress=console)
         except (Interrupted, KeyboardInterrupt):
-            set_status(folder, "interrupted", **stamp)
+            set_status(folder, Status.INTERRUPTED, **stamp)
             if sweep is None:
                 print(f"interrupted; resume it with: python -m src.train resume={folder}", file=sys.stderr)
             raise KeyboardInterrupt from None
@@ -125,14 +136,14 @@ def _run(
         except Exception as error:  # noqa: BLE001 - whatever it is, the other jobs of a sweep go on
             line = str(error) if isinstance(error, UserError) else cause_in_a_line(error)
             _log.error("%s", line if isinstance(error, UserError) else traceback.format_exc())
-            set_status(folder, "failed", error=line, **stamp)
+            set_status(folder, Status.FAILED, error=line, **stamp)
             where = "" if isinstance(error, UserError) else f" (more in {folder / 'train.log'})"
             if console:
                 print(f"error: {folder.name}: {line}{where}", file=sys.stderr)
-            return Outcome("failed", folder, error=line)
-        seconds = (read_json(folder / "result.json") or {}).get("seconds")
-        set_status(folder, "finished", seconds=seconds, score=_plain(score), **stamp)
-        return Outcome("finished", folder, score)
+            return Outcome(Status.FAILED, folder, error=line)
+        seconds = (read_json(folder / RESULT) or {}).get("seconds")
+        set_status(folder, Status.FINISHED, seconds=seconds, score=_plain(score), **stamp)
+        return Outcome(Status.FINISHED, folder, score)
 
 
 def _sayer(*, console: bool) -> Callable[[str], None]:
@@ -142,15 +153,15 @@ def _sayer(*, console: bool) -> Callable[[str], None]:
 def _refuse(say: Callable[[str], None], folder: Path, error: Exception | None) -> Outcome:
     """Leave the folder of another run as it is."""
     say(f"error: {error}")
-    return Outcome("failed", folder, error=str(error), refused=True)
+    return Outcome(Status.FAILED, folder, error=str(error), refused=True)
 
 
 def _free_place(folder: Path, fingerprint: str | None = None) -> Path:
     """Where a job that does not run says why: in its folder, or beside it where that holds another run."""
 
     def is_free(place: Path) -> bool:
-        said = read_json(place / "status.json") or {}
-        return not (place / "config.yaml").exists() or said.get("fingerprint", "") == fingerprint
+        said = read_json(place / STATUS) or {}
+        return not (place / CONFIG).exists() or said.get("fingerprint", "") == fingerprint
 
     beside = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
     return next(place for place in itertools.chain([folder], beside) if is_free(place))
@@ -158,7 +169,7 @@ def _free_place(folder: Path, fingerprint: str | None = None) -> Path:
 
 def _score_of(folder: Path) -> float:
     """The score that a finished run has left in its status."""
-    score = (read_json(folder / "status.json") or {}).get("score")
+    score = (read_json(folder / STATUS) or {}).get("score")
     return float(score) if isinstance(score, int | float) else float("nan")
 
 
@@ -192,14 +203,14 @@ def _train(config: Config, folder: Path, *, sweep: str | None, progress: bool) -
         restore(learner, checkpoint)
         _log.info("resumed after epoch %d", learner.epochs_done)
     data.next_epoch = learner.epochs_done
-    tracker = Tracker(folder, config, sweep=sweep)
+    tracker = WandbRun(folder, config, sweep=sweep)
     finished = False
     try:
         if learner.epochs_done < config.trainer.epochs:
             with Interruptible() as interruptible:
                 callbacks = [
                     *([ProgressBar(f"{config.arch.name} {config.family.name}")] if progress else []),
-                    Logbook(folder, tracker),
+                    MetricsLog(folder, tracker),
                     Checkpointing(folder, config.trainer.checkpoint_seconds, interruptible, best=config.logger.artifact),
                 ]
                 _trainer(config, learner.epochs_done, callbacks).fit(learner, datamodule=data)
@@ -235,11 +246,11 @@ def _trainer(config: Config, epochs_done: int, callbacks: list[pl.Callback]) -> 
 
 def _is_finished(config: Config, folder: Path) -> bool:
     """Whether the folder holds this very job, done. Raises UserError where it holds another one."""
-    if not (folder / "config.yaml").exists():
+    if not (folder / CONFIG).exists():
         return False
-    if fingerprint(load(folder / "config.yaml")) != fingerprint(config):
+    if fingerprint(load(folder / CONFIG)) != fingerprint(config):
         raise AnotherRun(f"{folder} holds a run of another configuration: choose another folder")
-    return get_status(folder) == "finished"
+    return get_status(folder) is Status.FINISHED
 
 
 @contextmanager

@@ -6,36 +6,48 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 
-from learning_to_learn.jobs.wandb_run import Tracker
-from learning_to_learn.runs.run_folder import append_row, keep_rows
+from learning_to_learn.jobs.wandb_run import WandbRun
+from learning_to_learn.runs.run_folder import (
+    EPOCH,
+    METRICS,
+    SCORE,
+    SCORE_LOWER,
+    SCORE_UPPER,
+    SECONDS,
+    SUCCESS_RATE,
+    TRAIN_MSE,
+    VALIDATION_MSE,
+    VALIDATION_MSE_MAX,
+    VALIDATION_MSE_MIN,
+    append_row,
+    keep_rows,
+)
 from learning_to_learn.training.metrics import summarise
 
-METRICS = "metrics.csv"
 
-
-class Logbook(pl.Callback):
+class MetricsLog(pl.Callback):
     """A row for every look at the validation data, one a job: medians, ranges and quartiles over the replicas."""
 
-    def __init__(self, folder: Path, tracker: Tracker) -> None:
+    def __init__(self, folder: Path, tracker: WandbRun) -> None:
         self.path, self.tracker = folder / METRICS, tracker
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ARG002
         # A run that was killed may have looked further than its checkpoint.
-        keep_rows(self.path, lambda row: int(row["epoch"]) <= pl_module.epochs_done)
+        keep_rows(self.path, lambda row: int(row[EPOCH]) <= pl_module.epochs_done)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ARG002
         found = pl_module.measure(pl_module.validation_curves, pl_module.validation_floor)
         summary, scores = summarise(found, pl_module.validation_floor), np.array([m.score for m in found])
         row = {
-            "train/mse": float(np.median(pl_module.train_mse)),
-            "validation/mse": summary["mse_median"],
-            "validation/mse_min": summary["mse_min"],
-            "validation/mse_max": summary["mse_max"],
-            "score/median": summary["score_median"],
-            "score/lower_quartile": float(np.quantile(scores, 0.25)),
-            "score/upper_quartile": float(np.quantile(scores, 0.75)),
-            "score/success_rate": summary["success_rate"],
-            "time/seconds": pl_module.seconds,
+            TRAIN_MSE: float(np.median(pl_module.train_mse)),
+            VALIDATION_MSE: summary["mse_median"],
+            VALIDATION_MSE_MIN: summary["mse_min"],
+            VALIDATION_MSE_MAX: summary["mse_max"],
+            SCORE: summary["score_median"],
+            SCORE_LOWER: float(np.quantile(scores, 0.25)),
+            SCORE_UPPER: float(np.quantile(scores, 0.75)),
+            SUCCESS_RATE: summary["success_rate"],
+            SECONDS: pl_module.seconds,
         }
-        append_row(self.path, {"epoch": pl_module.epochs_done, **row})
+        append_row(self.path, {EPOCH: pl_module.epochs_done, **row})
         self.tracker.log(row, scores=scores, epoch=pl_module.epochs_done)

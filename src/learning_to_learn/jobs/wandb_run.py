@@ -14,19 +14,19 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import numpy as np
-import wandb
 
 from learning_to_learn.config import Config
 from learning_to_learn.config_check import make_network
 from learning_to_learn.errors import cause_in_a_line
-from learning_to_learn.runs.run_folder import read_json, write_atomically
+from learning_to_learn.runs.run_folder import EPOCH, read_json, write_atomically
 from learning_to_learn.training.evaluation import Evaluation
 
+SCORES = "score/replicas"
 INIT_SECONDS, ANSWER_SECONDS, FINISH_SECONDS = 20, 2, 15
 _log = logging.getLogger(__name__)
 
 
-class Tracker:
+class WandbRun:
     """A wandb run inside a run folder. What goes wrong with it is said once, and then it is silent."""
 
     def __init__(self, folder: Path, config: Config, *, sweep: str | None = None) -> None:
@@ -49,13 +49,17 @@ class Tracker:
     def log(self, values: Mapping[str, Any], *, scores: np.ndarray, epoch: int) -> None:
         """A row of metrics, and the distribution of the replicas' scores."""
         if self._run is not None:
+            import wandb
+
             spread = wandb.Histogram(np_histogram=np.histogram(np.nan_to_num(scores), bins=20, range=(-1.0, 1.0)))
-            self._call("log", {"epoch": epoch, **values, "score/replicas": spread}, step=epoch)
+            self._call("log", {EPOCH: epoch, **values, SCORES: spread}, step=epoch)
 
     def conclude(self, found: Evaluation, checkpoint: Path | None = None) -> None:
         """Final values, the error by cycle and over a stream of mappings as plots, pictures, and a checkpoint to be kept."""
         if self._run is None:
             return
+        import wandb
+
         final = {f"test/{key}": v for key, v in found.result.items() if isinstance(v, int | float)}
         cycles = list(range(1, found.curves.shape[1] + 1))
         curve = wandb.plot.line_series(
@@ -122,6 +126,8 @@ def answers(url: str) -> bool:
 
 
 def _server() -> str:
+    import wandb
+
     return str(wandb.setup().settings.base_url)
 
 
@@ -130,6 +136,8 @@ def teardown() -> None:
 
     It is killed: asked to end, it waits for the server, and wandb for it. Then wandb can be set up anew, for the next job.
     """
+    import wandb
+
     connection = getattr(wandb.setup(), "_connection", None)
     process = getattr(getattr(connection, "_proc", None), "_process", None)
 
@@ -153,6 +161,8 @@ def _within(seconds: float, call: Callable[[], None]) -> bool:
 
 def _start(folder: Path, config: Config, mode: Literal["offline", "online"], sweep: str | None) -> Any:
     """A new run, or the same one where the folder has one; its id is kept there."""
+    import wandb
+
     known = read_json(folder / "wandb.json")
     identity = known["id"] if known else secrets.token_hex(4)
     if known is None:

@@ -3,24 +3,27 @@
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from learning_to_learn.figures import learning_figure, save, scores_figure
 from learning_to_learn.results.aggregate import learning_curve, replicas
 from learning_to_learn.results.markdown import markdown_table, short, to_html
-from learning_to_learn.results.table import Job, groups, tabulate
-from learning_to_learn.runs.run_folder import write_atomically
+from learning_to_learn.results.table import groups, name_damaged, tabulate
+from learning_to_learn.runs.run_folder import REPLICAS, write_atomically
+from learning_to_learn.runs.sweep_folder import Job
 from learning_to_learn.training.metrics import SUCCESS
 
 MOST = 12
 """Groups that one picture can show; the tables have all."""
 
 
-def write_report(jobs: list[Job], folder: Path, *, title: str) -> None:
-    """replicas.csv and .parquet, summary.csv, report.md and .html."""
+def write_sweep_report(jobs: list[Job], folder: Path, *, title: str) -> None:
+    """Write replicas.csv and .parquet, summary.csv, report.md and .html; name the jobs that are damaged and left out."""
+    import pandas as pd
+
+    from learning_to_learn.figures import learning_figure, save, scores_figure
+
+    name_damaged(jobs)
     folder.mkdir(parents=True, exist_ok=True)
     frame, rows = replicas(jobs), tabulate(jobs)
-    write_atomically(folder / "replicas.csv", frame.to_csv(index=False))
+    write_atomically(folder / REPLICAS, frame.to_csv(index=False))
     frame.to_parquet(folder / "replicas.parquet", index=False)
     write_atomically(folder / "summary.csv", pd.DataFrame(rows).to_csv(index=False))
     found = groups(jobs)

@@ -2,38 +2,28 @@
 
 import sys
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import yaml
-from rich.console import Console
-from rich.table import Table
-
-from learning_to_learn.config import INCIDENTAL
 from learning_to_learn.families import Floor
-from learning_to_learn.runs.run_folder import read_json, read_rows
-from learning_to_learn.runs.sweep_folder import DONE, survey
+from learning_to_learn.runs.run_folder import DONE, Replica, Status
+from learning_to_learn.runs.sweep_folder import Job, survey
 from learning_to_learn.training.metrics import Metrics, summarise
 
-NOT_A_TOPIC = ("seed", "replicas", "engine", *INCIDENTAL)
-"""Keys that do not make two jobs different studies."""
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
-
-@dataclass(frozen=True)
-class Job:
-    folder: Path
-    status: str
-    error: str
-    settings: dict[str, Any]
-    """Its configuration, flat: {"arch.name": "lstm", ...}"""
-    fingerprint: str | None = None
-    """The same for jobs that compute the same."""
+NOT_A_TOPIC = ("seed", "replicas", "engine")
+"""Keys that do not make two jobs different studies, besides config.INCIDENTAL."""
 
 
 def find_jobs(folder: Path) -> list[Job]:
-    """Every run folder at or under `folder`, in the order of the sweep."""
-    return [Job(s.folder, s.status, s.error, _settings(s.folder), s.fingerprint) for s in survey(folder) if s.folder]
+    """Return every run folder at or under `folder`, in the order of the sweep; of finished ones with what is damaged."""
+    return [
+        replace(job, damage=job.run.damage()) if job.status is Status.FINISHED else job for job in survey(folder) if job.place
+    ]
 
 
 def tabulate(jobs: list[Job]) -> list[dict[str, Any]]:
@@ -52,8 +42,8 @@ def groups(jobs: list[Job]) -> list[tuple[dict[str, str], list[Job]]]:
 
 
 def unique_jobs(jobs: list[Job]) -> list[Job]:
-    """The finished jobs, of those that compute the same only the first."""
-    done = [job for job in jobs if job.status == "finished"]
+    """Return the finished jobs that can be read, of those that compute the same only the first."""
+    done = [job for job in jobs if job.status is Status.FINISHED and not job.damage]
     return list({job.fingerprint or job.folder: job for job in reversed(done)}.values())[::-1]
 
 
@@ -72,12 +62,16 @@ def varying(jobs: list[Job]) -> list[str]:
 
 
 def seeds_apart(keys: list[str]) -> list[str]:
-    """The settings among `keys` that make two jobs different studies."""
-    return [key for key in dict.fromkeys(keys) if "." in key and not key.startswith(NOT_A_TOPIC)]
+    """Return the settings among `keys` that make two jobs different studies."""
+    from learning_to_learn.config import INCIDENTAL
+
+    return [key for key in dict.fromkeys(keys) if "." in key and not key.startswith((*NOT_A_TOPIC, *INCIDENTAL))]
 
 
-def print_table(folder: Path, console: Console | None = None) -> int:
-    """Print the table of all jobs under `folder`, and those that failed; returns how many are not finished."""
+def print_table(folder: Path, console: "Console | None" = None) -> int:
+    """Print the table of all jobs under `folder`, and those that failed or are damaged; return how many are not in it."""
+    from rich.console import Console
+
     console = console or Console()
     jobs = find_jobs(folder)
     rows = tabulate(jobs)
@@ -86,11 +80,21 @@ def print_table(folder: Path, console: Console | None = None) -> int:
     unfinished = [job for job in jobs if job.status not in DONE]
     for job in unfinished if len(jobs) > 1 else ():  # a single job has spoken for itself
         print(f"{job.status}: {job.folder}{': ' if job.error else ''}{job.error}", file=sys.stderr)
-    return len(unfinished)
+    return len(unfinished) + name_damaged(jobs)
 
 
-def result_table(rows: list[dict[str, Any]], topics: list[str], *, title: str) -> Table:
-    """Results, a row each: the `topics` first, then medians over the replicas."""
+def name_damaged(jobs: list[Job]) -> int:
+    """Name the finished jobs that are left out because a file is damaged; return how many they are."""
+    damaged = [job for job in jobs if job.status is Status.FINISHED and job.damage]
+    for job in damaged:
+        print(f"left out: {job.folder}: {job.damage}", file=sys.stderr)
+    return len(damaged)
+
+
+def result_table(rows: list[dict[str, Any]], topics: list[str], *, title: str) -> "Table":
+    """Return results, a row each: the `topics` first, then medians over the replicas."""
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="dim")
     for topic in topics:
         table.add_column(
@@ -101,7 +105,7 @@ def result_table(rows: list[dict[str, Any]], topics: list[str], *, title: str) -
     for row in rows:
         cycles = row["cycles_to_learn"]
         table.add_row(
-            *(_short(row[t]) for t in topics), f"{row['successes']}/{row['replicas']}", f"{row['score_median']:.3f}",
+            *(_shown(row[t]) for t in topics), f"{row['successes']}/{row['replicas']}", f"{row['score_median']:.3f}",
             f"{row['mse_median']:.5f}", f"{row['floor']:.5f}", "never" if cycles is None else f"{cycles:g}",
             f"{row['seconds']:.0f}",
         )  # fmt: skip
@@ -113,7 +117,7 @@ def plain(value: object) -> object:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def _short(value: object) -> str:
+def _shown(value: object) -> str:
     """Rates that a search has drawn have sixteen digits."""
     try:
         return f"{float(str(value)):.3g}" if "." in str(value) else str(value)
@@ -122,35 +126,12 @@ def _short(value: object) -> str:
 
 
 def _pool(jobs: list[Job]) -> dict[str, Any]:
-    results = [read_json(job.folder / "result.json") or {} for job in jobs]
+    results = [job.run.result() or {} for job in jobs]
     floor = Floor(*(results[0][k] for k in ("no_learning", "no_learning_error", "floor", "floor_error")))
-    by_seed = {row["seed"]: _metrics(row) for job in jobs for row in read_rows(job.folder / "replicas.csv")}
+    by_seed = {row.seed: _metrics(row) for job in jobs for row in job.run.replicas()}
     metrics = list(by_seed.values())
     return {**summarise(metrics, floor), "seconds": sum(r["seconds"] for r in results), "epochs": results[0]["epochs"]}
 
 
-def _metrics(row: dict[str, str]) -> Metrics:
-    cycles, after = row["cycles_to_learn"], row["mse_after_learning"]
-    return Metrics(
-        float(row["mse"]), float(row["score"]), row["success"] == "True", int(cycles) if cycles else None,
-        float(after) if after else None,
-    )  # fmt: skip
-
-
-def _settings(folder: Path) -> dict[str, Any]:
-    """The run's configuration, flat. It is only shown here, so that a damaged one need not stop a table."""
-    try:
-        nested = yaml.safe_load((folder / "config.yaml").read_text())
-    except (OSError, yaml.YAMLError, UnicodeDecodeError):
-        return {}
-    flat: dict[str, Any] = {}
-
-    def add(prefix: str, value: object) -> None:
-        if isinstance(value, dict) and value:
-            for key, inner in value.items():
-                add(f"{prefix}.{key}" if prefix else str(key), inner)
-        else:
-            flat[prefix] = value
-
-    add("", nested if isinstance(nested, dict) else {})
-    return flat
+def _metrics(row: Replica) -> Metrics:
+    return Metrics(row.mse, row.score, row.success, row.cycles_to_learn, row.mse_after_learning)

@@ -11,12 +11,12 @@ from collections import Counter
 from pathlib import Path
 from types import TracebackType
 
-from learning_to_learn.config import IN_THIS_PROCESS
-from learning_to_learn.runs.run_folder import read_json
-from learning_to_learn.runs.sweep_folder import DONE, SWEEP, State, survey
+from learning_to_learn.runs.run_folder import DONE, Status, read_json
+from learning_to_learn.runs.sweep_folder import SWEEP, Job, survey
 
 LOOK_SECONDS, SAY_SECONDS = 1.0, 10.0
-OVER = (*DONE, "failed")
+OVER = (*DONE, Status.FAILED)
+COUNTED = (Status.FINISHED, Status.DUPLICATE, Status.RUNNING, Status.FAILED, Status.KILLED, Status.INTERRUPTED)
 
 
 class Monitor:
@@ -53,15 +53,15 @@ class Monitor:
     def _is_ours(self) -> bool:
         """Whether the jobs are elsewhere: those in this process speak for themselves."""
         sweep = read_json(self._folder / SWEEP) if self._folder else None
-        return sweep is not None and sweep["launcher"] != IN_THIS_PROCESS and sweep["started"] >= self._began - 1
+        return sweep is not None and not sweep["in_this_process"] and sweep["started"] >= self._began - 1
 
     def _look(self, said: float) -> float:
         assert self._folder
         states = survey(self._folder)
         for state in states:
-            if state.status == "failed" and state.folder and state.time >= self._began and state.folder not in self._told:
+            if state.status is Status.FAILED and state.place and state.time >= self._began and state.place not in self._told:
                 print(failure(state), file=sys.stderr, flush=True)
-                self._told.add(state.folder)
+                self._told.add(state.place)
         if time.monotonic() - said >= SAY_SECONDS:
             said = time.monotonic()
             print(summary(states, self._began, self._at_start), file=sys.stderr, flush=True)
@@ -75,17 +75,17 @@ def announce(folder: Path, number: int, overrides: list[str]) -> None:
     print(f"job {number + 1}{total}: {' '.join(overrides)}", file=sys.stderr, flush=True)
 
 
-def failure(state: State) -> str:
-    return f"error: {state.folder.name if state.folder else ' '.join(state.overrides)}: {state.error}"
+def failure(state: Job) -> str:
+    return f"error: {state.place.name if state.place else ' '.join(state.overrides)}: {state.error}"
 
 
-def summary(states: list[State], began: float, done_before: float = 0.0) -> str:
+def summary(states: list[Job], began: float, done_before: float = 0.0) -> str:
     """How many jobs are where, and how long the rest takes if it goes on as it went since `began` (a time)."""
     count = Counter(state.status for state in states)
-    parts = [f"{count[s]} {s}" for s in ("finished", "duplicate", "running", "failed", "killed", "interrupted") if count[s]]
+    parts = [f"{count[s]} {s}" for s in COUNTED if count[s]]
     rest = sum(1.0 - s.done for s in states if s.status not in OVER)
     speed = (sum(s.done for s in states) - done_before) / max(time.time() - began, 1e-9)
-    running = any(state.status == "running" for state in states)
+    running = any(state.status is Status.RUNNING for state in states)
     left = f", {duration(rest / speed)} left" if rest and speed > 0 and running else ""
     return f"{len(states)} jobs: {', '.join(parts) or 'none begun'}{left}"
 

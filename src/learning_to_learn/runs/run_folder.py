@@ -19,42 +19,245 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from learning_to_learn.config import Config, to_yaml
+from learning_to_learn.errors import UserError
+
+if TYPE_CHECKING:
+    from learning_to_learn.config import Config
+
+CONFIG, PROVENANCE, DIFFERENCE = "config.yaml", "provenance.json", "local.diff"
+STATUS, LOCK, LOG = "status.json", ".lock", "train.log"
+METRICS, REPLICAS, CURVE, STREAM, RESULT = "metrics.csv", "replicas.csv", "curve.csv", "stream.csv", "result.json"
+FIGURES = "figures"
+
+EPOCH, SECONDS = "epoch", "time/seconds"
+TRAIN_MSE, VALIDATION_MSE = "train/mse", "validation/mse"
+VALIDATION_MSE_MIN, VALIDATION_MSE_MAX = "validation/mse_min", "validation/mse_max"
+SCORE, SCORE_LOWER, SCORE_UPPER = "score/median", "score/lower_quartile", "score/upper_quartile"
+SUCCESS_RATE = "score/success_rate"
+"""The columns of metrics.csv, which are the names of the metrics in wandb too."""
+RESULT_NUMBERS = ("no_learning", "no_learning_error", "floor", "floor_error", "seconds", "epochs", "replicas", "successes",
+                  "score_median", "mse_median")  # fmt: skip
+"""What result.json must say for a table."""
 
 ROOT = Path(__file__).parent
-LOCK, PEEKS = ".lock", 5
+PEEKS = 5
 _PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "numba", "llvmlite", "numpy", "wandb")
 
 
+class Status(StrEnum):
+    """How far a job has come."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+    DUPLICATE = "duplicate"
+    """Another folder of the sweep holds the same job."""
+    KILLED = "killed"
+    """status.json says running, but no process holds the folder."""
+    NOT_STARTED = "not started"
+
+
+DONE = (Status.FINISHED, Status.DUPLICATE)
+"""The statuses that leave nothing to do."""
+
+
+class DamagedRun(UserError):
+    """A file of a run folder holds something else than it must."""
+
+
+@dataclass(frozen=True)
+class Replica:
+    """A row of replicas.csv: what one replica reached on test data."""
+
+    seed: int
+    mse: float
+    score: float
+    success: bool
+    cycles_to_learn: int | None
+    mse_after_learning: float | None
+    diverged_at_epoch: int | None
+
+
+@dataclass(frozen=True)
+class Said:
+    """What status.json says."""
+
+    status: Status
+    error: str = ""
+    overrides: tuple[str, ...] = ()
+    """What the user typed."""
+    fingerprint: str | None = None
+    epochs: int | None = None
+    """How many it is to train."""
+    seconds: float = 0.0
+    time: float = 0.0
+    """When the status was written."""
+
+
+class RunFolder:
+    """Reads a run folder. A file that is missing is empty; one that is damaged raises DamagedRun, which names it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def status(self) -> Status:
+        """Return how far the job has come."""
+        status = self.said().status
+        return Status.KILLED if status is Status.RUNNING and not is_held(self.path) else status
+
+    def said(self) -> Said:
+        """Return what status.json says; "running" may not be true any more."""
+        found = self._json(STATUS)
+        if found is None:
+            return Said(Status.NOT_STARTED)
+        overrides, epochs, fingerprint = found.get("overrides") or [], found.get("epochs"), found.get("fingerprint")
+        with self._judging(STATUS):
+            if not isinstance(overrides, list) or not isinstance(fingerprint, str | None):
+                raise TypeError("overrides and fingerprint are not text")
+            return Said(
+                status=Status(found["status"]),
+                error=str(found.get("error", "")),
+                overrides=tuple(map(str, overrides)),
+                fingerprint=fingerprint,
+                epochs=None if epochs is None else int(epochs),
+                seconds=float(found.get("seconds") or 0.0),
+                time=float(found.get("time") or 0.0),
+            )
+
+    def metrics(self) -> list[dict[str, float]]:
+        """Return the rows of metrics.csv; the epoch is an int."""
+        with self._judging(METRICS):
+            return [
+                {key: int(value) if key == EPOCH else float(value) for key, value in row.items()}
+                for row in read_rows(self.path / METRICS)
+            ]
+
+    def replicas(self) -> list[Replica]:
+        """Return the rows of replicas.csv."""
+        with self._judging(REPLICAS):
+            return [_replica(row) for row in read_rows(self.path / REPLICAS)]
+
+    def result(self) -> dict[str, Any] | None:
+        """Return the medians and ranges of result.json; the numbers that a table needs are there."""
+        found = self._json(RESULT)
+        for key in RESULT_NUMBERS if found is not None else ():
+            with self._judging(RESULT):
+                if not isinstance(found[key], int | float):  # type: ignore[index]
+                    raise TypeError(f"{key} is no number")
+        return found
+
+    def curve(self) -> list[dict[str, float]]:
+        """Return the rows of curve.csv: the error at every cycle."""
+        return self._floats(CURVE)
+
+    def stream(self) -> list[dict[str, float]]:
+        """Return the rows of stream.csv: the error over a stream of mappings."""
+        return self._floats(STREAM)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the configuration, flat: {"arch.name": "lstm", ...}. It is only shown, so that a damaged one is empty."""
+        import yaml
+
+        try:
+            nested = yaml.safe_load((self.path / CONFIG).read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError, UnicodeDecodeError):
+            return {}
+        flat: dict[str, Any] = {}
+
+        def add(prefix: str, value: object) -> None:
+            if isinstance(value, dict) and value:
+                for key, inner in value.items():
+                    add(f"{prefix}.{key}" if prefix else str(key), inner)
+            else:
+                flat[prefix] = value
+
+        add("", nested if isinstance(nested, dict) else {})
+        return flat
+
+    def damage(self) -> str:
+        """Return what is wrong with the results of a finished run, in a line; nothing where all is well."""
+        try:
+            self.metrics()
+            if self.result() is None:
+                return f"{RESULT} is missing or no JSON object"
+            return "" if self.replicas() else f"{REPLICAS} is missing or empty"
+        except DamagedRun as error:
+            return str(error)
+
+    def _floats(self, name: str) -> list[dict[str, float]]:
+        with self._judging(name):
+            return [{key: float(value) for key, value in row.items()} for row in read_rows(self.path / name)]
+
+    def _json(self, name: str) -> dict[str, Any] | None:
+        """The object in a file that is there."""
+        if not (self.path / name).exists():
+            return None
+        found = read_json(self.path / name)
+        if found is None:
+            raise DamagedRun(f"{name} is damaged: it holds no JSON object")
+        return found
+
+    @contextmanager
+    def _judging(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except KeyError as error:
+            raise DamagedRun(f"{name} is damaged: {error.args[0]} is missing") from None
+        except (ValueError, TypeError, OverflowError, OSError, csv.Error) as error:
+            raise DamagedRun(
+                f"{name} is damaged: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+            ) from None
+
+
+def _replica(row: Mapping[str, str]) -> Replica:
+    if row["success"] not in ("True", "False"):
+        raise ValueError(f"success is {row['success']!r}")
+    cycles, after, diverged = row["cycles_to_learn"], row["mse_after_learning"], row.get("diverged_at_epoch")
+    return Replica(
+        seed=int(row["seed"]),
+        mse=float(row["mse"]),
+        score=float(row["score"]),
+        success=row["success"] == "True",
+        cycles_to_learn=int(cycles) if cycles else None,
+        mse_after_learning=float(after) if after else None,
+        diverged_at_epoch=int(diverged) if diverged else None,
+    )
+
+
 def write_atomically(path: Path, text: str) -> None:
-    """Whole or not at all, also when the power fails in between."""
+    """Write the whole file or nothing, also when the power fails in between."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(text, newline="")
+    aside.write_text(text, encoding="utf-8", newline="")
     aside.replace(path)
 
 
-def begin(folder: Path, config: Config) -> None:
+def begin(folder: Path, config: "Config") -> None:
     """Write down what this run is, before it starts; a resumed run adds what it runs on to what stands there."""
+    from learning_to_learn.config import to_yaml
+
     folder.mkdir(parents=True, exist_ok=True)
     started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    before = (read_json(folder / "provenance.json") or {}).get("starts", [])
+    before = (read_json(folder / PROVENANCE) or {}).get("starts", [])
     starts = [*before, {"started": started, **_provenance()}]
-    write_atomically(folder / "provenance.json", json.dumps({"starts": starts}, indent=2))
+    write_atomically(folder / PROVENANCE, json.dumps({"starts": starts}, indent=2))
     if _difference():
-        write_atomically(folder / "local.diff", _difference())
-    if not (folder / "config.yaml").exists():
-        write_atomically(folder / "config.yaml", to_yaml(config))
+        write_atomically(folder / DIFFERENCE, _difference())
+    if not (folder / CONFIG).exists():
+        write_atomically(folder / CONFIG, to_yaml(config))
 
 
 def set_status(folder: Path, status: str, **more: Any) -> None:
-    """running, finished, interrupted, failed or duplicate. `finished` is written after everything else."""
+    """Write status.json. FINISHED is written after everything else."""
     who = {"process": os.getpid(), "host": platform.node(), "time": time.time()}
-    write_atomically(folder / "status.json", json.dumps({"status": status, **who, **more}, indent=2))
+    write_atomically(folder / STATUS, json.dumps({"status": Status(status), **who, **more}, indent=2))
 
 
 @contextmanager
@@ -87,15 +290,19 @@ def is_held(folder: Path) -> bool:
     return False
 
 
-def get_status(folder: Path) -> str | None:
-    """The status of a run folder; None where it was never started."""
-    return (read_json(folder / "status.json") or {}).get("status")
+def get_status(folder: Path) -> Status | None:
+    """Return what status.json says; None where the job was never started, or the file is damaged."""
+    try:
+        status = RunFolder(folder).said().status
+    except DamagedRun:
+        return None
+    return None if status is Status.NOT_STARTED else status
 
 
 def read_json(path: Path) -> dict | None:
     """The file's object, or None where there is none or it is damaged."""
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
@@ -104,7 +311,7 @@ def read_json(path: Path) -> dict | None:
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
     """Add a row to a CSV file, with a header if it is new."""
     new = not path.exists()
-    with path.open("a", newline="") as file:
+    with path.open("a", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(row))
         if new:
             writer.writeheader()
@@ -115,7 +322,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """The whole rows of a CSV file; a last row that was cut off is left out, and none are where the file is missing."""
     if not path.exists():
         return []
-    with path.open(newline="", errors="replace") as file:
+    with path.open(encoding="utf-8", newline="", errors="replace") as file:
         return [row for row in csv.DictReader(file) if None not in row and None not in row.values()]
 
 
@@ -129,7 +336,7 @@ def keep_rows(path: Path, keep: Callable[[Mapping[str, str]], bool]) -> None:
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    """A whole CSV file, whole or not at all."""
+    """Write the whole CSV file or nothing."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(rows[0]))
     writer.writeheader()

@@ -5,70 +5,38 @@ sweep.json    the command's overrides, and those of each of its jobs
 """
 
 import itertools
-import json
 import os
-import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
-
-from learning_to_learn.runs.run_folder import get_status, is_held, read_json, read_rows, write_atomically
+from learning_to_learn.runs.run_folder import (
+    CONFIG,
+    DONE,
+    EPOCH,
+    METRICS,
+    SECONDS,
+    STATUS,
+    DamagedRun,
+    RunFolder,
+    Said,
+    Status,
+    is_held,
+    read_json,
+)
 
 SWEEP = "sweep.json"
-OF_THE_FOLDER = ("hydra.sweep.dir=", "hydra.mode=", "hydra.sweeper.n_trials=", "hydra.sweeper.sampler.seed=")
-"""Overrides that say where a sweep is, or how far it is, not what."""
-DONE = ("finished", "duplicate")
-"""The states that leave nothing to do."""
-
-
-class Recorder(Callback):
-    """Hydra calls it (conf/train.yaml) when a sweep begins: it writes sweep.json."""
-
-    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        overrides = config.hydra.overrides
-        arguments = [str(a) for a in (*overrides.task, *overrides.hydra) if not str(a).startswith(OF_THE_FOLDER)]
-        sources = config.hydra.runtime.config_sources
-        arguments += [f"--config-dir={s.path}" for s in sources if s.provider == "command-line"]
-        folder = Path(config.hydra.sweep.dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        jobs = jobs_of(config)
-        trials = config.hydra.sweeper.get("n_trials") if jobs is None else None
-        before = read_json(folder / SWEEP) or {}
-        asked = {
-            "arguments": arguments,
-            "launcher": config.launcher.name,
-            "jobs": jobs,
-            "started": time.time(),
-            "trials": before.get("trials") or trials,
-            "sampler_seed": OmegaConf.select(config, "hydra.sweeper.sampler.seed"),
-        }
-        write_atomically(folder / SWEEP, json.dumps(asked, indent=2))
-
-
-def jobs_of(config: DictConfig) -> list[list[str]] | None:
-    """The overrides of every job, or None where the sweeper makes them up as it goes."""
-    sweeper = config.hydra.sweeper
-    if not str(sweeper._target_).endswith("BasicSweeper"):
-        return None
-    given = [f"{k}={v}" for k, v in (sweeper.params or {}).items()] + [str(a) for a in config.hydra.overrides.task]
-    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    return [job for batch in BasicSweeper.split_arguments(parser.parse_overrides(given), None) for job in batch]
 
 
 @dataclass(frozen=True)
-class State:
-    """Of a job."""
+class Job:
+    """A job of a sweep, or a run by itself, as it stands on disk."""
 
-    status: str
-    """finished, running, interrupted, killed, failed, duplicate or not started"""
-    folder: Path | None
-    overrides: tuple[str, ...]
+    status: Status
+    place: Path | None
+    """Its run folder; None where it has none yet."""
+    overrides: tuple[str, ...] = ()
     error: str = ""
     done: float = 0.0
     """The part of its epochs that is behind it, from 0 to 1."""
@@ -77,28 +45,48 @@ class State:
     time: float = 0.0
     """When the status was written."""
     fingerprint: str | None = None
+    """The same for jobs that compute the same."""
+    damage: str = ""
+    """What is wrong with its files, so that no table can have it."""
+
+    @property
+    def folder(self) -> Path:
+        """The run folder of a job that has one."""
+        if self.place is None:
+            raise ValueError("this job has no folder yet")
+        return self.place
+
+    @property
+    def run(self) -> RunFolder:
+        """The reader of its files."""
+        return RunFolder(self.folder)
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Its configuration, flat: {"arch.name": "lstm", ...}"""
+        return self.run.settings()
 
 
 def run_folders(folder: Path) -> list[Path]:
     """Every run folder at or under `folder`, in the order of the jobs' numbers."""
     found = []
     for here, below, files in os.walk(folder):
-        if "status.json" in files or "config.yaml" in files:
+        if STATUS in files or CONFIG in files:
             found.append(Path(here))
             below.clear()  # what lies in a run folder is part of it
         below[:] = [name for name in below if not name.startswith(".")]
     return sorted(found, key=lambda path: (path.parent, _number(path.name), path.name))
 
 
-def survey(folder: Path) -> list[State]:
+def survey(folder: Path) -> list[Job]:
     """Every job that the sweep was asked for, then whatever else lies in the folder."""
-    states = [_state(path) for path in run_folders(folder)]
+    states = [_job(path) for path in run_folders(folder)]
     asked = (read_json(folder / SWEEP) or {}).get("jobs") or []
-    rest: dict[tuple[str, ...], list[State]] = {}
+    rest: dict[tuple[str, ...], list[Job]] = {}
     for state in states:
         rest.setdefault(state.overrides, []).append(state)
     jobs: list[tuple[str, ...]] = [tuple(job) for job in asked]
-    found = [rest[job].pop(0) if rest.get(job) else State("not started", None, job) for job in jobs]
+    found = [rest[job].pop(0) if rest.get(job) else Job(Status.NOT_STARTED, None, job) for job in jobs]
     kept = {id(state) for state in found}
     return found + [state for state in states if id(state) not in kept]
 
@@ -110,18 +98,18 @@ def find_place(folder: Path, sweep: Path, fingerprint: str) -> tuple[Path, Path 
     and where `folder` is another job's, it gets one beside it.
     """
     for path in run_folders(sweep):
-        said = read_json(path / "status.json") or {}
-        if path == folder or said.get("fingerprint") != fingerprint or said.get("status") == "duplicate":
+        said = _said(path)
+        if path == folder or said.fingerprint != fingerprint or said.status is Status.DUPLICATE:
             continue
-        if said.get("status") == "finished" or is_held(path):
+        if said.status is Status.FINISHED or is_held(path):
             return folder, path
         return path, None
-    other = (read_json(folder / "status.json") or {}).get("fingerprint") not in (None, fingerprint)
+    other = _said(folder).fingerprint not in (None, fingerprint)
     if not other:
         return folder, None
     for number in itertools.count(2):
         beside = folder.with_name(f"{folder.name}-{number}")
-        if (read_json(beside / "status.json") or {}).get("fingerprint") in (None, fingerprint):
+        if _said(beside).fingerprint in (None, fingerprint):
             return beside, None
     raise AssertionError
 
@@ -139,7 +127,7 @@ def trials_left(folder: Path) -> list[str] | None:
     asked = read_json(folder / SWEEP) or {}
     if not asked.get("trials"):
         return []
-    done = sum(state.status in ("finished", "failed") for state in survey(folder))
+    done = sum(state.status in (Status.FINISHED, Status.FAILED) and not state.damage for state in survey(folder))
     if done >= asked["trials"]:
         return None
     seed = asked.get("sampler_seed")
@@ -147,21 +135,31 @@ def trials_left(folder: Path) -> list[str] | None:
     return [f"hydra.sweeper.n_trials={asked['trials'] - done}", *reseed]
 
 
-def _state(path: Path) -> State:
-    said = read_json(path / "status.json") or {}
-    status = get_status(path) or "not started"
-    if status == "running" and not is_held(path):
-        status = "killed"
+def _said(path: Path) -> Said:
+    """What status.json says; a damaged one says nothing."""
+    try:
+        return RunFolder(path).said()
+    except DamagedRun:
+        return Said(Status.NOT_STARTED)
+
+
+def _job(path: Path) -> Job:
+    run = RunFolder(path)
+    try:
+        said, status = run.said(), run.status()
+    except DamagedRun as error:
+        return Job(Status.FAILED, path, error=str(error), damage=str(error))
+    done, seconds, damage = 0.0, 0.0, ""
     if status in DONE:
-        done, seconds = 1.0, float(said.get("seconds") or 0.0)
+        done, seconds = 1.0, said.seconds
     else:
-        rows = read_rows(path / "metrics.csv")
-        done = float(rows[-1]["epoch"]) / said["epochs"] if rows and said.get("epochs") else 0.0
-        seconds = float(rows[-1]["time/seconds"]) if rows else 0.0
-    return State(
-        status, path, tuple(said.get("overrides") or ()), str(said.get("error", "")), done, seconds,
-        float(said.get("time") or 0.0), said.get("fingerprint"),
-    )  # fmt: skip
+        try:
+            rows = run.metrics()
+            done = rows[-1][EPOCH] / said.epochs if rows and said.epochs else 0.0
+            seconds = rows[-1][SECONDS] if rows else 0.0
+        except (DamagedRun, KeyError) as error:
+            damage = str(error) if isinstance(error, DamagedRun) else f"{METRICS} is damaged: {error.args[0]} is missing"
+    return Job(status, path, said.overrides, said.error or damage, done, seconds, said.time, said.fingerprint, damage)
 
 
 def _number(name: str) -> int:

@@ -106,7 +106,7 @@ def trace(unit: Unit) -> UnitTrace:
     forward = _closure(both, both.outputs[: 1 + m])
     backward = Trace(both.ops, both.outputs[1 + m :])
     saved = _saved(forward, backward, inputs)
-    ones = dict.fromkeys(tangents, 1.0)
+    ones: dict[str, Value] = dict.fromkeys(tangents, 1.0)
     partials = _substitute(unit, _record(unit, partial, inputs + tangents), ones)
     return UnitTrace(forward, _without(backward, saved), _closure(partials, partials.outputs), saved)
 

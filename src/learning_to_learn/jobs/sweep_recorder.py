@@ -1,0 +1,55 @@
+"""Write sweep.json: what a sweep was asked for, and its jobs."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from learning_to_learn.config import IN_THIS_PROCESS
+from learning_to_learn.runs.run_folder import read_json, write_atomically
+from learning_to_learn.runs.sweep_folder import SWEEP
+
+OF_THE_FOLDER = ("hydra.sweep.dir=", "hydra.mode=", "hydra.sweeper.n_trials=", "hydra.sweeper.sampler.seed=")
+"""Overrides that say where a sweep is, or how far it is, not what."""
+
+
+class Recorder(Callback):
+    """Hydra calls it (conf/train.yaml) when a sweep begins: it writes sweep.json."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Write what was asked for; a search that is resumed keeps the number of its trials."""
+        overrides = config.hydra.overrides
+        arguments = [str(a) for a in (*overrides.task, *overrides.hydra) if not str(a).startswith(OF_THE_FOLDER)]
+        sources = config.hydra.runtime.config_sources
+        arguments += [f"--config-dir={s.path}" for s in sources if s.provider == "command-line"]
+        folder = Path(config.hydra.sweep.dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        jobs = jobs_of(config)
+        trials = config.hydra.sweeper.get("n_trials") if jobs is None else None
+        before = read_json(folder / SWEEP) or {}
+        asked = {
+            "arguments": arguments,
+            "launcher": config.launcher.name,
+            "in_this_process": config.launcher.name == IN_THIS_PROCESS,
+            "jobs": jobs,
+            "started": time.time(),
+            "trials": before.get("trials") or trials,
+            "sampler_seed": OmegaConf.select(config, "hydra.sweeper.sampler.seed"),
+        }
+        write_atomically(folder / SWEEP, json.dumps(asked, indent=2))
+
+
+def jobs_of(config: DictConfig) -> list[list[str]] | None:
+    """Return the overrides of every job, or None where the sweeper makes them up as it goes."""
+    sweeper = config.hydra.sweeper
+    if not str(sweeper._target_).endswith("BasicSweeper"):
+        return None
+    given = [f"{k}={v}" for k, v in (sweeper.params or {}).items()] + [str(a) for a in config.hydra.overrides.task]
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    return [job for batch in BasicSweeper.split_arguments(parser.parse_overrides(given), None) for job in batch]

@@ -1,0 +1,118 @@
+"""Reading run folders: typed rows, and damaged files, which are named and leave the other runs alone."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from learning_to_learn.commands import sweep
+from learning_to_learn.dashboard.data import collect
+from learning_to_learn.results.sweep_report import write_sweep_report
+from learning_to_learn.results.table import find_jobs, print_table, tabulate
+from learning_to_learn.runs.run_folder import (
+    METRICS,
+    REPLICAS,
+    RESULT,
+    STATUS,
+    DamagedRun,
+    Replica,
+    RunFolder,
+    Status,
+    held,
+    set_status,
+    write_rows,
+)
+from learning_to_learn.runs.sweep_folder import survey
+
+COLUMNS = ("epoch", "score/median", "score/lower_quartile", "score/upper_quartile", "time/seconds")
+
+
+def make_run(folder, name="0_lstm_boolean"):
+    run = folder / name
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_text("arch: {name: lstm}\nfamily: {name: boolean}\n")
+    write_rows(run / METRICS, [dict(zip(COLUMNS, (4, 0.5, 0.25, 0.75, 2.5), strict=True))])
+    row = {"seed": 3, "mse": 0.125, "score": 0.5, "success": False, "cycles_to_learn": None, "mse_after_learning": 0.25}
+    write_rows(run / REPLICAS, [row, {**row, "seed": 4, "success": True, "cycles_to_learn": 7}])
+    numbers = dict.fromkeys(("no_learning", "no_learning_error", "floor", "floor_error", "score_median", "mse_median"), 0.25)
+    (run / RESULT).write_text(json.dumps({**numbers, "seconds": 2.5, "epochs": 4, "replicas": 2, "successes": 1}))
+    set_status(run, "finished", overrides=[name], fingerprint=name, epochs=4, seconds=2.5)
+    return run
+
+
+def test_rows_are_typed(tmp_path):
+    run = RunFolder(make_run(tmp_path))
+    assert run.status() is Status.FINISHED
+    assert run.replicas() == [Replica(3, 0.125, 0.5, False, None, 0.25, None), Replica(4, 0.125, 0.5, True, 7, 0.25, None)]
+    assert run.metrics() == [dict(zip(COLUMNS, (4, 0.5, 0.25, 0.75, 2.5), strict=True))]
+    assert isinstance(run.metrics()[0]["epoch"], int)
+    assert run.result()["successes"] == 1
+    assert (run.curve(), run.stream(), run.damage()) == ([], [], "")
+
+
+def test_a_folder_that_is_not_there_is_empty(tmp_path):
+    run = RunFolder(tmp_path / "nothing")
+    assert run.status() is Status.NOT_STARTED
+    assert (run.metrics(), run.replicas(), run.result()) == ([], [], None)
+
+
+def test_running_without_a_process_is_killed(tmp_path):
+    set_status(tmp_path, "running")
+    assert RunFolder(tmp_path).status() is Status.KILLED
+    with held(tmp_path, lambda: None):
+        assert RunFolder(tmp_path).status() is Status.RUNNING
+
+
+DAMAGE = [
+    (STATUS, '{"status": 5}'),
+    (STATUS, '{"status": "finished", "epochs": "x"}'),
+    (STATUS, "{"),
+    (RESULT, '{"seconds": "x"}'),
+    (RESULT, "[]"),
+    (REPLICAS, "seed,mse\n1,2\n"),
+    (REPLICAS, "seed,mse,score,success,cycles_to_learn,mse_after_learning\n1,x,0.5,True,,\n"),
+    (METRICS, "epoch,score/median\nx,0.5\n"),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), DAMAGE)
+def test_a_damaged_run_is_left_out_and_named(tmp_path, capsys, name, text):
+    make_run(tmp_path)
+    broken = make_run(tmp_path, "1_lstm_boolean")
+    (broken / name).write_text(text)
+    read = {STATUS: RunFolder.status, RESULT: RunFolder.result, REPLICAS: RunFolder.replicas, METRICS: RunFolder.metrics}[name]
+    with pytest.raises(DamagedRun, match=name):
+        read(RunFolder(broken))
+    jobs = find_jobs(tmp_path)
+    (row,) = tabulate(jobs)
+    assert row["replicas"] == 2
+    assert print_table(tmp_path) == 1
+    said = capsys.readouterr().err
+    assert "1_lstm_boolean" in said
+    assert name in said
+    assert len(survey(tmp_path)) == 2
+    sweep._main(["status", str(tmp_path)])
+    assert "1_lstm_boolean" in capsys.readouterr().out
+    whole, damaged = collect(tmp_path)["runs"]
+    assert whole["successes"] == 1
+    assert "successes" not in damaged
+    assert name in damaged["error"]
+
+
+def test_a_report_leaves_a_damaged_run_out(tmp_path, capsys):
+    make_run(tmp_path)
+    (make_run(tmp_path, "1_lstm_boolean") / REPLICAS).write_text("seed\n1\n")
+    write_sweep_report(find_jobs(tmp_path), tmp_path / "report", title="x")
+    assert len((tmp_path / "report" / REPLICAS).read_text().splitlines()) == 3
+    assert "left out" in capsys.readouterr().err
+
+
+def test_looking_at_runs_imports_nothing_heavy():
+    heavy = {"torch", "pytorch_lightning", "pandas", "matplotlib", "wandb", "numba", "hydra", "omegaconf", "rich"}
+    code = (
+        "import sys, learning_to_learn.results.table, learning_to_learn.runs.monitor;"
+        f"print(sorted(set(sys.modules) & set({sorted(heavy)!r})))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
