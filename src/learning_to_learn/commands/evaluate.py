@@ -22,8 +22,8 @@ from learning_to_learn.config import Config, conform, explain, load
 from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError, choose, unknown
 from learning_to_learn.families import FAMILIES
-from learning_to_learn.jobs.checkpoint import load_checkpoint, restore
 from learning_to_learn.results.table import result_table
+from learning_to_learn.runs.checkpoint import load_checkpoint, restore
 from learning_to_learn.training.evaluation import evaluate
 from learning_to_learn.training.learner import MetaLearner
 

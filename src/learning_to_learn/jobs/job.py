@@ -18,19 +18,13 @@ from omegaconf import DictConfig
 from learning_to_learn.config import Config, conform, fingerprint, load
 from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError, cause_in_a_line
-from learning_to_learn.jobs.checkpoint import (
-    CHECKPOINT,
-    Checkpointing,
-    best_checkpoint,
-    load_checkpoint,
-    restore,
-    save_checkpoint,
-)
+from learning_to_learn.jobs.checkpoint import Checkpointing
 from learning_to_learn.jobs.metrics_log import Logbook
 from learning_to_learn.jobs.progress_bar import ProgressBar
 from learning_to_learn.jobs.signals import Interrupted, Interruptible
 from learning_to_learn.jobs.wandb_run import Tracker
 from learning_to_learn.launchers import threads_of_a_job
+from learning_to_learn.runs.checkpoint import CHECKPOINT, best_checkpoint, load_checkpoint, restore, save_checkpoint
 from learning_to_learn.runs.run_folder import begin, get_status, held, read_json, set_status
 from learning_to_learn.runs.sweep_folder import find_place
 from learning_to_learn.training.evaluation import evaluate
