@@ -22,6 +22,7 @@ from learning_to_learn.config import Config, conform, explain, load
 from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError, choose, unknown
 from learning_to_learn.families import FAMILIES
+from learning_to_learn.jobs.evaluation_files import draw_pictures, write_evaluation
 from learning_to_learn.results.table import result_table
 from learning_to_learn.runs.checkpoint import load_checkpoint, restore
 from learning_to_learn.training.evaluation import evaluate
@@ -45,7 +46,9 @@ def _main(arguments: list[str]) -> int:
     learner = MetaLearner(config)
     restore(learner, load_checkpoint(run))
     into = run / "evaluations" / (_name(given) or "as_trained")
-    found = evaluate(learner, into)
+    found = evaluate(learner)
+    write_evaluation(found, into)
+    draw_pictures(into, config)
     Console().print(result_table([found.result], ["arch", "family", "sequence_length"], title=str(into)))
     return 0
 

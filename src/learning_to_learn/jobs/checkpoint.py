@@ -11,6 +11,7 @@ from learning_to_learn.jobs.metrics_log import METRICS
 from learning_to_learn.jobs.signals import Interrupted, Interruptible
 from learning_to_learn.runs.checkpoint import BEST, save_checkpoint
 from learning_to_learn.runs.run_folder import read_rows
+from learning_to_learn.training.evaluation import validation_metrics
 from learning_to_learn.training.learner import MetaLearner
 
 
@@ -34,7 +35,7 @@ class Checkpointing(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ARG002
         if self.best < float("inf"):
-            found = pl_module.measure(pl_module.validation_curves, pl_module.validation_floor)
+            found = validation_metrics(pl_module)
             score = float(np.median([m.score for m in found]))
             if score > self.best:
                 self.best = score

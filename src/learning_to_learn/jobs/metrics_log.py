@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 
 from learning_to_learn.jobs.wandb_run import Tracker
 from learning_to_learn.runs.run_folder import append_row, keep_rows
+from learning_to_learn.training.evaluation import validation_metrics
 from learning_to_learn.training.metrics import summarise
 
 METRICS = "metrics.csv"
@@ -24,7 +25,7 @@ class Logbook(pl.Callback):
         keep_rows(self.path, lambda row: int(row["epoch"]) <= pl_module.epochs_done)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ARG002
-        found = pl_module.measure(pl_module.validation_curves, pl_module.validation_floor)
+        found = validation_metrics(pl_module)
         summary, scores = summarise(found, pl_module.validation_floor), np.array([m.score for m in found])
         row = {
             "train/mse": float(np.median(pl_module.train_mse)),
