@@ -117,7 +117,7 @@ def evaluate(run: Run, folder: Path | str | None = None, **changes: object) -> "
     `changes` are those of `python -m src.evaluate --help`. What is found is also written into `folder`, by default into
     evaluations/ in the run's own folder.
     """
-    from learning_to_learn.commands.evaluate import measure
+    from learning_to_learn.jobs.measuring import measure
 
     return measure(
         run.folder,

@@ -7,14 +7,14 @@ import torch
 from learning_to_learn.families import FAMILIES
 from learning_to_learn.randomness import Stream
 from learning_to_learn.training.baselines import reference_learners
-from learning_to_learn.training.sequences import episodes
+from learning_to_learn.training.sequences import draw_sequences
 
 MEMBERS = {m.floor_key: m for f in FAMILIES.values() for m in (f.estimated() or [f.from_config(f.config())])}
 LENGTH, COUNT = 9, 48
 
 
 def draw(family, *, seed=0, count=COUNT):
-    return episodes(family, LENGTH, count, [seed], Stream.VALIDATION, 0, dtype=torch.float64)
+    return draw_sequences(family, LENGTH, count, [seed], Stream.VALIDATION, 0, dtype=torch.float64)
 
 
 def bayes(family, found, targets=None):

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import learning_to_learn.jobs.job as jobs
-from learning_to_learn.jobs.checkpoint import load_checkpoint
 from learning_to_learn.jobs.job import run_job
 from learning_to_learn.jobs.metrics_log import METRICS
 from learning_to_learn.jobs.signals import Interruptible
+from learning_to_learn.runs.checkpoint import load_checkpoint
 from learning_to_learn.runs.run_folder import get_status
 from tests.helpers import job
 

@@ -6,13 +6,13 @@ from learning_to_learn.families.quadratic import Quadratic
 from learning_to_learn.families.semilinear import SemiLinear, best_rate, gradient_descent
 from learning_to_learn.randomness import Stream
 from learning_to_learn.training.baselines import recursive_least_squares
-from learning_to_learn.training.sequences import episodes
+from learning_to_learn.training.sequences import draw_sequences
 
 
 def sequences(family, length=12, count=200):
     import torch
 
-    found = episodes(family, length, count, [0], Stream.VALIDATION, 0, dtype=torch.float64)
+    found = draw_sequences(family, length, count, [0], Stream.VALIDATION, 0, dtype=torch.float64)
     return found.inputs[0, ..., :2].numpy(), found.targets[0].numpy()
 
 

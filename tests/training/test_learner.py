@@ -4,6 +4,7 @@ import pytorch_lightning as pl
 import torch
 
 from learning_to_learn.optimizers import OPTIMIZERS
+from learning_to_learn.training.evaluation import curves_on
 from learning_to_learn.training.learner import MetaLearner
 from learning_to_learn.training.sequences import MetaData
 from tests.helpers import job
@@ -87,9 +88,9 @@ def test_a_diverged_replica_is_frozen_and_spoils_no_other():
 def test_learning_lowers_the_error():
     config = job("replicas=4", "optimizer.lr=0.03", "trainer.epochs=60")
     learner, data = MetaLearner(config), MetaData(config)
-    before = learner.curves(data.validation()).mean(1)
+    before = curves_on(learner, data.validation()).mean(1)
     fit_learner = trained("replicas=4", "optimizer.lr=0.03", epochs=60)
-    after = fit_learner.curves(data.validation()).mean(1)
+    after = curves_on(fit_learner, data.validation()).mean(1)
     assert np.median(after) < 0.9 * np.median(before)
 
 
@@ -100,4 +101,4 @@ def test_streams_are_folded_to_one_mappings_cycles():
     outputs = learner.outputs(data)
     wrong = (outputs - data.targets).square().double()
     by_hand = torch.stack([wrong[:, :, 20 * m : 20 * (m + 1)].mean(1) for m in range(1, 9)]).mean(0)
-    np.testing.assert_allclose(learner.curves(data), by_hand.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(curves_on(learner, data), by_hand.numpy(), rtol=1e-6)

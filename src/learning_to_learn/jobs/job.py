@@ -24,19 +24,14 @@ from learning_to_learn import plugins
 from learning_to_learn.config import Config, conform, fingerprint, load
 from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError, cause_in_a_line
-from learning_to_learn.jobs.checkpoint import (
-    CHECKPOINT,
-    Checkpointing,
-    best_checkpoint,
-    load_checkpoint,
-    restore,
-    save_checkpoint,
-)
+from learning_to_learn.jobs.checkpoint import Checkpointing
+from learning_to_learn.jobs.evaluation_files import draw_pictures, write_evaluation
 from learning_to_learn.jobs.launchers import threads_of_a_job
 from learning_to_learn.jobs.metrics_log import MetricsLog
 from learning_to_learn.jobs.progress_bar import ProgressBar
 from learning_to_learn.jobs.signals import Interrupted, Interruptible
 from learning_to_learn.jobs.wandb_run import WandbRun
+from learning_to_learn.runs.checkpoint import CHECKPOINT, best_checkpoint, load_checkpoint, restore, save_checkpoint
 from learning_to_learn.runs.run_folder import (
     CONFIG,
     LOG,
@@ -217,8 +212,11 @@ def _train(config: Config, folder: Path, *, sweep: str | None, progress: bool) -
             save_checkpoint(folder, learner)
         for replica, epoch in learner.diverged.items():
             _log.warning("seed %d diverged after epoch %d and was frozen there", config.seed + replica, epoch)
-        found = evaluate(learner, folder)
-        tracker.conclude(found, best_checkpoint(folder) if config.logger.artifact else None)
+        found = evaluate(learner)
+        write_evaluation(found, folder)
+        # A sweep's pictures are drawn from curve.csv and stream.csv when somebody looks: they take longer than the rest.
+        pictures = {} if sweep else draw_pictures(folder, config)
+        tracker.conclude(found, pictures, best_checkpoint(folder) if config.logger.artifact else None)
         _log.info("score %.4f, mse %.6f (medians)", found.result["score_median"], found.result["mse_median"])
         finished = True
     finally:

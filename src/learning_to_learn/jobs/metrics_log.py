@@ -22,6 +22,7 @@ from learning_to_learn.runs.run_folder import (
     append_row,
     keep_rows,
 )
+from learning_to_learn.training.evaluation import validation_metrics
 from learning_to_learn.training.metrics import summarise
 
 
@@ -36,7 +37,7 @@ class MetricsLog(pl.Callback):
         keep_rows(self.path, lambda row: int(row[EPOCH]) <= pl_module.epochs_done)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ARG002
-        found = pl_module.measure(pl_module.validation_curves, pl_module.validation_floor)
+        found = validation_metrics(pl_module)
         summary, scores = summarise(found, pl_module.validation_floor), np.array([m.score for m in found])
         row = {
             TRAIN_MSE: float(np.median(pl_module.train_mse)),

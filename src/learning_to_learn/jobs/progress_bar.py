@@ -8,6 +8,8 @@ import pytorch_lightning as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from learning_to_learn.training.evaluation import validation_metrics
+
 BAR_SECONDS, LINE_SECONDS = 0.1, 10.0
 
 
@@ -49,7 +51,7 @@ class ProgressBar(pl.Callback):
     def _score(self, learner: Any) -> str:
         if learner.validation_curves is None:
             return ""
-        found = learner.measure(learner.validation_curves, learner.validation_floor)
+        found = validation_metrics(learner)
         return f"score {np.median([m.score for m in found]):.2f}"
 
     def teardown(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:  # noqa: ARG002

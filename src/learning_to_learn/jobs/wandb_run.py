@@ -54,8 +54,8 @@ class WandbRun:
             spread = wandb.Histogram(np_histogram=np.histogram(np.nan_to_num(scores), bins=20, range=(-1.0, 1.0)))
             self._call("log", {EPOCH: epoch, **values, SCORES: spread}, step=epoch)
 
-    def conclude(self, found: Evaluation, checkpoint: Path | None = None) -> None:
-        """Final values, the error by cycle and over a stream of mappings as plots, pictures, and a checkpoint to be kept."""
+    def conclude(self, found: Evaluation, pictures: Mapping[str, Path], checkpoint: Path | None = None) -> None:
+        """Log final values, the error by cycle and over a stream as plots, `pictures` if any, and a checkpoint to be kept."""
         if self._run is None:
             return
         import wandb
@@ -73,7 +73,7 @@ class WandbRun:
         stream = wandb.plot.line_series(
             list(range(len(errors[0]))), errors, keys=list(found.stream), title="Absolute error over a stream", xname="time"
         )
-        images = {f"test/{name}": wandb.Image(str(path)) for name, path in found.pictures.items()}
+        images = {f"test/{name}": wandb.Image(str(path)) for name, path in pictures.items()}
         self._call("log", {**final, **images})
         if self._online and not answers(_server()):
             return  # what follows is checked with the server before it is kept, and would wait for it

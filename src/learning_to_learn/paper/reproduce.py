@@ -15,6 +15,7 @@ from learning_to_learn.composing import CONF, compose_config
 from learning_to_learn.config import Config
 from learning_to_learn.errors import unknown
 from learning_to_learn.figures import curve_figure, save, stream_figure
+from learning_to_learn.jobs.evaluation_files import draw_pictures, write_evaluation
 from learning_to_learn.jobs.job import run_job
 from learning_to_learn.paper.table1 import BEST, BUDGET, FIFTH, Ablation, Probed, Published, Row, Table1, write_table1
 from learning_to_learn.randomness import Stream
@@ -22,7 +23,7 @@ from learning_to_learn.results.probe import probe
 from learning_to_learn.runs.run_folder import read_json, read_rows
 from learning_to_learn.runs.trained import load_run
 from learning_to_learn.training.baselines import reference_learners
-from learning_to_learn.training.evaluation import Evaluation, evaluate, stream_errors
+from learning_to_learn.training.evaluation import Evaluation, evaluate, metrics_of, stream_errors
 from learning_to_learn.training.learner import MetaLearner
 from learning_to_learn.training.sequences import held_out
 
@@ -133,13 +134,15 @@ def _train(experiment: str, *overrides: str, name: str | None = None) -> Path | 
 
 def _row(name: str, variant: str, published: Published, folder: Path) -> Row:
     learner = load_run(folder)
-    found = evaluate(learner, folder)
+    found = evaluate(learner)
+    write_evaluation(found, folder)
+    draw_pictures(folder, learner.config)
     picture = f"table1_{name}{VARIANTS[variant]}.png"
     others = reference_curves(learner.config)
     title = f"{published.mappings}, T = {published.length}: {learner.network.describe()}"
     if variant != FIFTH:
         save(curve_figure(found.curves, found.best, others=others, title=title), _reports() / picture)
-    measured = learner.measure(np.stack([found.best, *others.values()]), learner.test_floor)
+    measured = metrics_of(learner.config, np.stack([found.best, *others.values()]), test=True)
     return Row(
         name=name, variant=variant, published=published, config=learner.config, network=learner.network.describe(),
         result=found.result, picture=picture, references=dict(zip(["Bayes-optimal", *others], measured, strict=True)),

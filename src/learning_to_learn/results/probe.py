@@ -18,6 +18,7 @@ from learning_to_learn.figures import lines_figure, map_figure, save
 from learning_to_learn.randomness import Stream
 from learning_to_learn.runs.run_folder import write_atomically
 from learning_to_learn.runs.trained import load_run
+from learning_to_learn.training.evaluation import curves_on
 from learning_to_learn.training.learner import MetaLearner
 from learning_to_learn.training.sequences import held_out
 
@@ -79,7 +80,7 @@ def probe(learner: MetaLearner, folder: Path) -> dict:
 def trajectory(learner: MetaLearner) -> Trajectory:
     """Run the median replica through the test data, in plain torch, and keep its cells' states."""
     data = held_out(learner.config, Stream.TEST)
-    errors = learner.curves(data).mean(1)
+    errors = curves_on(learner, data).mean(1)
     replica = int(np.argsort(errors)[(len(errors) - 1) // 2])
     network, weights = learner.network, learner.evaluated[replica : replica + 1]
     matrices, state, states = network.matrices(weights), None, []

@@ -1,19 +1,17 @@
-"""A trained job on test data: metrics, curves and pictures, written into a folder."""
+"""Measurements of a trained learner on data: outputs, then error curves, then metrics. Nothing here draws or writes."""
 
-import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from learning_to_learn.config import Config
-from learning_to_learn.figures import curve_figure, save, stream_figure
+from learning_to_learn.families import FAMILIES
 from learning_to_learn.randomness import Stream
-from learning_to_learn.runs.run_folder import write_atomically, write_rows
+from learning_to_learn.training.curves import error_curves
 from learning_to_learn.training.learner import ALIVE, MetaLearner
-from learning_to_learn.training.metrics import summarise
-from learning_to_learn.training.sequences import held_out, in_streams
+from learning_to_learn.training.metrics import Metrics, cycles_until_learnt, measure_all, summarise
+from learning_to_learn.training.sequences import Sequences, held_out, in_streams
 
 STREAM = 5
 """Mappings in the stream of Figure 3."""
@@ -21,25 +19,26 @@ STREAM = 5
 
 @dataclass(frozen=True)
 class Evaluation:
+    """What a learner does on the test data of its configuration."""
+
     result: dict
     """The row of a table: medians and ranges over replicas, and what was measured."""
+    replicas: list[dict]
+    """A row for every replica: its seed and its metrics."""
     curves: np.ndarray
     """mse[t] of every replica, [R, T]"""
     best: np.ndarray
     """The Bayes-optimal learner's, [T]"""
     stream: dict[str, np.ndarray]
     """Absolute errors [time] of the median replica over a stream of mappings, see `stream_errors`."""
-    pictures: dict[str, Path]
 
 
-def evaluate(learner: MetaLearner, folder: Path) -> Evaluation:
-    """Measure the learner on the test data of its configuration; write result.json, replicas.csv, curve.csv, stream.csv,
-    figures/.
-    """
+def evaluate(learner: MetaLearner) -> Evaluation:
+    """Return what the learner does on the test data of its configuration."""
     config = learner.config
-    curves = learner.curves(held_out(config, Stream.TEST))
-    found = learner.measure(curves, learner.test_floor)
-    rows = [
+    curves = curves_on(learner, held_out(config, Stream.TEST))
+    found = metrics_of(config, curves, test=True)
+    replicas = [
         {"seed": config.seed + i, **asdict(m), "diverged_at_epoch": None if at == ALIVE else int(at)}
         for i, (m, at) in enumerate(zip(found, learner.diverged_at, strict=True))
     ]
@@ -52,28 +51,31 @@ def evaluate(learner: MetaLearner, folder: Path) -> Evaluation:
         "parameters": learner.network.parameters,
         "engine": learner.engine.name,
     }
-    best = bayes_curve(config)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_rows(folder / "replicas.csv", rows)
-    names = [f"seed_{config.seed + i}" for i in range(len(curves))]
-    write_rows(
-        folder / "curve.csv",
-        [
-            {"cycle": t + 1, "bayes": best[t], **dict(zip(names, column, strict=True))}
-            for t, column in enumerate(curves.T.tolist())
-        ],
-    )
-    stream = stream_errors(learner)
-    times = zip(*(values.tolist() for values in stream.values()), strict=True)
-    errors = [{"time": t, **dict(zip(stream, values, strict=True))} for t, values in enumerate(times)]
-    write_rows(folder / "stream.csv", errors)
-    pictures = _pictures(learner, curves, best, stream, folder / "figures")
-    write_atomically(folder / "result.json", json.dumps(result, indent=2))
-    return Evaluation(result, curves, best, stream, pictures)
+    return Evaluation(result, replicas, curves, bayes_curve(config), stream_errors(learner))
+
+
+def curves_on(learner: MetaLearner, data: Sequences) -> np.ndarray:
+    """Return the error curve of every replica on data that are the same for all, [R, T]."""
+    return error_curves(learner.outputs(data), data.targets, learner.config.family.sequence_length)
+
+
+def metrics_of(config: Config, curves: np.ndarray, *, test: bool = False) -> list[Metrics]:
+    """Return the metrics of error curves [R, T] on the validation data of a configuration, or on its test data."""
+    length = config.family.sequence_length
+    floor = config.family.make(test=test).floor(length)
+    return measure_all(curves, floor, cycles_until_learnt(FAMILIES[config.family.name], length))
+
+
+def validation_metrics(learner: MetaLearner) -> list[Metrics]:
+    """Return the metrics of every replica when training last looked at the validation data."""
+    assert learner.validation_curves is not None
+    family = learner.config.family
+    after = cycles_until_learnt(FAMILIES[family.name], family.sequence_length)
+    return measure_all(learner.validation_curves, learner.validation_floor, after)
 
 
 def describe(config: Config) -> dict[str, object]:
-    """What a result is a result of."""
+    """Return what a result is a result of."""
     return {
         "arch": config.arch.name,
         "family": config.family.name,
@@ -85,14 +87,14 @@ def describe(config: Config) -> dict[str, object]:
 
 
 def bayes_curve(config: Config) -> np.ndarray:
-    """The Bayes-optimal learner's expected error at every cycle, [T], on the test family."""
+    """Return the Bayes-optimal learner's expected error at every cycle, [T], on the test family."""
     values = config.family.make(test=True).variances().values
     length = config.family.sequence_length
     return np.pad(np.array(values[:length]), (0, max(0, length - len(values))))
 
 
 def stream_errors(learner: MetaLearner, mappings: int = STREAM) -> dict[str, np.ndarray]:
-    """Absolute errors [time] over a stream of test mappings, once with the state carried over, once with it reset.
+    """Return absolute errors [time] over a stream of test mappings, once with the state carried over, once with it reset.
 
     Both are of one replica: the one whose error is the median in the way it was trained.
     """
@@ -104,14 +106,3 @@ def stream_errors(learner: MetaLearner, mappings: int = STREAM) -> dict[str, np.
     trained = carried if learner.config.family.carry_state else reset
     replica = np.argsort(trained.mean(1))[(len(trained) - 1) // 2]
     return {"state carried over": carried[replica], "state reset": reset[replica]}
-
-
-def _pictures(
-    learner: MetaLearner, curves: np.ndarray, best: np.ndarray, stream: dict[str, np.ndarray], folder: Path
-) -> dict[str, Path]:
-    config = learner.config
-    title = f"{config.arch.name} ({learner.network.describe()}) on {config.family.name}"
-    return {
-        "curve_picture": save(curve_figure(curves, best, title=title), folder / "curve.png"),
-        "stream_picture": save(stream_figure(stream, config.family.sequence_length, title=title), folder / "stream.png"),
-    }

@@ -13,12 +13,11 @@ from torch import Tensor
 from learning_to_learn.config import Config
 from learning_to_learn.config_check import make_network
 from learning_to_learn.engine import make_engine
-from learning_to_learn.families import Floor
 from learning_to_learn.gradients import Carry, make_gradient
 from learning_to_learn.optimizers import make_optimizer, rate
 from learning_to_learn.topology.initial import initial_parameters
-from learning_to_learn.training.metrics import Metrics, cycles_until_learnt, measure
-from learning_to_learn.training.sequences import Episodes
+from learning_to_learn.training.curves import error_curves
+from learning_to_learn.training.sequences import Sequences
 
 ALIVE = -1
 """`diverged_at` of a replica that has not diverged."""
@@ -62,12 +61,12 @@ class MetaLearner(pl.LightningModule):
     def configure_optimizers(self) -> None:
         """Lightning has none to manage: an update of all replicas is one call of `src.optimizers`."""
 
-    def transfer_batch_to_device(self, batch: Episodes, device: torch.device, dataloader_idx: int) -> Episodes:  # noqa: ARG002
+    def transfer_batch_to_device(self, batch: Sequences, device: torch.device, dataloader_idx: int) -> Sequences:  # noqa: ARG002
         """The engines read host memory; Lightning's own walk through the batch would only take time."""
         return batch
 
-    def training_step(self, batch: Episodes, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
-        """All updates of one epoch."""
+    def training_step(self, batch: Sequences, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
+        """Make all updates of one epoch."""
         began = time.perf_counter()
         length, width = batch.targets.shape[2], self.config.trainer.batch
         step = self.config.arch.update_every or length
@@ -75,10 +74,10 @@ class MetaLearner(pl.LightningModule):
         update, epochs, decay = batch.epoch * updates, self.config.trainer.epochs, self.config.trainer.average
         alive, outputs = self.diverged_at == ALIVE, torch.empty_like(batch.targets)
         weights = self.weights.detach()
-        for sequences in zip(*(v.split(width, 1) for v in (batch.inputs, batch.targets, outputs)), strict=True):
+        for batched in zip(*(v.split(width, 1) for v in (batch.inputs, batch.targets, outputs)), strict=True):
             if not self.config.family.carry_state:
                 self.carry = None
-            for x, y, output in zip(*(v.split(step, 2) for v in sequences), strict=True):
+            for x, y, output in zip(*(v.split(step, 2) for v in batched), strict=True):
                 segment = self.engine.segment(weights, x, y, self.carry)
                 self.carry = segment.carry
                 self.optimizer.step(segment.gradient, rate(self.config.optimizer, update / (updates * epochs)), alive)
@@ -92,8 +91,8 @@ class MetaLearner(pl.LightningModule):
         self.epochs_done = batch.epoch + 1
         self.seconds += time.perf_counter() - began
 
-    def validation_step(self, batch: Episodes, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
-        self.validation_curves = self.curves(batch)
+    def validation_step(self, batch: Sequences, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
+        self.validation_curves = error_curves(self.outputs(batch), batch.targets, self.config.family.sequence_length)
 
     @property
     def evaluated(self) -> Float[Tensor, "R P"]:
@@ -101,27 +100,11 @@ class MetaLearner(pl.LightningModule):
         return self.average if self.config.trainer.average else self.weights.detach()
 
     @torch.no_grad()
-    def outputs(self, batch: Episodes, state: Tensor | None = None) -> Float[Tensor, "R N T"]:
-        """Every replica's outputs on data that is the same for all (R = 1)."""
+    def outputs(self, batch: Sequences, state: Tensor | None = None) -> Float[Tensor, "R N T"]:
+        """Return every replica's outputs on data that is the same for all (R = 1)."""
         replicas = self.weights.shape[0]
         inputs = batch.inputs.expand(replicas, *batch.inputs.shape[1:])
         return self.engine.outputs(self.evaluated, inputs, state)[0]
-
-    def curves(self, batch: Episodes) -> np.ndarray:
-        """The error mse[t] of every replica, [R, T].
-
-        Streams of several mappings are folded to one mapping's cycles, without their first: what counts is how a network
-        copes with the state that the mapping before has left.
-        """
-        wrong = (self.outputs(batch) - batch.targets).square().mean(1, dtype=torch.float64)
-        folded = wrong.unflatten(-1, (-1, self.config.family.sequence_length))
-        return (folded[:, 1:] if folded.shape[1] > 1 else folded).mean(1).numpy()
-
-    def measure(self, curves: np.ndarray, floor: Floor) -> list[Metrics]:
-        """The metrics of every replica's curve."""
-        family = self.config.family
-        after = cycles_until_learnt(family.name, family.sequence_length)
-        return [measure(curve, floor, after) for curve in curves]
 
     @property
     def diverged(self) -> dict[int, int]:
@@ -135,7 +118,7 @@ class MetaLearner(pl.LightningModule):
         return self.epochs_done % trainer.evaluate_every == 0 or self.epochs_done == trainer.epochs
 
     def learning_state(self) -> dict[str, Any]:
-        """What a resumed run needs besides the weights and the optimizer."""
+        """Return what a resumed run needs besides the weights and the optimizer."""
         kept = None
         if self.carry is not None and self.config.family.carry_state:
             kept = {"state": self.carry.state, "sensitivities": self.carry.sensitivities}

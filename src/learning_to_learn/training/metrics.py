@@ -5,14 +5,12 @@ from statistics import NormalDist
 
 import numpy as np
 
-from learning_to_learn.families import Floor
+from learning_to_learn.families import Family, Floor
 
 SUCCESS = 0.9
 """The learning score from which a replica succeeds."""
 LEARNT = 0.1
 """A mapping counts as learnt when the error stays below this part of the no-learning MSE."""
-PAPER_CYCLES = {("boolean", 256): 10, ("semilinear", 64): 10, ("semilinear", 1000): 50, ("quadratic", 100): 35}
-"""Table 1's last column, "cycles to learn"."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Metrics:
 
 
 def measure(curve: np.ndarray, floor: Floor, after: int) -> Metrics:
-    """The metrics of a per-cycle error curve mse[t], t = 1..T, an array [T]."""
+    """Return the metrics of a per-cycle error curve mse[t], t = 1..T, an array [T], which is learnt `after` so many cycles."""
     mse = float(curve.mean())
     gain = floor.no_learning - floor.floor
     score = (floor.no_learning - mse) / gain if gain > 0 else float("nan")
@@ -46,13 +44,18 @@ def measure(curve: np.ndarray, floor: Floor, after: int) -> Metrics:
     )
 
 
-def cycles_until_learnt(family: str, length: int) -> int:
-    """Cycles to skip for the MSE after learning."""
-    return PAPER_CYCLES.get((family, length), max(1, length // 10))
+def measure_all(curves: np.ndarray, floor: Floor, after: int) -> list[Metrics]:
+    """Return the metrics of every replica's curve, [R, T]."""
+    return [measure(curve, floor, after) for curve in curves]
+
+
+def cycles_until_learnt(family: type[Family], length: int) -> int:
+    """Return how many cycles the MSE after learning skips: the paper's, or a tenth where the paper has no such row."""
+    return family.paper_cycles.get(length, max(1, length // 10))
 
 
 def success_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval for a success rate (Wilson 1927)."""
+    """Return Wilson's interval for a success rate (Wilson 1927)."""
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     rate, n = successes / trials, trials
     middle = (rate + z * z / (2 * n)) / (1 + z * z / n)
@@ -61,7 +64,7 @@ def success_interval(successes: int, trials: int, confidence: float = 0.95) -> t
 
 
 def summarise(found: list[Metrics], floor: Floor) -> dict:
-    """Medians and ranges over replicas. A replica that never learns counts as slower than any that does."""
+    """Return medians and ranges over replicas. A replica that never learns counts as slower than any that does."""
     mse = np.array([m.mse for m in found])
     cycles = np.array([np.inf if m.cycles_to_learn is None else m.cycles_to_learn for m in found], float)
     middle = float(np.median(cycles))

@@ -18,7 +18,7 @@ IN_A_ROW = 8
 
 
 @dataclass(frozen=True)
-class Episodes:
+class Sequences:
     """N sequences for each of R replicas."""
 
     inputs: Float[Tensor, "R N T 3"]
@@ -27,15 +27,15 @@ class Episodes:
     mappings: Float[Tensor, "R N *E"]
     epoch: int = 0
 
-    def cut(self, cycles: slice) -> "Episodes":
-        """Only some of the cycles."""
-        return Episodes(self.inputs[:, :, cycles].contiguous(), self.targets[:, :, cycles], self.mappings, self.epoch)
+    def cut(self, cycles: slice) -> "Sequences":
+        """Return only some of the cycles."""
+        return Sequences(self.inputs[:, :, cycles].contiguous(), self.targets[:, :, cycles], self.mappings, self.epoch)
 
 
-def episodes(
+def draw_sequences(
     family: Family, length: int, count: int, seeds: Sequence[int], stream: Stream, epoch: int, *, dtype: torch.dtype
-) -> Episodes:
-    """Sequences of `length` cycles, `count` for each seed; a pure function of its arguments.
+) -> Sequences:
+    """Return sequences of `length` cycles, `count` for each seed; a pure function of its arguments.
 
     y[0], the previous target of the first cycle, is 0.5: nothing known.
     """
@@ -46,10 +46,10 @@ def episodes(
     y = family.evaluate(mappings, x)
     inputs = x.new_empty(*y.shape, 3)
     interleave(x.flatten(0, 1).numpy(), y.flatten(0, 1).numpy(), inputs.flatten(0, 1).numpy())
-    return Episodes(inputs, y, mappings, epoch)
+    return Sequences(inputs, y, mappings, epoch)
 
 
-def join(found: Episodes, batch: int, before: Episodes | None) -> Episodes:
+def join(found: Sequences, batch: int, before: Sequences | None) -> Sequences:
     """With `carry_state`: sequence b of an update goes on from sequence b of the update before, and so does the feedback."""
     first = found.inputs[:, :, 0, 2]
     first[:, batch:] = found.targets[:, :-batch, -1]
@@ -59,7 +59,7 @@ def join(found: Episodes, batch: int, before: Episodes | None) -> Episodes:
 
 
 def training_length(config: Config, epoch: int) -> int:
-    """The sequence length of an epoch: that of the family, or a shorter one where a curriculum begins with them."""
+    """Return the sequence length of an epoch: that of the family, or a shorter one where a curriculum begins with them."""
     lengths, part = config.trainer.curriculum, config.trainer.curriculum_part * config.trainer.epochs
     stage = int(epoch * len(lengths) / part) if part else len(lengths)
     return lengths[stage] if stage < len(lengths) else config.family.sequence_length
@@ -74,7 +74,7 @@ class MetaEpochs:
     def __init__(self, data: "MetaData") -> None:
         self.data = data
 
-    def __iter__(self) -> Iterator[Episodes]:
+    def __iter__(self) -> Iterator[Sequences]:
         data, trainer = self.data, self.data.config.trainer
         first, width = data.next_epoch, trainer.evaluate_every
         end = min((first // width + 1) * width, trainer.epochs)
@@ -86,13 +86,13 @@ class MetaEpochs:
 class OneBatch:
     """A data loader of one batch. (A list would be taken for several loaders.)"""
 
-    def __init__(self, batch: Episodes) -> None:
+    def __init__(self, batch: Sequences) -> None:
         self.batch = batch
 
     def __len__(self) -> int:
         return 1
 
-    def __iter__(self) -> Iterator[Episodes]:
+    def __iter__(self) -> Iterator[Sequences]:
         yield self.batch
 
 
@@ -103,26 +103,26 @@ class MetaData(pl.LightningDataModule):
         super().__init__()
         self.config, self.dtype, self.next_epoch = config, dtype, 0
         self.family = config.family.make()
-        self._validation: Episodes | None = None
+        self._validation: Sequences | None = None
         self.seeds = [config.seed + i for i in range(config.replicas)]
 
-    def epoch(self, epoch: int) -> Episodes:
-        """All sequences of an epoch of all replicas."""
+    def epoch(self, epoch: int) -> Sequences:
+        """Return all sequences of an epoch of all replicas."""
         found = self._draw(epoch)
         if self.config.family.carry_state:
             found = join(found, self.config.trainer.batch, self._draw(epoch - 1) if epoch else None)
         return found
 
-    def _draw(self, epoch: int) -> Episodes:
+    def _draw(self, epoch: int) -> Sequences:
         family, trainer = self.config.family, self.config.trainer
         fixed = family.corpus == "fixed"
         stream, counter = (Stream.CORPUS, 0) if fixed else (Stream.TRAIN, epoch)
         length = training_length(self.config, epoch)
-        found = episodes(self.family, length, trainer.sequences, self.seeds, stream, counter, dtype=self.dtype)
-        return Episodes(found.inputs, found.targets, found.mappings, epoch)
+        found = draw_sequences(self.family, length, trainer.sequences, self.seeds, stream, counter, dtype=self.dtype)
+        return Sequences(found.inputs, found.targets, found.mappings, epoch)
 
-    def validation(self) -> Episodes:
-        """What training watches; the same for all replicas (R = 1)."""
+    def validation(self) -> Sequences:
+        """Return the data that training watches; they are the same for all replicas (R = 1)."""
         if self._validation is None:
             self._validation = held_out(self.config, Stream.VALIDATION, dtype=self.dtype)
         return self._validation
@@ -134,8 +134,8 @@ class MetaData(pl.LightningDataModule):
         return OneBatch(self.validation())
 
 
-def held_out(config: Config, stream: Stream, *, dtype: torch.dtype = torch.float32) -> Episodes:
-    """Validation data or test data (R = 1): other streams than training's; test data are of the test family.
+def held_out(config: Config, stream: Stream, *, dtype: torch.dtype = torch.float32) -> Sequences:
+    """Return validation data or test data (R = 1): other streams than training's; test data are of the test family.
 
     With `carry_state` the mappings stand in streams, each with one more before it.
     """
@@ -145,16 +145,16 @@ def held_out(config: Config, stream: Stream, *, dtype: torch.dtype = torch.float
     return _held_out(config, stream, 0, count, dtype)
 
 
-def in_streams(config: Config, stream: Stream, mappings: int, count: int, *, dtype: torch.dtype = torch.float32) -> Episodes:
-    """`count` streams of several mappings in a row, shown without a break (Figure 3); T = mappings x sequence_length."""
+def in_streams(config: Config, stream: Stream, mappings: int, count: int, *, dtype: torch.dtype = torch.float32) -> Sequences:
+    """Return `count` streams of several mappings in a row, shown without a break (Figure 3); T = mappings x sequence_length."""
     found = _held_out(config, stream, 1, mappings * count, dtype)
     inputs = found.inputs.unflatten(1, (count, mappings)).flatten(2, 3).contiguous()
     targets = found.targets.unflatten(1, (count, mappings)).flatten(2, 3).contiguous()
     inputs[:, :, 1:, 2] = targets[:, :, :-1]
-    return Episodes(inputs, targets, found.mappings.unflatten(1, (count, mappings)))
+    return Sequences(inputs, targets, found.mappings.unflatten(1, (count, mappings)))
 
 
-def _held_out(config: Config, stream: Stream, counter: int, count: int, dtype: torch.dtype) -> Episodes:
+def _held_out(config: Config, stream: Stream, counter: int, count: int, dtype: torch.dtype) -> Sequences:
     family = config.family.make(test=stream is Stream.TEST)
     seeds = [config.evaluation.seed]
-    return episodes(family, config.family.sequence_length, count, seeds, stream, counter, dtype=dtype)
+    return draw_sequences(family, config.family.sequence_length, count, seeds, stream, counter, dtype=dtype)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from learning_to_learn.errors import UserError
-from learning_to_learn.jobs.checkpoint import CHECKPOINT, load_checkpoint, restore, save_checkpoint
+from learning_to_learn.runs.checkpoint import CHECKPOINT, load_checkpoint, restore, save_checkpoint
 from learning_to_learn.training.learner import MetaLearner
 from tests.helpers import job
 

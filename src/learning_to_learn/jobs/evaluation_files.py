@@ -1,0 +1,45 @@
+"""The files of an evaluation: result.json, replicas.csv, curve.csv, stream.csv, and the pictures of the last two."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from learning_to_learn.config import Config
+from learning_to_learn.config_check import make_network
+from learning_to_learn.figures import curve_figure, save, stream_figure
+from learning_to_learn.runs.run_folder import CURVE, REPLICAS, RESULT, STREAM, read_rows, write_atomically, write_rows
+from learning_to_learn.training.evaluation import Evaluation
+
+CURVE_PICTURE, STREAM_PICTURE = "figures/curve.png", "figures/stream.png"
+
+
+def write_evaluation(found: Evaluation, folder: Path) -> None:
+    """Write result.json, replicas.csv, curve.csv and stream.csv; result.json comes last, so that it vouches for the others."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_rows(folder / REPLICAS, found.replicas)
+    names = [f"seed_{row['seed']}" for row in found.replicas]
+    write_rows(
+        folder / CURVE,
+        [
+            {"cycle": t + 1, "bayes": found.best[t], **dict(zip(names, column, strict=True))}
+            for t, column in enumerate(found.curves.T.tolist())
+        ],
+    )
+    times = zip(*(values.tolist() for values in found.stream.values()), strict=True)
+    errors = [{"time": t, **dict(zip(found.stream, values, strict=True))} for t, values in enumerate(times)]
+    write_rows(folder / STREAM, errors)
+    write_atomically(folder / RESULT, json.dumps(found.result, indent=2))
+
+
+def draw_pictures(folder: Path, config: Config) -> dict[str, Path]:
+    """Draw figures/curve.png and figures/stream.png from the folder's CSV files; return their paths by name."""
+    title = f"{config.arch.name} ({make_network(config).describe()}) on {config.family.name}"
+    curve, stream = read_rows(folder / CURVE), read_rows(folder / STREAM)
+    curves = np.array([[float(v) for key, v in row.items() if key.startswith("seed_")] for row in curve]).T
+    best = np.array([float(row["bayes"]) for row in curve])
+    panels = {key: np.array([float(row[key]) for row in stream]) for key in stream[0] if key != "time"}
+    return {
+        "curve_picture": save(curve_figure(curves, best, title=title), folder / CURVE_PICTURE),
+        "stream_picture": save(stream_figure(panels, config.family.sequence_length, title=title), folder / STREAM_PICTURE),
+    }
