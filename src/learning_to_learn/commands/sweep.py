@@ -7,8 +7,15 @@ import click
 
 from learning_to_learn.commands.cli import FAILED, Verbs, command, exit_with, invoke
 from learning_to_learn.errors import UserError
+from learning_to_learn.runs.run_folder import CONFIG, DONE, Status, read_json
 
-COLOURS = {"finished": "green", "running": "cyan", "failed": "red", "killed": "red", "interrupted": "yellow"}
+COLOURS = {
+    Status.FINISHED: "green",
+    Status.RUNNING: "cyan",
+    Status.FAILED: "red",
+    Status.KILLED: "red",
+    Status.INTERRUPTED: "yellow",
+}
 
 
 def main() -> None:
@@ -52,7 +59,6 @@ def status(words: tuple[str, ...]) -> int:
     from rich.text import Text
 
     from learning_to_learn.runs.monitor import duration, summary
-    from learning_to_learn.runs.run_folder import DONE, read_json
     from learning_to_learn.runs.sweep_folder import SWEEP, survey
 
     folder = _folder("status", words)
@@ -89,7 +95,7 @@ def resume(words: tuple[str, ...]) -> int:
     from learning_to_learn.runs.sweep_folder import arguments_of
 
     folder = _folder("resume", words)
-    if arguments_of(folder) is None and not (folder / "config.yaml").exists():
+    if arguments_of(folder) is None and not (folder / CONFIG).exists():
         raise UserError(f"{folder} was not made by a sweep: there is no sweep.json")
     resume_it(folder)
     return FAILED if print_table(folder) else 0
@@ -108,7 +114,6 @@ def report(words: tuple[str, ...]) -> int:
     folders = _folders("report", words)
     from learning_to_learn.results.sweep_report import write_sweep_report
     from learning_to_learn.results.table import find_jobs
-    from learning_to_learn.runs.run_folder import DONE, Status
 
     jobs = [job for folder in folders for job in find_jobs(folder)]
     if not any(job.status is Status.FINISHED and not job.damage for job in jobs):

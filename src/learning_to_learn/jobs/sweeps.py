@@ -15,6 +15,7 @@ from learning_to_learn import composing, plugins
 from learning_to_learn.config import load
 from learning_to_learn.errors import UserError, cause_in_a_line
 from learning_to_learn.runs.monitor import Monitor, announce
+from learning_to_learn.runs.run_folder import CONFIG
 from learning_to_learn.runs.sweep_folder import arguments_of, trials_left
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def start(arguments: Sequence[str]) -> Started | None:
 
         def started(folder: Path, sweep: bool) -> None:
             if sweep:
-                if (folder / "config.yaml").exists():
+                if (folder / CONFIG).exists():
                     raise UserError(f"{folder} holds a run, not a sweep: choose another hydra.sweep.dir")
                 sweeps.append(folder)
                 stack.enter_context(Monitor()).watch(folder)
@@ -76,7 +77,7 @@ def resume(folder: Path) -> Started:
     if sweep is None:
         from learning_to_learn.jobs.job import run_job
 
-        config = load(folder / "config.yaml")
+        config = load(folder / CONFIG)
         return Started(folder, refused=run_job(config, folder).refused)
     # Only what the user names now is imported.
     asked = [one for word in sweep if word.startswith("plugins=") for one in composing.listed(word)]
