@@ -9,9 +9,9 @@ COMMANDS = {
     "train": "learning_to_learn.commands.train",
     "sweep": "learning_to_learn.commands.sweep",
     "evaluate": "learning_to_learn.commands.evaluate",
-    "probe": "learning_to_learn.results.probe",
-    "reproduce": "learning_to_learn.paper.reproduce",
-    "compare": "learning_to_learn.results.compare",
+    "probe": "learning_to_learn.commands.probe",
+    "reproduce": "learning_to_learn.commands.reproduce",
+    "compare": "learning_to_learn.commands.compare",
     "floors": "learning_to_learn.commands.floors",
     "dashboard": "learning_to_learn.commands.dashboard",
 }
