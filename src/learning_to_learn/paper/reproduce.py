@@ -76,14 +76,8 @@ def table1(compose: Compose, experiments: Path, *, quick: bool = False) -> list[
             write_table1(table, reports)  # after every row: the rest may be stopped
     for experiment in ABLATED:
         for change, overrides in ABLATIONS.items():
-            folder = _train(
-                compose,
-                experiment,
-                *ABLATION,
-                *overrides,
-                quick=quick,
-                name=f"ablation/{experiment}, {change}".replace(" ", "_"),
-            )
+            name = f"ablation/{experiment}, {change}".replace(" ", "_")
+            folder = _train(compose, experiment, *ABLATION, *overrides, quick=quick, name=name)
             result = read_json(folder / "result.json") if folder else None
             if result is None:
                 failed.append(f"{experiment}: {change}")
