@@ -53,10 +53,10 @@ class Run:
         `x`, [N, T, 2], are the inputs, `y`, [N, T], the targets. The output at cycle t has seen x[1..t] and y[1..t-1]; the
         network's third input, the previous target, is made from `y`.
         """
-        from learning_to_learn.training.sequences import Episodes
+        from learning_to_learn.training.sequences import Sequences
 
         inputs, targets = _sequences(x, y)
-        return self.learner.outputs(Episodes(inputs, targets, targets[:, :, :0])).numpy()
+        return self.learner.outputs(Sequences(inputs, targets, targets[:, :, :0])).numpy()
 
     def states(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The states of every replica's cells after each cycle, [R, N, T, cells], on sequences of your own; see `predict`.
@@ -100,7 +100,7 @@ def load_run(folder: Path | str, plugins: Iterable[str] = ()) -> Run:
 
     Raises UserError where there is none, or where it needs plugins that this process has not imported: name them.
     """
-    from learning_to_learn.jobs.checkpoint import load_checkpoint, restore
+    from learning_to_learn.runs.checkpoint import load_checkpoint, restore
     from learning_to_learn.training.learner import MetaLearner
 
     _load_plugins(plugins)

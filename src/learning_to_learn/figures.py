@@ -1,9 +1,12 @@
 """Pictures: the error at every cycle beside the best possible, and the error over a stream of mappings (Figure 3)."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREY = "#2f6db3", "#c8641e", "#777777"
 OTHERS = ("#3a9a5b", "#8e4fa8")
@@ -11,12 +14,12 @@ FAINTEST = 1e-4
 """Errors below this part of the no-learning MSE are off the picture."""
 
 
-def curve_figure(curves: np.ndarray, best: np.ndarray, *, title: str, others: dict[str, np.ndarray] | None = None) -> Figure:
+def curve_figure(curves: np.ndarray, best: np.ndarray, *, title: str, others: dict[str, np.ndarray] | None = None) -> "Figure":
     """Mean squared error by cycle: the median and range of replicas `curves` [R, T], and the Bayes-optimal `best` [T].
 
     `best[0]` is the no-learning MSE, for before the first example nothing can be known. `others` [T] are of other learners.
     """
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    figure = _figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots()
     cycles, bottom = np.arange(1, curves.shape[1] + 1), best[0] * FAINTEST
     # A replica with no error at all is drawn on the lower edge: a logarithmic axis has no zero.
@@ -35,9 +38,9 @@ def curve_figure(curves: np.ndarray, best: np.ndarray, *, title: str, others: di
     return figure
 
 
-def stream_figure(panels: dict[str, np.ndarray], length: int, *, title: str) -> Figure:
+def stream_figure(panels: dict[str, np.ndarray], length: int, *, title: str) -> "Figure":
     """Absolute error against time over a stream of mappings, a panel each of errors [time]; a new mapping every `length`."""
-    figure = Figure(figsize=(8.0, 1.0 + 1.7 * len(panels)), layout="constrained")
+    figure = _figure(figsize=(8.0, 1.0 + 1.7 * len(panels)), layout="constrained")
     rows = figure.subplots(len(panels), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axes, (name, errors) in zip(rows, panels.items(), strict=True):
         for start in range(length, len(errors), length):
@@ -52,15 +55,22 @@ def stream_figure(panels: dict[str, np.ndarray], length: int, *, title: str) -> 
     return figure
 
 
-def save(figure: Figure, path: Path) -> Path:
+def _figure(**options: Any) -> "Figure":
+    from matplotlib.figure import Figure
+
+    return Figure(**options)
+
+
+def save(figure: "Figure", path: Path) -> Path:
+    """Write a figure as a PNG; return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     return path
 
 
-def lines_figure(curves: dict[str, np.ndarray], *, ylabel: str, title: str, x: np.ndarray | None = None) -> Figure:
+def lines_figure(curves: dict[str, np.ndarray], *, ylabel: str, title: str, x: np.ndarray | None = None) -> "Figure":
     """Curves [T] by cycle (from 1, or at the cycles `x`), on a logarithmic axis of cycles."""
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    figure = _figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots()
     for name, curve in curves.items():
         axes.plot(np.arange(1, len(curve) + 1) if x is None else x, curve, label=name)
@@ -70,9 +80,9 @@ def lines_figure(curves: dict[str, np.ndarray], *, ylabel: str, title: str, x: n
     return figure
 
 
-def scores_figure(scores: dict[str, np.ndarray], *, threshold: float, title: str) -> Figure:
+def scores_figure(scores: dict[str, np.ndarray], *, threshold: float, title: str) -> "Figure":
     """The learning score of every replica, a row for each group, with its median; below -0.1 is drawn at -0.1."""
-    figure = Figure(figsize=(7.2, 1.2 + 0.34 * len(scores)), layout="constrained")
+    figure = _figure(figsize=(7.2, 1.2 + 0.34 * len(scores)), layout="constrained")
     axes = figure.subplots()
     for row, found in enumerate(scores.values()):
         spread = 0.25 * np.sin(2.4 * np.arange(len(found)))  # apart, so that equal scores can be counted
@@ -85,9 +95,9 @@ def scores_figure(scores: dict[str, np.ndarray], *, threshold: float, title: str
     return figure
 
 
-def learning_figure(curves: dict[str, tuple[np.ndarray, np.ndarray]], *, title: str) -> Figure:
+def learning_figure(curves: dict[str, tuple[np.ndarray, np.ndarray]], *, title: str) -> "Figure":
     """Scores by epoch: (epochs, scores), both [looks], for each group."""
-    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+    figure = _figure(figsize=(7.2, 4.2), layout="constrained")
     axes = figure.subplots()
     for number, (name, (epochs, scores)) in enumerate(curves.items()):
         axes.plot(epochs, np.maximum(scores, -0.1), label=name, linestyle=("-", "--", ":")[number // 10 % 3])
@@ -97,9 +107,9 @@ def learning_figure(curves: dict[str, tuple[np.ndarray, np.ndarray]], *, title: 
     return figure
 
 
-def learning_panels(panels: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]], *, title: str) -> Figure:
+def learning_panels(panels: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]], *, title: str) -> "Figure":
     """As `learning_figure`, a panel for each family."""
-    figure = Figure(figsize=(3.6 * len(panels), 3.6), layout="constrained")
+    figure = _figure(figsize=(3.6 * len(panels), 3.6), layout="constrained")
     row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (family, curves) in zip(row, panels.items(), strict=True):
         for name, (epochs, scores) in curves.items():
@@ -113,9 +123,9 @@ def learning_panels(panels: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]],
 
 def profile_figure(
     thresholds: np.ndarray, profiles: dict[str, np.ndarray], intervals: dict[str, np.ndarray], *, threshold: float, title: str
-) -> Figure:
+) -> "Figure":
     """The part of runs above each of `thresholds` [K], profiles [K] with intervals [2, K]."""
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    figure = _figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots()
     for name, profile in profiles.items():
         (line,) = axes.plot(thresholds, profile, label=name)
@@ -126,9 +136,9 @@ def profile_figure(
     return figure
 
 
-def map_figure(values: np.ndarray, *, columns: list[str], rows: str, title: str) -> Figure:
+def map_figure(values: np.ndarray, *, columns: list[str], rows: str, title: str) -> "Figure":
     """Values [rows, columns] in [-1, 1] as colours."""
-    figure = Figure(figsize=(8.0, 1.4 + 0.32 * len(values)), layout="constrained")
+    figure = _figure(figsize=(8.0, 1.4 + 0.32 * len(values)), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(values, cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
     axes.set_xticks(range(len(columns)), columns, rotation=90)

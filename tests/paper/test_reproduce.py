@@ -4,6 +4,7 @@ import csv
 
 import pytest
 
+from learning_to_learn.commands import reproduce as command
 from learning_to_learn.errors import UserError
 from learning_to_learn.jobs.job import Outcome
 from learning_to_learn.paper import reproduce
@@ -22,7 +23,7 @@ def tiny(monkeypatch):
 
 
 def test_table1_is_written_and_resumes(tiny, tmp_path, capsys):
-    assert reproduce._main(["table1"]) == 0
+    assert command._main(["table1"]) == 0
     folder = tmp_path / "reports" / "quick"
     text, page = (folder / "table1.md").read_text(), (folder / "table1.html").read_text()
     with (folder / "table1.csv").open() as file:
@@ -41,7 +42,7 @@ def test_table1_is_written_and_resumes(tiny, tmp_path, capsys):
         assert section in text
     assert 'src="table1' not in page
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("last.ckpt")}
-    assert reproduce._main(["table1"]) == 0  # nothing is trained again
+    assert command._main(["table1"]) == 0  # nothing is trained again
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("last.ckpt")} == before
 
 
@@ -52,19 +53,19 @@ def test_a_failing_row_is_named_and_the_others_are_reported(tiny, tmp_path, monk
         return Outcome("failed", folder) if folder.name == "table1_quadratic" else run(config, folder)
 
     monkeypatch.setattr(reproduce, "run_job", some_fail)
-    assert reproduce._main(["table1"]) == 1
+    assert command._main(["table1"]) == 1
     assert "table1_quadratic" in capsys.readouterr().err
     assert "Boolean 256" in (tmp_path / "reports" / "quick" / "table1.md").read_text()
 
 
 def test_figure3_is_drawn(tiny, tmp_path):
-    assert reproduce._main(["figure3"]) == 0
+    assert command._main(["figure3"]) == 0
     assert (tmp_path / "reports" / "quick" / "figure3.png").stat().st_size > 10_000
 
 
 def test_an_unknown_report_is_one_line():
     with pytest.raises(UserError, match="choose one of figure3, table1"):
-        reproduce._main(["table2"])
+        command._main(["table2"])
 
 
 def test_the_papers_table_is_as_it_is_printed():

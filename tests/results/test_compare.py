@@ -12,6 +12,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
+from learning_to_learn.commands import compare as command
 from learning_to_learn.composing import compose_config
 from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError
@@ -72,20 +73,20 @@ def test_the_study_is_run_reported_and_resumed(tmp_path, monkeypatch):
             "family.sequence_length=20", "arch=lstm,elman", "family=boolean,semilinear")  # fmt: skip
     monkeypatch.setenv("QUICK", "1")
     monkeypatch.setattr(compare, "QUICK", tiny)
-    assert compare._main([]) == 0
+    assert command._main([]) == 0
     folder = tmp_path / "reports/quick"
     with (folder / "topologies.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {(r["arch"], r["family"]) for r in rows} == set(itertools.product(["lstm", "elman"], ["boolean", "semilinear"]))
     assert (folder / "topologies.html").read_text().count("data:image/png;base64,") == 3
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("last.ckpt")}
-    assert compare._main([]) == 0
+    assert command._main([]) == 0
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("last.ckpt")} == before
 
 
 def test_it_takes_no_arguments():
     with pytest.raises(UserError, match="takes no arguments"):
-        compare._main(["families"])
+        command._main(["families"])
 
 
 def jobs_of(study):

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from learning_to_learn.jobs.evaluation_files import draw_missing
 from learning_to_learn.results.table import find_jobs, plain, varying
 from learning_to_learn.runs.run_folder import (
     CONFIG,
@@ -51,6 +52,8 @@ def _topics(jobs: list[Job]) -> list[str]:
 
 def _run(job: Job, folder: Path) -> dict[str, Any]:
     settings = job.settings
+    if job.status == "finished":
+        draw_missing(job.folder)
     name = job.folder.relative_to(folder).as_posix() if job.folder != folder else job.folder.name
     run: dict[str, Any] = {
         "id": name,

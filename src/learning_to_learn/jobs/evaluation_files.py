@@ -1,12 +1,14 @@
 """The files of an evaluation: result.json, replicas.csv, curve.csv, stream.csv, and the pictures of the last two."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from learning_to_learn.config import Config
+from learning_to_learn.config import Config, load
 from learning_to_learn.config_check import make_network
+from learning_to_learn.errors import UserError
 from learning_to_learn.figures import curve_figure, save, stream_figure
 from learning_to_learn.runs.run_folder import CURVE, REPLICAS, RESULT, STREAM, read_rows, write_atomically, write_rows
 from learning_to_learn.training.evaluation import Evaluation
@@ -43,3 +45,11 @@ def draw_pictures(folder: Path, config: Config) -> dict[str, Path]:
         "curve_picture": save(curve_figure(curves, best, title=title), folder / CURVE_PICTURE),
         "stream_picture": save(stream_figure(panels, config.family.sequence_length, title=title), folder / STREAM_PICTURE),
     }
+
+
+def draw_missing(folder: Path) -> None:
+    """Draw the pictures that a finished job of a sweep has left for when somebody looks; a damaged folder stays without."""
+    if (folder / CURVE).exists() and (folder / STREAM).exists():
+        return
+    with suppress(UserError, OSError, ValueError, KeyError, IndexError):
+        draw_pictures(folder, load(folder / "config.yaml"))

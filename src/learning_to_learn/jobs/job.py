@@ -45,7 +45,7 @@ from learning_to_learn.runs.run_folder import (
     set_status,
 )
 from learning_to_learn.runs.sweep_folder import find_place
-from learning_to_learn.training.evaluation import evaluate
+from learning_to_learn.training.evaluation import curves_on, evaluate, validation_metrics
 from learning_to_learn.training.learner import MetaLearner
 from learning_to_learn.training.sequences import MetaData
 
@@ -226,8 +226,8 @@ def _train(config: Config, folder: Path, *, sweep: str | None, progress: bool) -
 
 def _validation_score(learner: MetaLearner, data: MetaData) -> float:
     if learner.validation_curves is None:  # resumed after the last look
-        learner.validation_curves = learner.curves(data.validation())
-    return float(np.median([m.score for m in learner.measure(learner.validation_curves, learner.validation_floor)]))
+        learner.validation_curves = curves_on(learner, data.validation())
+    return float(np.median([m.score for m in validation_metrics(learner)]))
 
 
 def _trainer(config: Config, epochs_done: int, callbacks: list[pl.Callback]) -> pl.Trainer:

@@ -1,19 +1,16 @@
-"""The paper's Table 1 and Figure 3: `python -m src.reproduce table1` and `python -m src.reproduce figure3`.
+"""The paper's Table 1 and Figure 3.
 
 Trains what conf/experiment/ says, in runs/<name>/, where a run that was stopped goes on and a finished one is not run again,
-and writes reports/. QUICK=1 in the environment trains a small version into folders of its own.
+and writes reports/; `quick` trains a small version into folders of its own.
 """
 
-import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from learning_to_learn.commands.cli import FAILED, complain, exit_with
-from learning_to_learn.composing import CONF, compose_config
 from learning_to_learn.config import Config
-from learning_to_learn.errors import unknown
 from learning_to_learn.figures import curve_figure, save, stream_figure
 from learning_to_learn.jobs.evaluation_files import draw_pictures, write_evaluation
 from learning_to_learn.jobs.job import run_job
@@ -28,6 +25,7 @@ from learning_to_learn.training.learner import MetaLearner
 from learning_to_learn.training.sequences import held_out
 
 REPORTS = Path("reports")
+Compose = Callable[..., Config]
 QUICK = ("trainer.epochs=40", "trainer.evaluate_every=10", "replicas=2", "evaluation.mappings=64", "logger.mode=disabled")
 
 
@@ -56,57 +54,45 @@ ABLATION = ("replicas=8", "seed=100", "logger.mode=disabled")
 PROBED = ("boolean", "semilinear64", "quadratic")
 
 
-def main() -> None:
-    """The command."""
-    exit_with(_main)
+def table1(compose: Compose, experiments: Path, *, quick: bool = False) -> list[str]:
+    """Train and measure every row, in all variants, the ablation and the probes; return what did not finish.
 
-
-def _main(arguments: list[str]) -> int:
-    what = {"table1": table1, "figure3": figure3}
-    if len(arguments) != 1 or arguments[0] not in what:
-        raise unknown("report", " ".join(arguments) or "nothing", what)
-    return what[arguments[0]]()
-
-
-def table1() -> int:
-    """Train and measure every row, in all variants, the ablation and the probes; the exit code."""
-    table, failed = Table1(), []
+    `compose` returns the configuration that command-line arguments say; `experiments` holds their files.
+    """
+    table, failed, reports = Table1(), [], report_folder(quick=quick)
     for name, published in TABLE1.items():
         for variant, ending in VARIANTS.items():
             experiment = f"table1_{name}{ending}"
-            if not (CONF / "experiment" / f"{experiment}.yaml").exists():
+            if not (experiments / f"{experiment}.yaml").exists():
                 continue
-            folder = _train(experiment)
+            folder = _train(compose, experiment, quick=quick)
             if folder is None:
                 failed.append(experiment)
                 continue
-            table.rows.append(_row(name, variant, published, folder))
+            table.rows.append(_row(name, variant, published, folder, reports))
             table.seconds += table.rows[-1].result["seconds"]
             if variant == BUDGET and name in PROBED:
-                table.probes.append(_probe(table.rows[-1], folder))
-            write_table1(table, _reports())  # after every row: the rest may be stopped
+                table.probes.append(_probe(table.rows[-1], folder, reports))
+            write_table1(table, reports)  # after every row: the rest may be stopped
     for experiment in ABLATED:
         for change, overrides in ABLATIONS.items():
-            folder = _train(experiment, *ABLATION, *overrides, name=f"ablation/{experiment}, {change}".replace(" ", "_"))
+            name = f"ablation/{experiment}, {change}".replace(" ", "_")
+            folder = _train(compose, experiment, *ABLATION, *overrides, quick=quick, name=name)
             result = read_json(folder / "result.json") if folder else None
             if result is None:
                 failed.append(f"{experiment}: {change}")
                 continue
             table.ablations.append(Ablation(experiment, change, result))
             table.seconds += result["seconds"]
-    write_table1(table, _reports())
-    if failed:
-        complain(f"these did not finish, and are not in the report: {', '.join(failed)}")
-        return FAILED
-    print(f"{_reports() / 'table1.md'}, .html and .csv are written")
-    return 0
+    write_table1(table, reports)
+    return failed
 
 
-def figure3() -> int:
-    """The error over a stream of Boolean mappings, before and after meta-training."""
-    carried, reset = _train("figure3"), _train("table1_boolean")
+def figure3(compose: Compose, *, quick: bool = False) -> list[str]:
+    """Draw the error over a stream of Boolean mappings, before and after meta-training; return what did not finish."""
+    carried, reset = (_train(compose, name, quick=quick) for name in ("figure3", "table1_boolean"))
     if carried is None or reset is None:
-        return FAILED
+        return [name for name, folder in (("figure3", carried), ("table1_boolean", reset)) if folder is None]
     after, other = load_run(carried), load_run(reset)
     before = MetaLearner(after.config)
     panels = {
@@ -115,24 +101,24 @@ def figure3() -> int:
         f"after, state reset at every dotted line ({other.network.describe()})": stream_errors(other)["state reset"],
     }
     figure = stream_figure(panels, after.config.family.sequence_length, title="Absolute error over five Boolean functions")
-    print(f"{save(figure, _reports() / 'figure3.png')} is written")
-    return 0
+    save(figure, report_folder(quick=quick) / "figure3.png")
+    return []
 
 
-def _reports() -> Path:
-    return REPORTS / "quick" if os.environ.get("QUICK") else REPORTS
+def report_folder(*, quick: bool = False) -> Path:
+    """Return where the reports, or the small ones, are written."""
+    return REPORTS / "quick" if quick else REPORTS
 
 
-def _train(experiment: str, *overrides: str, name: str | None = None) -> Path | None:
-    """Train an experiment, or go on with it; its folder, or None where it failed."""
-    quick = bool(os.environ.get("QUICK"))
+def _train(compose: Compose, experiment: str, *overrides: str, quick: bool, name: str | None = None) -> Path | None:
+    """Train an experiment, or go on with it; return its folder, or None where it failed."""
     folder = Path("runs") / ("table1_quick" if quick else "table1") / (name or experiment)
-    config = compose_config(f"experiment={experiment}", *overrides, *(QUICK if quick else ()))
+    config = compose(f"experiment={experiment}", *overrides, *(QUICK if quick else ()))
     print(f"{name or experiment} ...", flush=True)
     return folder if run_job(config, folder).status == "finished" else None
 
 
-def _row(name: str, variant: str, published: Published, folder: Path) -> Row:
+def _row(name: str, variant: str, published: Published, folder: Path, reports: Path) -> Row:
     learner = load_run(folder)
     found = evaluate(learner)
     write_evaluation(found, folder)
@@ -141,7 +127,7 @@ def _row(name: str, variant: str, published: Published, folder: Path) -> Row:
     others = reference_curves(learner.config)
     title = f"{published.mappings}, T = {published.length}: {learner.network.describe()}"
     if variant != FIFTH:
-        save(curve_figure(found.curves, found.best, others=others, title=title), _reports() / picture)
+        save(curve_figure(found.curves, found.best, others=others, title=title), reports / picture)
     measured = metrics_of(learner.config, np.stack([found.best, *others.values()]), test=True)
     return Row(
         name=name, variant=variant, published=published, config=learner.config, network=learner.network.describe(),
@@ -150,17 +136,17 @@ def _row(name: str, variant: str, published: Published, folder: Path) -> Row:
     )  # fmt: skip
 
 
-def _probe(row: Row, folder: Path) -> Probed:
+def _probe(row: Row, folder: Path, reports: Path) -> Probed:
     found = probe(load_run(folder), folder / "probe")
     pictures = []
     for path in sorted((folder / "probe").glob("*.png")):
         pictures.append(f"table1_{row.name}_{path.name}")
-        shutil.copy(path, _reports() / pictures[-1])
+        shutil.copy(path, reports / pictures[-1])
     return Probed(row.title, found, tuple(pictures))
 
 
 def reference_curves(config: Config) -> dict[str, np.ndarray]:
-    """mse[t] of other learners on the same test data, [T] each."""
+    """Return mse[t] of other learners on the same test data, [T] each."""
     family = config.family.make(test=True)
 
     def pairs(stream: Stream) -> tuple[np.ndarray, np.ndarray]:
@@ -173,10 +159,10 @@ def reference_curves(config: Config) -> dict[str, np.ndarray]:
 
 
 def _epochs_to_reach(mse: float, folder: Path) -> int | None:
-    """The first look at the validation data at which the median replica was as good as that."""
+    """Return the first look at the validation data at which the median replica was as good as that."""
     return next((int(r["epoch"]) for r in read_rows(folder / "metrics.csv") if float(r["validation/mse"]) <= mse), None)
 
 
 def _late(found: Evaluation) -> float:
-    """Median MSE over the last half of the cycles."""
+    """Return the median MSE over the last half of the cycles."""
     return float(np.median(found.curves[:, found.curves.shape[1] // 2 :].mean(1)))

@@ -1,22 +1,24 @@
-"""The comparison of topologies: `python -m src.compare` runs the study sweeps/topologies.yaml and writes reports/topologies.*.
+"""The comparison of topologies: the study sweeps/topologies.yaml is run and reported in reports/topologies.*.
 
-A study that was stopped goes on; a finished one is only reported. QUICK=1 in the environment runs a small one.
+A study that was stopped goes on; a finished one is only reported.
 """
 
-import os
-import sys
-import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from learning_to_learn.commands.cli import FAILED, exit_with
 from learning_to_learn.errors import UserError
 from learning_to_learn.figures import learning_panels, profile_figure, save, scores_figure
-from learning_to_learn.jobs.sweeps import start
 from learning_to_learn.results.aggregate import learning_curve, replicas
 from learning_to_learn.results.markdown import markdown_table, to_html
+from learning_to_learn.results.statistics import (
+    interquartile_interval,
+    interquartile_mean,
+    performance_profile,
+    profile_interval,
+)
 from learning_to_learn.results.table import Job, find_jobs
 from learning_to_learn.runs.run_folder import write_atomically
 from learning_to_learn.runs.sweep_folder import DONE
@@ -24,35 +26,31 @@ from learning_to_learn.training.metrics import SUCCESS, success_interval
 
 REPORTS = Path("reports")
 QUICK = ("trainer.epochs=20", "trainer.evaluate_every=5", "replicas=4", "evaluation.mappings=64", "logger.mode=disabled")
-RESAMPLES = 2000
-"""Of the stratified bootstrap."""
+PROFILE_RESAMPLES = 500
+"""Of the bootstrap of profiles, which is only drawn."""
 THRESHOLDS = np.linspace(0.0, 1.0, 51)
 
 
-def main() -> None:
-    """The command."""
-    exit_with(_main)
+def compare(start: Callable[[list[str]], object], *, quick: bool = False) -> list[Job]:
+    """Run the study, or what is left of it, and write its report; return the jobs that are not in it.
 
-
-def _main(arguments: list[str]) -> int:
-    if arguments:
-        raise UserError("python -m src.compare takes no arguments; QUICK=1 in the environment makes it small")
-    quick = bool(os.environ.get("QUICK"))
+    `start` runs the sweep that command-line arguments say.
+    """
     folder = Path("runs") / ("topologies_quick" if quick else "topologies")
     folder.mkdir(parents=True, exist_ok=True)
     start(["sweep=topologies", f"hydra.sweep.dir={folder}", *(QUICK if quick else ())])
     jobs = find_jobs(folder)
-    unfinished = [job for job in jobs if job.status not in DONE]
-    for job in unfinished:
-        print(f"not in the report: {job.folder} ({job.status}) {job.error}", file=sys.stderr)
-    into = REPORTS / "quick" if quick else REPORTS
-    write_report(jobs, into)
-    print(f"{into / 'topologies.md'}, .html and .csv are written")
-    return FAILED if unfinished else 0
+    write_report(jobs, report_folder(quick=quick))
+    return [job for job in jobs if job.status not in DONE]
+
+
+def report_folder(*, quick: bool = False) -> Path:
+    """Return where the report of the study, or of the small one, is written."""
+    return REPORTS / "quick" if quick else REPORTS
 
 
 def write_report(jobs: list[Job], folder: Path) -> None:
-    """topologies.md, .html and .csv, and their pictures. Raises UserError where no job is finished."""
+    """Write topologies.md, .html and .csv, and their pictures. Raise UserError where no job is finished."""
     frame = replicas(jobs)
     if frame.empty:
         raise UserError("no job of the comparison is finished")
@@ -66,7 +64,7 @@ def write_report(jobs: list[Job], folder: Path) -> None:
 
 
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row for every arch, gradient and family; `low` and `high` are Wilson's 95 % interval of the success rate."""
+    """Return a row for every arch, gradient and family; `low` and `high` are Wilson's 95 % interval of the success rate."""
     rows = []
     for (arch, gradient, family), cell in frame.groupby(["arch.name", "arch.gradient", "family.name"], sort=False):
         low, high = success_interval(int(cell["success"].sum()), len(cell))
@@ -79,7 +77,7 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def score_matrices(frame: pd.DataFrame) -> dict[str, np.ndarray]:
-    """For each arch its scores [replicas, families], of those archs that have as many replicas of every family."""
+    """Return for each arch its scores [replicas, families], of those archs that have as many replicas of every family."""
     families = list(dict.fromkeys(frame["family.name"]))
     found = {}
     for arch, rows in frame.groupby("arch.name", sort=False):
@@ -92,25 +90,14 @@ def score_matrices(frame: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def interquartile_means(matrices: dict[str, np.ndarray]) -> dict[str, tuple[float, float, float]]:
-    """Each arch's interquartile mean over replicas and families, with its 95 % stratified bootstrap interval.
-
-    (Agarwal et al. 2021, "Deep RL at the edge of the statistical precipice"; their library.)
-    """
-    from rliable import library, metrics
-
-    with warnings.catch_warnings():  # its own use of `arch`
-        warnings.simplefilter("ignore", FutureWarning)
-        points, intervals = library.get_interval_estimates(
-            matrices, lambda x: np.array([metrics.aggregate_iqm(x)]), reps=RESAMPLES, random_state=np.random.RandomState(0)
-        )
-    return {a: (float(points[a][0]), float(intervals[a][0, 0]), float(intervals[a][1, 0])) for a in matrices}
+    """Return each arch's interquartile mean over replicas and families, with its 95 % stratified bootstrap interval."""
+    return {arch: (interquartile_mean(scores), *interquartile_interval(scores)) for arch, scores in matrices.items()}
 
 
 def performance_profiles(matrices: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """For each arch the part of its runs that score above each of THRESHOLDS [51], and its interval [2, 51]."""
-    from rliable import library
-
-    return library.create_performance_profile(matrices, THRESHOLDS, reps=RESAMPLES // 4)
+    """Return for each arch the part of its runs that score above each of THRESHOLDS [51], and its interval [2, 51]."""
+    profiles = {arch: performance_profile(scores, THRESHOLDS) for arch, scores in matrices.items()}
+    return profiles, {a: profile_interval(s, THRESHOLDS, resamples=PROFILE_RESAMPLES) for a, s in matrices.items()}
 
 
 def _introduction(frame: pd.DataFrame) -> list[str]:

@@ -1,35 +1,29 @@
-"""What a trained network keeps in its cells (the paper's section 5): `python -m src.probe run=<folder>`.
+"""What a trained network keeps in its cells (the paper's section 5).
 
 Boolean: do the cells' states at the end of a sequence tell the function, and with how many bits? Semi-linear and quadratic: how
 much of the function's parameters can be read off the cells by a linear map, as cycles go by, and does a cell count down like
-1/t? Everything is fitted on one half of the test sequences and measured on the other. Writes into <folder>/probe/.
+1/t? Everything is fitted on one half of the test sequences and measured on the other.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from learning_to_learn.commands.cli import exit_with, without_plugins
 from learning_to_learn.errors import UserError
+from learning_to_learn.families import FAMILIES
 from learning_to_learn.figures import lines_figure, map_figure, save
 from learning_to_learn.randomness import Stream
 from learning_to_learn.runs.run_folder import write_atomically
-from learning_to_learn.runs.trained import load_run
 from learning_to_learn.training.evaluation import curves_on
 from learning_to_learn.training.learner import MetaLearner
 from learning_to_learn.training.sequences import held_out
 
 RIDGE = 1e-3
 """Of the read-outs, as a part of the states' variance."""
-PARAMETERS: dict[str, list[str]] = {
-    "boolean": [],
-    "semilinear": ["w1", "w2", "w3"],
-    "quadratic": ["a", "b", "c", "d", "e", "f"],
-}
-"""The numbers that make a mapping, where they are not a truth table."""
 SIGNIFICANT = 0.5
 """A cell carries a bit where its sign says at least this many bits of the function."""
 
@@ -45,40 +39,30 @@ class Trajectory:
     replica: int
 
 
-def main() -> None:
-    """The command."""
-    exit_with(_main)
-
-
-def _main(arguments: list[str]) -> int:
-    arguments = without_plugins(arguments)
-    if len(arguments) != 1 or not arguments[0].startswith("run="):
-        raise UserError("give run=<folder>, such as python -m src.probe run=runs/<day>/<time>")
-    run = Path(arguments[0].removeprefix("run="))
-    found = probe(load_run(run), run / "probe")
-    print(json.dumps(found, indent=2))
-    return 0
-
-
 def probe(learner: MetaLearner, folder: Path) -> dict:
-    """Measure, draw, and write probe.json; raises UserError on a network without cells."""
+    """Measure, draw, and write probe.json; return what it holds. Raise UserError on a network without cells."""
     if not any(layer.states for layer in learner.network.layers):
         raise UserError("this network has no cells: only units with a state keep something that could be read")
-    seen = trajectory(learner)
     family = learner.config.family.name
-    if family not in PARAMETERS:
-        raise UserError(f"no probe is known for the family {family}; there is one for {', '.join(PARAMETERS)}")
+    names = FAMILIES[family].parameter_names
+    seen = trajectory(learner)
+    if not names and not _are_truth_tables(seen.mappings):
+        raise UserError(f"no probe is known for the family {family}: it has no parameter_names, and no truth tables")
     folder.mkdir(parents=True, exist_ok=True)
-    names = PARAMETERS[family]
     found = {"replica": seen.replica, "cells": seen.states.shape[2]}
     found |= _continuous(names, seen, folder) if names else _boolean(seen, folder)
     write_atomically(folder / "probe.json", json.dumps(found, indent=2))
     return found
 
 
+def _are_truth_tables(mappings: np.ndarray) -> bool:
+    """Return whether every row [E] of the mappings is the four outputs of a Boolean function."""
+    return mappings.shape[-1] == 4 and bool(np.isin(mappings, (0.0, 1.0)).all())
+
+
 @torch.no_grad()
 def trajectory(learner: MetaLearner) -> Trajectory:
-    """Run the median replica through the test data, in plain torch, and keep its cells' states."""
+    """Run the median replica through the test data, in plain torch; return its cells' states."""
     data = held_out(learner.config, Stream.TEST)
     errors = curves_on(learner, data).mean(1)
     replica = int(np.argsort(errors)[(len(errors) - 1) // 2])
@@ -92,7 +76,7 @@ def trajectory(learner: MetaLearner) -> Trajectory:
 
 
 def read_out(states: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Predictions [N/2, K] of `wanted` [N, K] by a linear map of `states` [N, cells], fitted on the other half of the rows."""
+    """Return predictions [N/2, K] of `wanted` [N, K] by a linear map of `states` [N, cells], fitted on the other half."""
     half = len(states) // 2
     centre, spread = states[:half].mean(0), states[:half].std(0) + 1e-9
     z = np.hstack([(states - centre) / spread, np.ones((len(states), 1))])
@@ -103,26 +87,26 @@ def read_out(states: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 def explained(states: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """R^2 of the read-out, [K], on rows that it was not fitted on."""
+    """Return R^2 of the read-out, [K], on rows that it was not fitted on."""
     truth = wanted[len(wanted) // 2 :]
     return 1 - ((read_out(states, wanted) - truth) ** 2).sum(0) / ((truth - truth.mean(0)) ** 2).sum(0)
 
 
 def accuracy(states: np.ndarray, classes: np.ndarray) -> float:
-    """How often the largest of one linear read-out a class is the right class [N]."""
+    """Return how often the largest of one linear read-out a class is the right class [N]."""
     names, index = np.unique(classes, return_inverse=True)
     guess = read_out(states, np.eye(len(names))[index]).argmax(1)
     return float((guess == index[len(index) // 2 :]).mean())
 
 
 def table_accuracy(states: np.ndarray, tables: np.ndarray) -> float:
-    """How often a linear read-out of each output gets the whole truth table [N, 4] right: a code of four bits."""
+    """Return how often a linear read-out of each output gets the whole truth table [N, 4] right: a code of four bits."""
     truth = tables[len(tables) // 2 :] > 0.5
     return float(((read_out(states, tables) > 0.5) == truth).all(1).mean())
 
 
 def information(bit: np.ndarray, classes: np.ndarray) -> float:
-    """Mutual information, in bits, of a truth value [N] and a class [N]."""
+    """Return the mutual information, in bits, of a truth value [N] and a class [N]."""
     total = 0.0
     for value in (False, True):
         for name in np.unique(classes):
@@ -157,7 +141,7 @@ def _boolean(seen: Trajectory, folder: Path) -> dict:
 
 
 def _joint_information(code: np.ndarray, classes: np.ndarray) -> float:
-    """Mutual information of two classes, in bits: what all the cells' signs say together."""
+    """Return the mutual information of two classes, in bits: what all the cells' signs say together."""
 
     def entropy(values: np.ndarray) -> float:
         share = np.unique(values, return_counts=True)[1] / len(values)
@@ -166,7 +150,7 @@ def _joint_information(code: np.ndarray, classes: np.ndarray) -> float:
     return entropy(code) + entropy(classes) - entropy(code * (classes.max() + 1) + classes)
 
 
-def _continuous(names: list[str], seen: Trajectory, folder: Path) -> dict:
+def _continuous(names: Sequence[str], seen: Trajectory, folder: Path) -> dict:
     length = seen.states.shape[1]
     cycles = np.unique(np.geomspace(1, length, 60).astype(int))
     r2 = np.array([explained(seen.states[:, t - 1], seen.mappings) for t in cycles])

@@ -1,0 +1,38 @@
+"""Compare topologies: `python -m src.compare --help`."""
+
+import os
+import sys
+
+from learning_to_learn.commands.cli import FAILED, command, exit_with, invoke
+
+
+def main() -> None:
+    """Run the command on the shell's arguments."""
+    exit_with(_main)
+
+
+def _main(arguments: list[str]) -> int:
+    return invoke(compare, arguments, name="compare")
+
+
+@command(name="compare")
+def compare() -> int:
+    """Compare topologies: run the study sweeps/topologies.yaml, or resume it, and write reports/topologies.md, .html and .csv.
+
+    QUICK=1 in the environment runs a small study.
+
+    Examples:
+      python -m src.compare
+      QUICK=1 python -m src.compare
+
+    """
+    from learning_to_learn.jobs.sweeps import start
+    from learning_to_learn.results.compare import compare as compare_them
+    from learning_to_learn.results.compare import report_folder
+
+    quick = bool(os.environ.get("QUICK"))
+    unfinished = compare_them(start, quick=quick)
+    for job in unfinished:
+        print(f"not in the report: {job.folder} ({job.status}) {job.error}", file=sys.stderr)
+    print(f"{report_folder(quick=quick) / 'topologies.md'}, .html and .csv are written")
+    return FAILED if unfinished else 0

@@ -1,0 +1,63 @@
+"""Reproduce the paper's Table 1 and Figure 3: `python -m src.reproduce --help`."""
+
+import os
+
+import click
+
+from learning_to_learn.commands.cli import FAILED, Verbs, command, complain, exit_with, invoke
+
+
+def main() -> None:
+    """Run the command on the shell's arguments."""
+    exit_with(_main)
+
+
+def _main(arguments: list[str]) -> int:
+    return invoke(reproduce, arguments, name="reproduce")
+
+
+@click.group(cls=Verbs, what="report")
+def reproduce() -> None:
+    """Reproduce the paper's Table 1 and Figure 3. What has been trained before is not trained again.
+
+    QUICK=1 in the environment trains a small version into folders of its own.
+
+    Examples:
+      python -m src.reproduce table1
+      python -m src.reproduce figure3
+
+    """
+
+
+@reproduce.add_command
+@command(name="table1")
+def table1() -> int:
+    """Train and measure every row of Table 1, and write reports/table1.md, .html and .csv."""
+    from learning_to_learn.composing import CONF, compose_config
+    from learning_to_learn.paper.reproduce import report_folder
+    from learning_to_learn.paper.reproduce import table1 as train_table1
+
+    quick = bool(os.environ.get("QUICK"))
+    failed = train_table1(compose_config, CONF / "experiment", quick=quick)
+    return _end(failed, f"{report_folder(quick=quick)}/table1.md, .html and .csv are written")
+
+
+@reproduce.add_command
+@command(name="figure3")
+def figure3() -> int:
+    """Draw the error over a stream of functions, before and after meta-training, into reports/figure3.png."""
+    from learning_to_learn.composing import compose_config
+    from learning_to_learn.paper.reproduce import figure3 as draw_figure3
+    from learning_to_learn.paper.reproduce import report_folder
+
+    quick = bool(os.environ.get("QUICK"))
+    failed = draw_figure3(compose_config, quick=quick)
+    return _end(failed, f"{report_folder(quick=quick)}/figure3.png is written")
+
+
+def _end(failed: list[str], written: str) -> int:
+    if failed:
+        complain(f"these did not finish, and are not in the report: {', '.join(failed)}")
+        return FAILED
+    print(written)
+    return 0
