@@ -4,15 +4,31 @@ import os
 
 os.environ.setdefault("WANDB_SILENT", "true")
 os.environ.setdefault("MPLBACKEND", "agg")
-os.environ.setdefault("SQLALCHEMY_SILENCE_UBER_WARNING", "1")
 
 import numba
 import pytest
 import torch
 from hypothesis import settings
 
+from learning_to_learn.families import FAMILIES
+from learning_to_learn.gradients import GRADIENTS
+from learning_to_learn.optimizers import OPTIMIZERS
+from learning_to_learn.plugins import LOADED
+from learning_to_learn.topology import UNITS
+
 settings.register_profile("ours", deadline=None, derandomize=True)
 settings.load_profile("ours")
+
+
+@pytest.fixture(autouse=True)
+def _registries_as_they_were():
+    """What a test registers, itself or through a plugin, is gone after it."""
+    tables = (UNITS, GRADIENTS, FAMILIES, OPTIMIZERS, LOADED)
+    before = [dict(table) for table in tables]
+    yield
+    for table, content in zip(tables, before, strict=True):
+        table.clear()
+        table.update(content)
 
 
 @pytest.fixture(autouse=True)

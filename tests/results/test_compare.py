@@ -85,7 +85,7 @@ def test_the_study_is_run_reported_and_resumed(tmp_path, monkeypatch):
 
 
 def test_it_takes_no_arguments():
-    with pytest.raises(UserError, match="takes no arguments"):
+    with pytest.raises(UserError, match="unexpected extra argument"):
         command._main(["families"])
 
 

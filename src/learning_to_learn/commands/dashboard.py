@@ -81,11 +81,14 @@ def report(words: Sequence[str]) -> int:
     into = Path(options.get("into", folder / "dashboard.html"))
     from learning_to_learn.dashboard.data import collect
     from learning_to_learn.dashboard.page import with_data
+    from learning_to_learn.jobs.evaluation_files import draw_missing
     from learning_to_learn.runs.run_folder import write_atomically
 
     data = collect(folder)
     if not data["runs"]:
         raise UserError(f"{folder} holds no run")
+    for run in data["runs"]:
+        draw_missing(folder / run["path"])
     into.parent.mkdir(parents=True, exist_ok=True)
     base = os.path.relpath(folder, into.parent)
     write_atomically(into, with_data({**data, "base": f"{base}/"}))

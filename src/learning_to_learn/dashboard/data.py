@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from learning_to_learn.jobs.evaluation_files import draw_missing
+from learning_to_learn.jobs.evaluation_files import pictures_of
 from learning_to_learn.results.table import find_jobs, plain, varying
 from learning_to_learn.runs.run_folder import (
     CONFIG,
@@ -52,8 +52,6 @@ def _topics(jobs: list[Job]) -> list[str]:
 
 def _run(job: Job, folder: Path) -> dict[str, Any]:
     settings = job.settings
-    if job.status == "finished":
-        draw_missing(job.folder)
     name = job.folder.relative_to(folder).as_posix() if job.folder != folder else job.folder.name
     run: dict[str, Any] = {
         "id": name,
@@ -64,7 +62,7 @@ def _run(job: Job, folder: Path) -> dict[str, Any]:
         "family": str(settings.get("family.name", "?")),
         "settings": {key: plain(value) for key, value in settings.items()},
         "files": [f for f in FILES if (job.folder / f).is_file()],
-        "pictures": [p.relative_to(job.folder).as_posix() for d in PICTURED for p in sorted((job.folder / d).glob("*.png"))],
+        "pictures": _pictures(job),
     }
     try:
         _add_learning(run, job)
@@ -73,6 +71,13 @@ def _run(job: Job, folder: Path) -> dict[str, Any]:
     except (DamagedRun, KeyError) as error:
         run["error"] = run["error"] or (str(error) if isinstance(error, DamagedRun) else f"{error.args[0]} is missing")
     return run
+
+
+def _pictures(job: Job) -> list[str]:
+    """Return the pictures of a run, also those that are drawn when they are asked for."""
+    found = [p.relative_to(job.folder).as_posix() for d in PICTURED for p in sorted((job.folder / d).glob("*.png"))]
+    left = pictures_of(job.folder) if job.status is Status.FINISHED else []
+    return list(dict.fromkeys([*left, *found]))
 
 
 def _add_learning(run: dict[str, Any], job: Job) -> None:

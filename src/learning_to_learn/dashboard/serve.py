@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 from learning_to_learn.dashboard.data import collect
 from learning_to_learn.dashboard.page import to_json, without_data
 from learning_to_learn.errors import UserError
+from learning_to_learn.jobs.evaluation_files import draw_missing
 
 ADDRESS, PORT = "127.0.0.1", 8765
 FRESH_SECONDS = 2.0
@@ -47,8 +48,14 @@ class Server(ThreadingHTTPServer):
             return self._body, self._tag
 
     def find(self, path: str) -> Path | None:
-        """A file of a run; None for whatever is not under the folder or of no kind that a run has."""
+        """A file of a run; None for whatever is not under the folder or of no kind that a run has.
+
+        The pictures of a sweep's jobs are drawn when they are asked for first.
+        """
         found = (self.folder / path).resolve()
+        if found.suffix == ".png" and not found.exists() and found.is_relative_to(self.folder):
+            with self._lock:
+                draw_missing(found.parents[1])
         return found if found.is_relative_to(self.folder) and found.suffix in SERVED and found.is_file() else None
 
 

@@ -22,9 +22,9 @@ from learning_to_learn.runs.run_folder import (
     write_atomically,
 )
 
-if TYPE_CHECKING:
-    import wandb_workspaces.reports.v2 as wr  # noqa: TC004
-    import wandb_workspaces.workspaces as ws  # noqa: TC004
+if TYPE_CHECKING:  # wandb-workspaces takes seconds to import
+    from wandb_workspaces.reports.v2 import Report
+    from wandb_workspaces.workspaces import Workspace
 
 NAME = "learning to learn"
 LEARNING = {"Median score": SCORE, "Success rate": SUCCESS_RATE, "Validation MSE": VALIDATION_MSE, "Training MSE": TRAIN_MSE}
@@ -40,8 +40,11 @@ def metrics_named() -> set[str]:
     return {*LEARNING.values(), *SPREAD, *FINAL.values(), *PICTURES, EPOCH, SECONDS}
 
 
-def workspace(entity: str, project: str) -> "ws.Workspace":
+def workspace(entity: str, project: str) -> "Workspace":
     """Return sections of panels over runs that are grouped by arch and family."""
+    import wandb_workspaces.reports.v2 as wr
+    import wandb_workspaces.workspaces as ws
+
     sections = [
         ws.Section(name="Learning to learn", is_open=True, panels=[wr.BarPlot(title=t, metrics=[m]) for t, m in FINAL.items()]),
         ws.Section(name="Score curves", is_open=True, panels=_learning_panels()),
@@ -51,7 +54,7 @@ def workspace(entity: str, project: str) -> "ws.Workspace":
     return ws.Workspace(entity=entity, project=project, name=NAME, sections=sections, runset_settings=grouping)
 
 
-def wandb_report(entity: str, project: str) -> "wr.Report":
+def wandb_report(entity: str, project: str) -> "Report":
     """Return the comparison as a page: success by topology and family, score curves, error against time, time used."""
     import wandb_workspaces.reports.v2 as wr
 

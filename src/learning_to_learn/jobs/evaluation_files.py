@@ -3,6 +3,7 @@
 import json
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,13 +11,15 @@ from learning_to_learn.config import Config, load
 from learning_to_learn.config_check import make_network
 from learning_to_learn.errors import UserError
 from learning_to_learn.figures import curve_figure, save, stream_figure
-from learning_to_learn.runs.run_folder import CURVE, REPLICAS, RESULT, STREAM, read_rows, write_atomically, write_rows
-from learning_to_learn.training.evaluation import Evaluation
+from learning_to_learn.runs.run_folder import CONFIG, CURVE, REPLICAS, RESULT, STREAM, read_rows, write_atomically, write_rows
+
+if TYPE_CHECKING:  # it imports torch and Lightning, which the dashboard need not wait for
+    from learning_to_learn.training.evaluation import Evaluation
 
 CURVE_PICTURE, STREAM_PICTURE = "figures/curve.png", "figures/stream.png"
 
 
-def write_evaluation(found: Evaluation, folder: Path) -> None:
+def write_evaluation(found: "Evaluation", folder: Path) -> None:
     """Write result.json, replicas.csv, curve.csv and stream.csv; result.json comes last, so that it vouches for the others."""
     folder.mkdir(parents=True, exist_ok=True)
     write_rows(folder / REPLICAS, found.replicas)
@@ -47,9 +50,15 @@ def draw_pictures(folder: Path, config: Config) -> dict[str, Path]:
     }
 
 
+def pictures_of(folder: Path) -> list[str]:
+    """Return the pictures that a finished job has, or that `draw_missing` can draw from its files."""
+    drawable = (folder / CURVE).is_file() and (folder / STREAM).is_file()
+    return [CURVE_PICTURE, STREAM_PICTURE] if drawable else []
+
+
 def draw_missing(folder: Path) -> None:
-    """Draw the pictures that a finished job of a sweep has left for when somebody looks; a damaged folder stays without."""
-    if (folder / CURVE).exists() and (folder / STREAM).exists():
+    """Draw the pictures that a job of a sweep has left for when somebody looks. A damaged folder stays without."""
+    if all((folder / name).is_file() for name in pictures_of(folder)):
         return
     with suppress(UserError, OSError, ValueError, KeyError, IndexError):
-        draw_pictures(folder, load(folder / "config.yaml"))
+        draw_pictures(folder, load(folder / CONFIG))
