@@ -11,6 +11,7 @@ from learning_to_learn import plugins
 from learning_to_learn.composing import compose_config, new_folder
 from learning_to_learn.config import Config, load
 from learning_to_learn.errors import UserError
+from learning_to_learn.runs.run_folder import CONFIG, Status
 
 if TYPE_CHECKING:
     import torch
@@ -90,7 +91,7 @@ def train(config: Config, folder: Path | str | None = None) -> Run:
     plugins.load(config.plugins)
     folder = new_folder() if folder is None else Path(folder)
     outcome = run_job(config, folder, console=False)
-    if outcome.status == "failed":
+    if outcome.status is Status.FAILED:
         raise (UserError if outcome.refused else RuntimeError)(outcome.error)
     return load_run(outcome.folder)
 
@@ -105,7 +106,7 @@ def load_run(folder: Path | str, plugins: Iterable[str] = ()) -> Run:
 
     _load_plugins(plugins)
     folder = Path(folder)
-    config = load(folder / "config.yaml")
+    config = load(folder / CONFIG)
     learner = MetaLearner(config)
     restore(learner, load_checkpoint(folder))
     return Run(folder, config, learner)

@@ -53,7 +53,7 @@ class Server(ThreadingHTTPServer):
         The pictures of a sweep's jobs are drawn when they are asked for first.
         """
         found = (self.folder / path).resolve()
-        if found.suffix == ".png" and not found.exists() and found.is_relative_to(self.folder):
+        if found.suffix == ".png" and not found.exists() and found.parents[1].is_relative_to(self.folder):
             with self._lock:
                 draw_missing(found.parents[1])
         return found if found.is_relative_to(self.folder) and found.suffix in SERVED and found.is_file() else None

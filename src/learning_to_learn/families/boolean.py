@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from math import comb
 from typing import Any, ClassVar
@@ -86,11 +87,14 @@ class Boolean(Family):
         return (said * agrees).sum(0) / agrees.sum(0)
 
     def variances(self) -> Variances:
-        """Exact: a sum over which of the four inputs have been seen after k draws.
+        """Return exact values: a sum over which of the four inputs have been seen after k draws.
 
         With all sixteen functions an unseen input leaves variance 1/4 and the k-th value is (3/4)^k / 4, so that the floor
         over T cycles is (1 - (3/4)^T) / T.
         """
+        return _variances(tuple(self.functions))
+
+    def _exact_variances(self) -> Variances:
         left = [self._left(set(seen)) for n in range(INPUTS + 1) for seen in combinations(range(INPUTS), n)]
         sizes = [n for n in range(INPUTS + 1) for _ in combinations(range(INPUTS), n)]
         values: list[float] = []
@@ -106,6 +110,12 @@ class Boolean(Family):
         for table in tables:
             groups.setdefault(tuple(table[sorted(seen)]), []).append(table)
         return sum(len(g) / len(tables) * float(np.var(np.stack(g), axis=0).mean()) for g in groups.values())
+
+
+@cache
+def _variances(functions: tuple[int, ...]) -> Variances:
+    """A job asks for them several times, and they take a while."""
+    return Boolean(functions)._exact_variances()
 
 
 def _seen_exactly(n: int, draws: int) -> float:

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from learning_to_learn.jobs.metrics_log import METRICS
 from learning_to_learn.jobs.signals import Interrupted, Interruptible
 from learning_to_learn.runs.checkpoint import BEST, save_checkpoint
-from learning_to_learn.runs.run_folder import read_rows
+from learning_to_learn.runs.run_folder import SCORE, read_rows
 from learning_to_learn.training.evaluation import validation_metrics
 from learning_to_learn.training.learner import MetaLearner
 
@@ -27,7 +27,7 @@ class Checkpointing(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ARG002
         if self.best < float("inf"):
             rows = read_rows(self.folder / METRICS)
-            self.best = max((float(r["score/median"]) for r in rows), default=self.best)
+            self.best = max((float(r[SCORE]) for r in rows), default=self.best)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: object) -> None:  # noqa: ARG002
         if not pl_module.evaluation_is_due:  # else after it, so that a resumed run does not miss it

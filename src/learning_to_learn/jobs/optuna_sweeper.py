@@ -24,7 +24,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from learning_to_learn.errors import UserError
-from learning_to_learn.runs.run_folder import get_status
+from learning_to_learn.runs.run_folder import Status, get_status
 
 if TYPE_CHECKING:  # Optuna is imported when a search starts, not by every command
     from optuna import Study
@@ -170,7 +170,7 @@ class Search:
         return list(_consecutive(mine, self.n_jobs))
 
     def _has_finished(self, number: int) -> bool:
-        return any(get_status(path) == "finished" for path in self.folder.glob(f"{number}_*"))
+        return any(get_status(path) is Status.FINISHED for path in self.folder.glob(f"{number}_*"))
 
     def _run(self, study: "Study", numbers: list[int]) -> None:
         """Run the jobs of these trials, whose numbers are consecutive, and tell the study how they ended."""

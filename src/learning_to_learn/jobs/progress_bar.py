@@ -55,7 +55,7 @@ class ProgressBar(pl.Callback):
         return f"score {np.median([m.score for m in found]):.2f}"
 
     def teardown(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:  # noqa: ARG002
-        """However training ended."""
+        """Stop the bar, however training ended."""
         if self.bar:
             self._show(pl_module)
             self.bar.stop()

@@ -41,7 +41,7 @@ class Elementwise(Optimizer):
     ) -> None:
         self._numbers[0] = lr
         type(self).rule(
-            self._weights.detach().numpy(), gradient.numpy(), factors, self.moments.numpy(), alive.numpy(), self.updates,
+            self._weights.numpy(), gradient.numpy(), factors, self.moments.numpy(), alive.numpy(), self.updates,
             self._numbers,
         )  # fmt: skip
 

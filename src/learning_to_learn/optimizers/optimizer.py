@@ -49,7 +49,7 @@ class Optimizer(ABC):
             OPTIMIZERS[cls.config.name] = cls
 
     def __init__(self, weights: Float[torch.Tensor, "R P"], config: OptimizerConfig) -> None:
-        self._weights, self.clip = weights, math.inf if config.clip is None else config.clip
+        self._weights, self.clip = weights.detach(), math.inf if config.clip is None else config.clip
         self.updates = 0
 
     def step(self, gradient: Float[torch.Tensor, "R P"], lr: float, alive: Bool[torch.Tensor, " R"]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -59,7 +59,7 @@ class Soap(Optimizer):
     ) -> None:
         place = (self.updates - 1) % self.refresh
         _step(
-            self._weights.detach().numpy(), gradient.numpy(), factors, self.momentum.numpy(), self.second.numpy(),
+            self._weights.numpy(), gradient.numpy(), factors, self.momentum.numpy(), self.second.numpy(),
             self.axes.numpy(), self.recent[:, place].numpy(), alive.numpy(), self.updates, np.array([lr, *self.betas]),
         )  # fmt: skip
         if place == self.refresh - 1:

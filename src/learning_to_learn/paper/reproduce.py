@@ -17,7 +17,7 @@ from learning_to_learn.jobs.job import run_job
 from learning_to_learn.paper.table1 import BEST, BUDGET, FIFTH, Ablation, Probed, Published, Row, Table1, write_table1
 from learning_to_learn.randomness import Stream
 from learning_to_learn.results.probe import probe
-from learning_to_learn.runs.run_folder import read_json, read_rows
+from learning_to_learn.runs.run_folder import EPOCH, METRICS, RESULT, VALIDATION_MSE, Status, read_json, read_rows
 from learning_to_learn.runs.trained import load_run
 from learning_to_learn.training.baselines import reference_learners
 from learning_to_learn.training.evaluation import Evaluation, evaluate, metrics_of, stream_errors
@@ -78,7 +78,7 @@ def table1(compose: Compose, experiments: Path, *, quick: bool = False) -> list[
         for change, overrides in ABLATIONS.items():
             name = f"ablation/{experiment}, {change}".replace(" ", "_")
             folder = _train(compose, experiment, *ABLATION, *overrides, quick=quick, name=name)
-            result = read_json(folder / "result.json") if folder else None
+            result = read_json(folder / RESULT) if folder else None
             if result is None:
                 failed.append(f"{experiment}: {change}")
                 continue
@@ -111,11 +111,11 @@ def report_folder(*, quick: bool = False) -> Path:
 
 
 def _train(compose: Compose, experiment: str, *overrides: str, quick: bool, name: str | None = None) -> Path | None:
-    """Train an experiment, or go on with it; return its folder, or None where it failed."""
+    """Train an experiment, or resume it; return its folder, or None where it failed."""
     folder = Path("runs") / ("table1_quick" if quick else "table1") / (name or experiment)
     config = compose(f"experiment={experiment}", *overrides, *(QUICK if quick else ()))
     print(f"{name or experiment} ...", flush=True)
-    return folder if run_job(config, folder).status == "finished" else None
+    return folder if run_job(config, folder).status is Status.FINISHED else None
 
 
 def _row(name: str, variant: str, published: Published, folder: Path, reports: Path) -> Row:
@@ -160,7 +160,7 @@ def reference_curves(config: Config) -> dict[str, np.ndarray]:
 
 def _epochs_to_reach(mse: float, folder: Path) -> int | None:
     """Return the first look at the validation data at which the median replica was as good as that."""
-    return next((int(r["epoch"]) for r in read_rows(folder / "metrics.csv") if float(r["validation/mse"]) <= mse), None)
+    return next((int(r[EPOCH]) for r in read_rows(folder / METRICS) if float(r[VALIDATION_MSE]) <= mse), None)
 
 
 def _late(found: Evaluation) -> float:

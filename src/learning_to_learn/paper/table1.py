@@ -41,7 +41,7 @@ class Row:
     result: dict[str, Any]
     picture: str
     references: dict[str, Metrics]
-    """Of other learners on the same test data."""
+    """What other learners reach on the same test data, by their name."""
     reached: int | None
     """Epochs after which the median replica was as good as the paper's MSE."""
     late: float

@@ -20,14 +20,14 @@ from learning_to_learn.results.statistics import (
     profile_interval,
 )
 from learning_to_learn.results.table import Job, find_jobs
-from learning_to_learn.runs.run_folder import write_atomically
+from learning_to_learn.runs.run_folder import Status, write_atomically
 from learning_to_learn.runs.sweep_folder import DONE
 from learning_to_learn.training.metrics import SUCCESS, success_interval
 
 REPORTS = Path("reports")
 QUICK = ("trainer.epochs=20", "trainer.evaluate_every=5", "replicas=4", "evaluation.mappings=64", "logger.mode=disabled")
 PROFILE_RESAMPLES = 500
-"""Of the bootstrap of profiles, which is only drawn."""
+"""Resamples of the bootstrap of profiles, which are only drawn."""
 THRESHOLDS = np.linspace(0.0, 1.0, 51)
 
 
@@ -154,7 +154,7 @@ def _pictures(jobs: list[Job], frame: pd.DataFrame, folder: Path) -> list[str]:
     save(scores_figure(scores, threshold=SUCCESS, title="Learning score of every replica"), folder / "topologies_scores.png")
     panels: dict[str, dict] = {}
     for job in jobs:
-        if job.status == "finished":
+        if job.status is Status.FINISHED and not job.damage:
             family, arch = str(job.settings["family.name"]), str(job.settings["arch.name"])
             panels.setdefault(family, {}).setdefault(arch, []).append(job)
     curves = {family: {arch: learning_curve(group) for arch, group in archs.items()} for family, archs in panels.items()}

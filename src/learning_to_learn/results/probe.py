@@ -23,7 +23,7 @@ from learning_to_learn.training.learner import MetaLearner
 from learning_to_learn.training.sequences import held_out
 
 RIDGE = 1e-3
-"""Of the read-outs, as a part of the states' variance."""
+"""The penalty of the read-outs, as a part of the states' variance."""
 SIGNIFICANT = 0.5
 """A cell carries a bit where its sign says at least this many bits of the function."""
 

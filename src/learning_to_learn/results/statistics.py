@@ -7,7 +7,7 @@ on the order in which the replicas stand.
 import numpy as np
 
 RESAMPLES = 2000
-"""Of a bootstrap of means."""
+"""Resamples of a bootstrap of means."""
 CONFIDENCE = 0.95
 
 

@@ -262,7 +262,7 @@ def set_status(folder: Path, status: str, **more: Any) -> None:
 
 @contextmanager
 def held(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Keep the folder for this process alone; however that ends, the system lets go of it.
+    """Keep the folder for this process alone. The operating system releases the lock when the process exits, however it exits.
 
     Where another process has it, call `waiting` and wait for it.
     """

@@ -92,10 +92,10 @@ def survey(folder: Path) -> list[Job]:
 
 
 def find_place(folder: Path, sweep: Path, fingerprint: str) -> tuple[Path, Path | None]:
-    """Where a job of that fingerprint is to run, and the folder that makes it superfluous, if there is one.
+    """Return where a job of that fingerprint is to run, and the folder that makes it superfluous, if there is one.
 
-    It is superfluous where another folder of the sweep has done the same or is at it; goes on where one had begun the same;
-    and where `folder` is another job's, it gets one beside it.
+    A job is superfluous if another folder of the sweep has finished the same job or is running it. If a folder holds the same
+    job unfinished, the job resumes there. If `folder` is another job's, the job gets a folder beside it.
     """
     for path in run_folders(sweep):
         said = _said(path)

@@ -12,7 +12,7 @@ from learning_to_learn.families import Family
 from learning_to_learn.families.family import Learner
 
 NOISE = 1e-6
-"""Of the targets, as a part of a coefficient's prior variance: outputs are exact, but rounded."""
+"""The variance of the targets' noise, as a part of a coefficient's prior variance: outputs are exact, but rounded."""
 
 
 def recursive_least_squares(family: Family, x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ LEARNT = 0.1
 
 @dataclass(frozen=True)
 class Metrics:
-    """Of one replica on test data."""
+    """What one replica reaches on test data."""
 
     mse: float
     """Mean squared error over all cycles and mappings."""

@@ -34,7 +34,7 @@ from learning_to_learn.engine.fused.options import CACHED
 ARGUMENTS = (
     "parameters, inputs, target, lane0, state, outputs, last, scale, learn, {flag}, window, gradient, memory, sensitivities"
 )
-"""Of every kernel's `block`; `flag` is what the backward and the forward mode each decide by it."""
+"""The arguments of every kernel's `block`; `flag` is what the backward and the forward mode each decide by it."""
 
 
 @dataclass(frozen=True)
