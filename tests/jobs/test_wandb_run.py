@@ -8,10 +8,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from learning_to_learn.dashboard import workspace
-from learning_to_learn.jobs.wandb_run import answers
+from learning_to_learn.jobs.wandb_run import answers, thinned
 from learning_to_learn.runs.run_folder import get_status
 from tests.commands.test_train import SMALL
 from tests.jobs.wandb_server import WandbServer
@@ -121,3 +122,13 @@ def test_the_workspace_and_the_report_serialise_and_name_only_what_is_logged(tmp
     assert "Success by topology and family" in text
     assert workspace.push([], {"into": str(tmp_path / "d.json")}) == 0
     assert set(json.loads((tmp_path / "d.json").read_text())) == {"workspace", "report"}
+
+
+@pytest.mark.parametrize(("length", "points"), [(1280, 256), (256, 256), (257, 129), (5, 5)])
+def test_a_thinned_stream_keeps_its_peaks(length, points):
+    curve = np.random.default_rng(0).uniform(size=length)
+    times, (kept,) = thinned([curve])
+    assert len(times) == len(kept) == points
+    assert max(kept) == curve.max()
+    assert set(kept) <= set(curve.tolist())
+    assert times == sorted(set(times))

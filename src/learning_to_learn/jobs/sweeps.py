@@ -14,12 +14,16 @@ from omegaconf import DictConfig
 from learning_to_learn import composing, plugins
 from learning_to_learn.config import load
 from learning_to_learn.errors import UserError, cause_in_a_line
+from learning_to_learn.lazy import import_heavy
 from learning_to_learn.runs.monitor import Monitor, announce
 from learning_to_learn.runs.run_folder import CONFIG
 from learning_to_learn.runs.sweep_folder import arguments_of, trials_left
 
 if TYPE_CHECKING:
     from learning_to_learn.jobs.job import Outcome
+
+
+JOB = "learning_to_learn.jobs.job"
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ def resume(folder: Path) -> Started:
         raise UserError(f"{folder}: no such folder")
     sweep = arguments_of(folder)
     if sweep is None:
+        import_heavy(JOB)
         from learning_to_learn.jobs.job import run_job
 
         config = load(folder / CONFIG)
@@ -103,6 +108,7 @@ def _run(config: DictConfig) -> "Outcome":
     """Run the job that Hydra has composed, in the folder that Hydra gives it, in whichever process this is."""
     composing.register_resolvers()
     plugins.load(str(one) for one in config.get("plugins") or [])
+    import_heavy(JOB)
     from learning_to_learn.jobs.job import run_job
 
     hydra = HydraConfig.get()
