@@ -9,9 +9,9 @@ import numpy as np
 
 from learning_to_learn import plugins
 from learning_to_learn.composing import compose_config, new_folder
-from learning_to_learn.config import Config, load
+from learning_to_learn.config import Config
 from learning_to_learn.errors import UserError
-from learning_to_learn.runs.run_folder import CONFIG, Status
+from learning_to_learn.runs.run_folder import Status
 
 if TYPE_CHECKING:
     import torch
@@ -101,15 +101,11 @@ def load_run(folder: Path | str, plugins: Iterable[str] = ()) -> Run:
 
     Raises UserError where there is none, or where it needs plugins that this process has not imported: name them.
     """
-    from learning_to_learn.runs.checkpoint import load_checkpoint, restore
-    from learning_to_learn.training.learner import MetaLearner
+    from learning_to_learn.runs.trained import load_run as load_learner
 
     _load_plugins(plugins)
-    folder = Path(folder)
-    config = load(folder / CONFIG)
-    learner = MetaLearner(config)
-    restore(learner, load_checkpoint(folder))
-    return Run(folder, config, learner)
+    learner = load_learner(Path(folder))
+    return Run(Path(folder), learner.config, learner)
 
 
 def evaluate(run: Run, folder: Path | str | None = None, **changes: object) -> "Evaluation":

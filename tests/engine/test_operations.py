@@ -50,14 +50,6 @@ FUNCTIONS = {
 OPERATIONS = ARITHMETIC | BRANCHES | FUNCTIONS
 
 
-@pytest.fixture(autouse=True)
-def _no_units_left():
-    before = dict(UNITS)
-    yield
-    UNITS.clear()
-    UNITS.update(before)
-
-
 def units_of(operations):
     """One network with a unit for every operation: a kernel to compile instead of one for each."""
     layer = {}

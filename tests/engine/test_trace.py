@@ -13,14 +13,6 @@ from tests.engine.test_kernels import FLOAT64, compare
 from tests.helpers import random_case
 
 
-@pytest.fixture(autouse=True)
-def _no_units_left():
-    before = dict(UNITS)
-    yield
-    UNITS.clear()
-    UNITS.update(before)
-
-
 @pytest.mark.parametrize("gradient_name", ["bptt", "truncated", "rtrl"])
 def test_a_unit_of_many_operations_is_fused(gradient_name):
     @unit(states=2)
