@@ -28,7 +28,7 @@ from learning_to_learn.jobs.checkpoint import Checkpointing
 from learning_to_learn.jobs.evaluation_files import draw_pictures, write_evaluation
 from learning_to_learn.jobs.launchers import threads_of_a_job
 from learning_to_learn.jobs.metrics_log import MetricsLog
-from learning_to_learn.jobs.progress_bar import ProgressBar
+from learning_to_learn.jobs.progress_bar import ProgressBar, ProgressFile
 from learning_to_learn.jobs.signals import Interrupted, Interruptible
 from learning_to_learn.jobs.wandb_run import WandbRun
 from learning_to_learn.runs.checkpoint import CHECKPOINT, best_checkpoint, load_checkpoint, restore, save_checkpoint
@@ -120,7 +120,7 @@ def _run(
             for name in plugins.save(config.plugins, folder):
                 _log.warning("plugin %s has changed since this run began: plugins/%s.py is what it was", name, name)
             set_status(folder, Status.RUNNING, **stamp)
-            score = train(config, folder, sweep=sweep, progress=console)
+            score = train(config, folder, sweep=sweep, progress=console and sweep is None)
         except (Interrupted, KeyboardInterrupt):
             set_status(folder, Status.INTERRUPTED, **stamp)
             if sweep is None:
@@ -204,6 +204,7 @@ def _train(config: Config, folder: Path, *, sweep: str | None, progress: bool) -
         if learner.epochs_done < config.trainer.epochs:
             with Interruptible() as interruptible:
                 callbacks = [
+                    ProgressFile(folder),
                     *([ProgressBar(f"{config.arch.name} {config.family.name}")] if progress else []),
                     MetricsLog(folder, tracker),
                     Checkpointing(folder, config.trainer.checkpoint_seconds, interruptible, best=config.logger.artifact),

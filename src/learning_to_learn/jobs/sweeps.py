@@ -60,6 +60,7 @@ def start(arguments: Sequence[str]) -> Started | None:
         try:
             folder, _ = composing.run(request, alone, job_of_a_sweep, started=started)
         except KeyboardInterrupt:
+            stack.close()  # its bar would be drawn again below the message
             for one in sweeps:
                 print(f"interrupted; resume it with: python -m src.sweep resume {one}", file=sys.stderr)
             raise
