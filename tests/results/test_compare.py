@@ -1,128 +1,124 @@
-"""The comparison of topologies, its statistics against what they are by hand, and every study of sweeps/."""
+"""Comparing settings pair by pair: the statistics against scipy and hand computation, the pairing against fabricated runs."""
 
-import csv
 import itertools
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-import yaml
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
+from scipy.stats import bootstrap, permutation_test
 
-from learning_to_learn.commands import compare as command
-from learning_to_learn.composing import compose_config
-from learning_to_learn.config_check import check
+import learning_to_learn
+from learning_to_learn.commands import sweep
 from learning_to_learn.errors import UserError
-from learning_to_learn.results import compare
-from learning_to_learn.training.metrics import success_interval
-
-SWEEPS = Path(__file__).parents[2] / "sweeps"
-STUDIES = sorted(SWEEPS.glob("*.yaml"))
+from learning_to_learn.results.compare import compare_settings, least_pairs
+from learning_to_learn.results.statistics import holm, paired_interval, paired_p
+from tests.helpers import finished_run, job
 
 
-def frame():
-    rows = [
-        {"arch.name": arch, "arch.gradient": "bptt", "family.name": family, "seed": seed, "score": score + seed / 100,
-         "success": score + seed / 100 >= 0.9, "seconds": 2.0}
-        for (arch, family), score in {("a", "x"): 0.95, ("a", "y"): 0.5, ("b", "x"): 0.1, ("b", "y"): 0.88}.items()
-        for seed in range(8)
+def test_the_p_value_is_the_part_of_all_swaps_that_differ_as_much():
+    """By enumeration: both tails of the differences of medians over the 2^n ways to swap pairs."""
+    random = np.random.default_rng(4)
+    for n in (2, 5, 8):
+        a, b = random.normal(0.3, 1, n), random.normal(size=n)
+        differences = []
+        for swap in itertools.product([False, True], repeat=n):
+            x, y = np.where(swap, b, a), np.where(swap, a, b)
+            differences.append(np.median(x) - np.median(y))
+        seen, every = np.median(a) - np.median(b), np.array(differences)
+        tails = (every >= seen - 1e-12).mean(), (every <= seen + 1e-12).mean()
+        assert paired_p(a, b) == pytest.approx(min(1.0, 2 * min(tails)))
+
+
+def test_the_p_value_of_many_pairs_is_scipys():
+    random = np.random.default_rng(5)
+    a, b = random.normal(0.4, 1, 40), random.normal(size=40)
+    peer = permutation_test(
+        (a, b), lambda x, y: np.median(x) - np.median(y), permutation_type="samples", vectorized=False, n_resamples=2000, rng=1
+    )
+    assert paired_p(a, b) == pytest.approx(peer.pvalue, abs=0.03)
+
+
+def test_the_interval_is_scipys_paired_bootstrap():
+    random = np.random.default_rng(6)
+    a, b = random.normal(0.4, 1, 60), random.normal(size=60)
+    peer = bootstrap((a, b), lambda x, y, axis: np.median(x, axis) - np.median(y, axis), paired=True, method="percentile",
+                     n_resamples=4000, rng=1).confidence_interval  # fmt: skip
+    assert paired_interval(a, b) == pytest.approx((peer.low, peer.high), abs=0.05)
+
+
+def test_holm_by_hand():
+    """Sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1, and never less than the one before (Holm 1979)."""
+    np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(holm(np.array([0.6, 0.7])), [1.0, 1.0])
+
+
+def test_the_least_number_of_pairs_by_hand():
+    """Of one comparison 2 / 2^5 = 0.0625 is too much and 2 / 2^6 = 0.03125 enough; of three, 6 / 2^7 = 0.047."""
+    assert [least_pairs(1), least_pairs(3)] == [6, 7]
+
+
+@pytest.fixture
+def rates(tmp_path):
+    """Three rates on two archs, whose replicas of eight seeds rise with the rate."""
+    for i, (arch, lr) in enumerate(itertools.product(("lstm", "elman"), (0.001, 0.01, 0.1))):
+        scores = {seed: 0.1 + 0.2 * (i % 3) + 0.01 * seed + 0.02 * (i // 3) for seed in range(8)}
+        finished_run(tmp_path / "s" / f"{i}_{arch}", job(f"arch={arch}", f"optimizer.lr={lr}"), scores)
+    return tmp_path / "s"
+
+
+def test_a_setting_is_compared_over_replicas_that_differ_in_nothing_else(rates):
+    frame = learning_to_learn.compare(rates, by="lr")
+    assert [tuple(row) for row in frame[["a", "b", "pairs"]].to_numpy()] == [
+        ("0.001", "0.01", 16), ("0.001", "0.1", 16), ("0.01", "0.1", 16),
     ]  # fmt: skip
-    return pd.DataFrame(rows)
+    assert frame["difference"].tolist() == pytest.approx([0.2, 0.4, 0.2])
+    assert (frame["low"] <= frame["difference"]).all()
+    assert (frame["difference"] <= frame["high"]).all()
+    assert frame["p"].tolist() == pytest.approx([2 / 10000] * 3)
+    assert frame["p_holm"].tolist() == pytest.approx([6 / 10000] * 3)
+    assert compare_settings([rates], "optimizer.lr").frame.equals(frame)
+    (arch,) = learning_to_learn.compare(str(rates), by="arch").to_dict("records")
+    assert (arch["a"], arch["b"], arch["pairs"]) == ("lstm", "elman", 24)
+    assert arch["difference"] == pytest.approx(0.02)
 
 
-def test_a_cell_is_its_replicas():
-    cells = compare.summarise(frame()).set_index(["arch", "family"])
-    assert list(compare.summarise(frame())) == [
-        "arch", "gradient", "family", "replicas", "success_rate", "low", "high", "score_median", "seconds",
-    ]  # fmt: skip
-    assert cells.loc[("a", "x"), "success_rate"] == 1
-    assert cells.loc[("b", "y"), "success_rate"] == 6 / 8
-    assert (cells.loc[("b", "y"), "low"], cells.loc[("b", "y"), "high"]) == success_interval(6, 8)
-    assert cells.loc[("a", "y"), "score_median"] == pytest.approx(0.535)
-    assert cells.loc[("a", "y"), "seconds"] == 16
+def test_two_folders_are_compared_by_what_makes_them_different(tmp_path):
+    finished_run(tmp_path / "a/run", job("optimizer.lr=0.01"), {0: 0.2, 1: 0.4, 2: float("nan")})
+    finished_run(tmp_path / "b/run", job("optimizer.lr=0.1", "trainer.epochs=8"), {0: 0.1, 1: 0.5, 2: 0.6, 9: 0.9})
+    found = compare_settings([tmp_path / "a", tmp_path / "b"])
+    (row,) = found.frame.to_dict("records")
+    assert (row["pairs"], row["median_a"], row["median_b"]) == (3, 0.2, 0.5)
+    assert found.warning == "with 3 pairs no difference can reach p < 0.05 in 1 comparison: that takes 6 pairs"
+    finished_run(tmp_path / "b/more", job("optimizer.lr=0.2", "trainer.epochs=8"), {0: 0.1})
+    with pytest.raises(UserError, match="several replicas with seed 0, which differ in what is compared"):
+        compare_settings([tmp_path / "a", tmp_path / "b"])
 
 
-def test_the_interquartile_mean_leaves_out_a_quarter_on_each_side():
-    matrices = compare.score_matrices(frame())
-    assert matrices["a"].shape == (8, 2)
-    means = compare.interquartile_means(matrices)
-    for arch, (mean, low, high) in means.items():
-        middle = np.sort(matrices[arch].ravel())[4:12]
-        assert mean == pytest.approx(middle.mean())
-        assert low <= mean <= high
+def test_the_command_prints_the_table_and_warns(rates, capsys):
+    assert sweep._main(["compare", str(rates), "by=lr"]) == 0
+    said = capsys.readouterr()
+    headings = ["lr", "against", "pairs", "score", "other", "difference", "95", "%", "interval", "p", "p", "(Holm)"]
+    assert said.out.splitlines()[0].split() == headings
+    assert said.err == ""
+    assert len(said.out.splitlines()) == 4
 
 
-def test_a_profile_is_the_part_of_runs_above_a_threshold():
-    matrices = compare.score_matrices(frame())
-    profiles, intervals = compare.performance_profiles(matrices)
-    at = int(np.flatnonzero(np.isclose(compare.THRESHOLDS, 0.9))[0])
-    assert profiles["a"][at] == pytest.approx((matrices["a"] > compare.THRESHOLDS[at]).mean())
-    assert (intervals["b"][0] <= profiles["b"]).all()
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["by=rate"], "unknown key 'rate'"),
+        (["by=clip"], "clip does not vary"),
+        ([], "by=<key> is missing"),
+        (["of=lr"], "unknown option 'of'"),
+        (["nothing", "by=lr"], "no such folder"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(rates, words, says):
+    with pytest.raises(UserError, match=says):
+        sweep._main(["compare", str(rates), *words])
 
 
-def test_archs_with_unequal_numbers_of_replicas_are_left_out_of_what_needs_them_equal():
-    uneven = frame().query("not (`arch.name` == 'b' and `family.name` == 'x' and seed == 3)")
-    assert set(compare.score_matrices(uneven)) == {"a"}
-
-
-def test_the_study_is_run_reported_and_resumed(tmp_path, monkeypatch):
-    tiny = ("trainer.epochs=4", "trainer.evaluate_every=2", "replicas=2", "evaluation.mappings=16", "logger.mode=disabled",
-            "family.sequence_length=20", "arch=lstm,elman", "family=boolean,semilinear")  # fmt: skip
-    monkeypatch.setenv("QUICK", "1")
-    monkeypatch.setattr(compare, "QUICK", tiny)
-    assert command._main([]) == 0
-    folder = tmp_path / "reports/quick"
-    with (folder / "topologies.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert {(r["arch"], r["family"]) for r in rows} == set(itertools.product(["lstm", "elman"], ["boolean", "semilinear"]))
-    assert (folder / "topologies.html").read_text().count("data:image/png;base64,") == 3
-    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("last.ckpt")}
-    assert command._main([]) == 0
-    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("last.ckpt")} == before
-
-
-def test_it_takes_no_arguments():
-    with pytest.raises(UserError, match="unexpected extra argument"):
-        command._main(["families"])
-
-
-def jobs_of(study):
-    sweeper = yaml.safe_load(study.read_text())["hydra"]["sweeper"]
-    if "n_trials" in sweeper:
-        return [["optimizer.lr=0.01", "optimizer.clip=1", "trainer.batch=5", "arch.init_scale=0.5"]]
-    overrides = OverridesParser.create().parse_overrides([f"{k}={v}" for k, v in sweeper["params"].items()])
-    return BasicSweeper.split_arguments(overrides, None)[0]
-
-
-@pytest.mark.parametrize("study", STUDIES, ids=lambda path: path.stem)
-def test_every_job_of_every_study_is_sound(study):
-    lines = study.read_text().splitlines()
-    assert "?" in " ".join(line for line in lines if line.startswith("#"))  # it says what question it answers
-    for job in jobs_of(study):
-        config = compose_config(f"sweep={study.stem}", *job)
-        check(config)
-        assert config.sweep == study.stem
-
-
-@pytest.mark.parametrize("study", [s for s in STUDIES if s.stem.startswith("tune") or s.stem == "optuna"], ids=lambda p: p.stem)
-def test_tuning_touches_neither_the_seeds_nor_the_test_data_that_are_reported(study):
-    for job in jobs_of(study):
-        config = compose_config(f"sweep={study.stem}", *job)
-        assert config.seed >= 1000
-        assert config.evaluation.seed != 0
-
-
-@pytest.mark.parametrize("study", sorted((SWEEPS / "wandb").glob("*.yaml")), ids=lambda path: path.stem)
-def test_what_a_wandb_agent_would_run_composes(study):
-    sweep = yaml.safe_load(study.read_text())
-    assert sweep["command"][:4] == ["${env}", "${interpreter}", "-m", "${program}"]
-    assert sweep["metric"]["name"] == "score/median"
-    choices = {k: p.get("values") or [p["value"] if "value" in p else (p["min"] + p["max"]) / 2] for k, p in
-               sweep["parameters"].items()}  # fmt: skip
-    for values in itertools.product(*choices.values()):
-        given = {key: {"value": value} for key, value in zip(choices, values, strict=True)}
-        arguments = create_sweep_command_args({"args": given})["args_no_hyphens"]
-        check(compose_config("logger.mode=online", *arguments))
+def test_replicas_that_share_no_seed_are_not_compared(tmp_path):
+    finished_run(tmp_path / "s/a", job("optimizer.lr=0.01"), {0: 0.2})
+    finished_run(tmp_path / "s/b", job("optimizer.lr=0.1"), {1: 0.2})
+    with pytest.raises(UserError, match="no two replicas differ in lr alone"):
+        compare_settings([tmp_path / "s"], "lr")

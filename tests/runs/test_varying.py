@@ -32,8 +32,8 @@ KEYS = [
 
 def test_a_key_is_spelled_as_short_as_it_stays_unambiguous():
     assert spelled(KEYS, ()) == {
-        "arch.name": "arch", "arch.layers": "layers", "optimizer.name": "optimizer", "optimizer.lr": "lr", "family.name": "family",
-        "seed": "seed", "evaluation.seed": "evaluation.seed", "a.rate": "a.rate", "b.rate": "b.rate",
+        "arch.name": "arch", "arch.layers": "layers", "optimizer.name": "optimizer", "optimizer.lr": "lr",
+        "family.name": "family", "seed": "seed", "evaluation.seed": "evaluation.seed", "a.rate": "a.rate", "b.rate": "b.rate",
     }  # fmt: skip
     assert spelled(["a.rate"], ["a.rate", "optimizer.lr"]) == {"a.rate": "rate"}
     assert spelled(["x.y.rate", "x.z.rate"], ()) == {"x.y.rate": "y.rate", "x.z.rate": "z.rate"}

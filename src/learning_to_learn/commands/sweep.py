@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from learning_to_learn.commands.cli import FAILED, Verbs, command, exit_with, invoke
+from learning_to_learn.commands.cli import FAILED, Verbs, command, exit_with, invoke, split
 from learning_to_learn.errors import UserError
 from learning_to_learn.runs.run_folder import CONFIG, DONE, Status, read_json
 from learning_to_learn.runs.sweep_folder import SWEEP, Job, names, survey
@@ -31,6 +31,7 @@ def sweep() -> None:
     Examples:
       python -m src.sweep status runs/2026-01-31/12-00-00
       python -m src.sweep table runs/2026-01-31/12-00-00 --csv
+      python -m src.sweep compare runs/2026-01-31/12-00-00 by=lr
       python -m src.sweep resume runs/2026-01-31/12-00-00
       python -m src.sweep report runs/2026-01-31/12-00-00 runs/other
 
@@ -130,6 +131,48 @@ def table(words: tuple[str, ...], *, as_csv: bool, as_json: bool) -> int:
         print("\n".join(tables.result_text(jobs, tables.terminal_width())))
     tables.name_damaged(jobs)
     _name_unfinished(jobs)
+    return 0
+
+
+@sweep.add_command
+@command(name="compare")
+@click.argument("words", metavar="FOLDER... [by=KEY]", nargs=-1)
+def compare(words: tuple[str, ...]) -> int:
+    """Compare the scores of a setting's values, replica by replica: by=KEY says which, or give two folders.
+
+    Replicas are paired that have the same seed and the same settings but for that one. For each two values the table has the
+    difference of the median scores, its 95 % bootstrap interval, the p of a permutation test that swaps pairs, and that p after
+    Holm's correction for the number of rows.
+
+    Examples:
+      python -m src.sweep compare runs/2026-01-31/12-00-00 by=lr
+      python -m src.sweep compare runs/2026-01-31/12-00-00 by=arch
+      python -m src.sweep compare runs/mine runs/other
+
+    """
+    given, options = split(words, ("by",))
+    folders = _folders("compare", tuple(given))
+    from learning_to_learn.results.compare import compare_settings
+    from learning_to_learn.results.table import terminal_width
+    from learning_to_learn.results.text_table import Column, lay_out
+
+    found = compare_settings(folders, options.get("by"))
+    rows = found.frame.to_dict("records")
+    texts = {
+        found.by: [row["a"] for row in rows],
+        "against": [row["b"] for row in rows],
+        "pairs": [str(row["pairs"]) for row in rows],
+        "score": [f"{row['median_a']:.3f}" for row in rows],
+        "other": [f"{row['median_b']:.3f}" for row in rows],
+        "difference": [f"{row['difference']:+.3f}" for row in rows],
+        "95 % interval": [f"{row['low']:+.3f} to {row['high']:+.3f}" for row in rows],
+        "p": [f"{row['p']:.3g}" for row in rows],
+        "p (Holm)": [f"{row['p_holm']:.3g}" for row in rows],
+    }
+    columns = [Column(h, cells, number=h not in (found.by, "against"), always=True) for h, cells in texts.items()]
+    print("\n".join(lay_out(columns, terminal_width())))
+    if found.warning:
+        print(f"warning: {found.warning}", file=sys.stderr)
     return 0
 
 

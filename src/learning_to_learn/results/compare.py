@@ -1,169 +1,161 @@
-"""The comparison of topologies: the study sweeps/topologies.yaml is run and reported in reports/topologies.*.
+"""Compare settings replica by replica: paired differences with their intervals and p values.
 
-A study that was stopped goes on; a finished one is only reported.
+>>> from learning_to_learn import compare
+>>> compare("runs/my_sweep", by="lr")  # doctest: +SKIP
 """
 
-from collections.abc import Callable
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from learning_to_learn.errors import UserError
-from learning_to_learn.figures import learning_panels, profile_figure, save, scores_figure
-from learning_to_learn.results.aggregate import learning_curve, replicas
-from learning_to_learn.results.markdown import markdown_table, to_html
-from learning_to_learn.results.statistics import (
-    interquartile_interval,
-    interquartile_mean,
-    performance_profile,
-    profile_interval,
-)
-from learning_to_learn.results.table import Job, find_jobs
-from learning_to_learn.runs.run_folder import Status, write_atomically
-from learning_to_learn.runs.sweep_folder import DONE
-from learning_to_learn.training.metrics import SUCCESS, success_interval
+from learning_to_learn.results.statistics import CONFIDENCE, holm, paired_interval, paired_p
+from learning_to_learn.results.table import Counted, count_replicas, find_jobs
+from learning_to_learn.runs.identity import studied
+from learning_to_learn.runs.varying import ABSENT, column, resolve, spelled, together, typed, varying_keys
 
-REPORTS = Path("reports")
-QUICK = ("trainer.epochs=20", "trainer.evaluate_every=5", "replicas=4", "evaluation.mappings=64", "logger.mode=disabled")
-PROFILE_RESAMPLES = 500
-"""Resamples of the bootstrap of profiles, which are only drawn."""
-THRESHOLDS = np.linspace(0.0, 1.0, 51)
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEVEL = 1 - CONFIDENCE
 
 
-def compare(start: Callable[[list[str]], object], *, quick: bool = False) -> list[Job]:
-    """Run the study, or what is left of it, and write its report; return the jobs that are not in it.
+@dataclass(frozen=True)
+class Comparison:
+    """All pairs of values of a setting, compared."""
 
-    `start` runs the sweep that command-line arguments say.
+    by: str
+    """What is compared, as it is spelled: `lr`, or `folder`."""
+    frame: "pd.DataFrame"
+    """A row for each two values `a` and `b`: `pairs` of replicas that differ in nothing else, the medians of their scores,
+    `difference` (of b from a: median_b - median_a), its bootstrap interval `low` to `high`, `p` of the permutation test, and
+    `p_holm` after Holm's correction for the number of rows."""
+    warning: str
+    """Says where there are too few pairs for any difference to be significant."""
+
+
+def compare(folders: Path | str | Sequence[Path | str], by: str | None = None) -> "pd.DataFrame":
+    """Compare the scores of settings that differ in one key, such as by="lr", or of two folders; see `Comparison.frame`.
+
+    Raises UserError where there is no such folder or key, or where no two replicas can be paired.
     """
-    folder = Path("runs") / ("topologies_quick" if quick else "topologies")
-    folder.mkdir(parents=True, exist_ok=True)
-    start(["sweep=topologies", f"hydra.sweep.dir={folder}", *(QUICK if quick else ())])
-    jobs = find_jobs(folder)
-    write_report(jobs, report_folder(quick=quick))
-    return [job for job in jobs if job.status not in DONE]
+    several = [folders] if isinstance(folders, str | Path) else list(folders)
+    return compare_settings([Path(folder) for folder in several], by).frame
 
 
-def report_folder(*, quick: bool = False) -> Path:
-    """Return where the report of the study, or of the small one, is written."""
-    return REPORTS / "quick" if quick else REPORTS
+def compare_settings(folders: Sequence[Path], by: str | None = None) -> Comparison:
+    """Compare all finished runs under the folders by a key, or without one the folders themselves.
 
+    Replicas are paired that have the same seed and the same settings but for what is compared. A score that is no number counts
+    as the lowest of all, and not more than 0.
+    """
+    import pandas as pd
 
-def write_report(jobs: list[Job], folder: Path) -> None:
-    """Write topologies.md, .html and .csv, and their pictures. Raise UserError where no job is finished."""
-    frame = replicas(jobs)
-    if frame.empty:
-        raise UserError("no job of the comparison is finished")
-    folder.mkdir(parents=True, exist_ok=True)
-    cells = summarise(frame)
-    write_atomically(folder / "topologies.csv", cells.to_csv(index=False, float_format="%.6g"))
-    pictures = _pictures(jobs, frame, folder)
-    text = "\n".join([*_introduction(frame), *_matrix(cells), *_aggregate(frame), *_times(cells), *pictures]) + "\n"
-    write_atomically(folder / "topologies.md", text)
-    write_atomically(folder / "topologies.html", to_html(text, folder, title="Which topologies learn to learn?"))
-
-
-def summarise(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a row for every arch, gradient and family; `low` and `high` are Wilson's 95 % interval of the success rate."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder")
+    if by is None and len(folders) < 2:
+        raise UserError("by=<key> is missing, such as by=lr; or give two folders")
+    jobs = {folder: find_jobs(folder) for folder in folders}
+    for folder, found in jobs.items():
+        if not count_replicas(found):
+            raise UserError(f"there is no finished run under {folder}")
+    if by is None:
+        name, scores = _by_folder({folder: count_replicas(found) for folder, found in jobs.items()})
+    else:
+        name, scores = _by_key(count_replicas([job for found in jobs.values() for job in found]), by)
     rows = []
-    for (arch, gradient, family), cell in frame.groupby(["arch.name", "arch.gradient", "family.name"], sort=False):
-        low, high = success_interval(int(cell["success"].sum()), len(cell))
-        rows.append(
-            {"arch": arch, "gradient": gradient, "family": family, "replicas": len(cell),
-             "success_rate": cell["success"].mean(), "low": low, "high": high, "score_median": cell["score"].median(),
-             "seconds": cell["seconds"].sum()}
-        )  # fmt: skip
-    return pd.DataFrame(rows)
+    for a, b in itertools.combinations(scores, 2):
+        shared = [pair for pair in scores[a] if pair in scores[b]]
+        if shared:
+            x, y = (np.array([scores[value][pair] for pair in shared]) for value in (a, b))
+            low, high = paired_interval(y, x)
+            medians = float(np.median(x)), float(np.median(y))
+            rows.append(
+                {"a": a, "b": b, "pairs": len(shared), "median_a": medians[0], "median_b": medians[1],
+                 "difference": medians[1] - medians[0], "low": low, "high": high, "p": paired_p(y, x)}
+            )  # fmt: skip
+    if not rows:
+        raise UserError(f"no two replicas differ in {name} alone and have the same seed")
+    frame = pd.DataFrame(rows)
+    frame["p_holm"] = holm(frame["p"].to_numpy())
+    return Comparison(name, frame, _warning(frame))
 
 
-def score_matrices(frame: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return for each arch its scores [replicas, families], of those archs that have as many replicas of every family."""
-    families = list(dict.fromkeys(frame["family.name"]))
-    found = {}
-    for arch, rows in frame.groupby("arch.name", sort=False):
-        columns = [
-            np.nan_to_num(rows[rows["family.name"] == f].sort_values("seed")["score"].to_numpy(), nan=0.0) for f in families
-        ]
-        if len({len(c) for c in columns}) == 1 and len(columns[0]):
-            found[str(arch)] = np.stack(columns, 1)
-    return found
+def least_pairs(comparisons: int) -> int:
+    """Return how many pairs the permutation test needs for p < 0.05 after Holm's correction, whose least p is 2 / 2^n."""
+    return math.floor(math.log2(2 * comparisons / LEVEL)) + 1
 
 
-def interquartile_means(matrices: dict[str, np.ndarray]) -> dict[str, tuple[float, float, float]]:
-    """Return each arch's interquartile mean over replicas and families, with its 95 % stratified bootstrap interval."""
-    return {arch: (interquartile_mean(scores), *interquartile_interval(scores)) for arch, scores in matrices.items()}
+def _warning(frame: "pd.DataFrame") -> str:
+    needed, fewest = least_pairs(len(frame)), int(frame["pairs"].min())
+    if fewest >= needed:
+        return ""
+    pairs, comparisons = (
+        f"{fewest} pair{'' if fewest == 1 else 's'}",
+        f"{len(frame)} comparison{'' if len(frame) == 1 else 's'}",
+    )
+    return f"with {pairs} no difference can reach p < {LEVEL:.2g} in {comparisons}: that takes {needed} pairs"
 
 
-def performance_profiles(matrices: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return for each arch the part of its runs that score above each of THRESHOLDS [51], and its interval [2, 51]."""
-    profiles = {arch: performance_profile(scores, THRESHOLDS) for arch, scores in matrices.items()}
-    return profiles, {a: profile_interval(s, THRESHOLDS, resamples=PROFILE_RESAMPLES) for a, s in matrices.items()}
+_Pair = tuple[str, int]
+"""The other settings, and the seed."""
 
 
-def _introduction(frame: pd.DataFrame) -> list[str]:
-    count = frame.groupby(["arch.name", "family.name"]).size()
-    epochs = ", ".join(str(e) for e in sorted(frame["epochs"].unique()))
-    return f"""\
-# Which topologies learn to learn?
-
-Written by `make compare-topologies` from the study [sweeps/topologies.yaml](../sweeps/topologies.yaml): {len(count)} cells of
-{count.min()} replicas, {epochs} epochs each, the same optimizer and learning rate for all. The paper: "The only fully
-successful topology in meta-learning was the LSTM". A replica *succeeds* where its learning score, 0 for no learning and 1 for
-the Bayes-optimal learner, is at least {SUCCESS} on test functions. Intervals are at 95 %.
-""".splitlines()
-
-
-def _matrix(cells: pd.DataFrame) -> list[str]:
-    families = list(dict.fromkeys(cells["family"]))
-    lines = []
-    for (arch, gradient), rows in cells.groupby(["arch", "gradient"], sort=False):
-        by_family = rows.set_index("family")
-        lines.append([arch, gradient, *(_cell(by_family.loc[f]) if f in by_family.index else "–" for f in families)])
-    return ["", "## Success rate, and median score", "", *markdown_table(["arch", "gradient", *families], lines)]
+def _by_key(counted: Sequence[Counted], word: str) -> tuple[str, dict[str, dict[_Pair, float]]]:
+    """The scores of each value of a key."""
+    settings = together([one.job.settings for one in counted])
+    known = [key for one in settings for key in one]
+    key = resolve(word, known)
+    implied = _implied_by(key, settings)
+    if len({typed(one.get(key, ABSENT)) for one in settings}) < 2:
+        raise UserError(f"{word} does not vary: it is {typed(settings[0].get(key, ABSENT))} in all runs")
+    shown = column([one.get(key, ABSENT) for one in settings])
+    found = _paired(counted, shown, settings, {key, *implied})
+    order = {value: one.get(key) for value, one in zip(shown, settings, strict=True)}
+    numbers = all(isinstance(value, int | float) for value in order.values())
+    return spelled([key], known)[key], dict(sorted(found.items(), key=lambda item: order[item[0]] if numbers else 0))
 
 
-def _cell(row: pd.Series) -> str:
-    return f"**{row['success_rate']:.0%}** ({row['low']:.0%} – {row['high']:.0%}), {row['score_median']:.3f}"
+def _implied_by(key: str, settings: Sequence[dict[str, Any]]) -> set[str]:
+    """The settings that the name of their group tells, where it is the name that is compared."""
+    group, _, rest = key.partition(".")
+    if rest != "name":
+        return set()
+    mine = [{k: v for k, v in one.items() if k.startswith(f"{group}.")} for one in settings]
+    return {k for one in mine for k in one} - set(varying_keys(mine))
 
 
-def _aggregate(frame: pd.DataFrame) -> list[str]:
-    means = interquartile_means(score_matrices(frame))
-    lines = [[arch, f"{mean:.3f}", f"{low:.3f} – {high:.3f}"] for arch, (mean, low, high) in means.items()]
-    what = "Interquartile mean of the scores over replicas and families, with its bootstrap interval (Agarwal et al. 2021):"
-    return ["", "## Over all families", "", what, "", *markdown_table(["arch", "score", "interval"], lines)]
+def _by_folder(counted: dict[Path, list[Counted]]) -> tuple[str, dict[str, dict[_Pair, float]]]:
+    """The scores of each folder; what no folder shares with another is what makes them different."""
+    every = [(folder, one) for folder, found in counted.items() for one in found]
+    settings = together([one.job.settings for _, one in every])
+    values: dict[str, dict[Path, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for (folder, _), one in zip(every, settings, strict=True):
+        for key in {key for any_of in settings for key in any_of}:
+            values[key][folder].add(typed(one.get(key, ABSENT)))
+    different = {key for key, by_folder in values.items() if len({frozenset(v) for v in by_folder.values()}) > 1}
+    return "folder", _paired([one for _, one in every], [str(folder) for folder, _ in every], settings, different)
 
 
-def _times(cells: pd.DataFrame) -> list[str]:
-    families = list(dict.fromkeys(cells["family"]))
-    table = cells.pivot_table(index="arch", columns="family", values="seconds", sort=False)
-    lines = [[arch, *(f"{row[f]:.0f}" for f in families)] for arch, row in table.iterrows()]
-    return [
-        "",
-        "## Time",
-        "",
-        "Seconds of training, all replicas of a cell together:",
-        "",
-        *markdown_table(["arch", *families], lines),
-    ]
-
-
-def _pictures(jobs: list[Job], frame: pd.DataFrame, folder: Path) -> list[str]:
-    order = {family: place for place, family in enumerate(dict.fromkeys(frame["family.name"]))}
-    cells = sorted(frame.groupby(["family.name", "arch.name"], sort=False), key=lambda cell: order[cell[0][0]])
-    scores = {f"{arch} {family}": rows["score"].to_numpy() for (family, arch), rows in cells}
-    save(scores_figure(scores, threshold=SUCCESS, title="Learning score of every replica"), folder / "topologies_scores.png")
-    panels: dict[str, dict] = {}
-    for job in jobs:
-        if job.status is Status.FINISHED and not job.damage:
-            family, arch = str(job.settings["family.name"]), str(job.settings["arch.name"])
-            panels.setdefault(family, {}).setdefault(arch, []).append(job)
-    curves = {family: {arch: learning_curve(group) for arch, group in archs.items()} for family, archs in panels.items()}
-    save(learning_panels(curves, title="Median score while training"), folder / "topologies_learning.png")
-    profiles, intervals = performance_profiles(score_matrices(frame))
-    figure = profile_figure(THRESHOLDS, profiles, intervals, threshold=SUCCESS, title="Performance profiles")
-    save(figure, folder / "topologies_profiles.png")
-    return [
-        "", "## Distributions", "", "![Scores of every replica](topologies_scores.png)", "",
-        "Performance profiles: the part of all runs, over the three families, that score above a threshold.", "",
-        "![Performance profiles](topologies_profiles.png)", "", "![Learning curves](topologies_learning.png)",
-    ]  # fmt: skip
+def _paired(
+    counted: Sequence[Counted], values: Sequence[str], settings: Sequence[dict[str, Any]], compared: set[str]
+) -> dict[str, dict[_Pair, float]]:
+    """The scores by value, and by what else must be equal. Raises UserError where a value has two replicas of one seed."""
+    scores = np.array([one.replica.score for one in counted])
+    worst = min(0.0, *scores[np.isfinite(scores)])
+    found: dict[str, dict[_Pair, float]] = defaultdict(dict)
+    for one, value, mine, score in zip(counted, values, settings, scores, strict=True):
+        rest = {key: mine[key] for key in studied(mine) if key not in compared}
+        pair = (typed(dict(sorted(rest.items()))), one.replica.seed)
+        if pair in found[value]:
+            keys = ", ".join(sorted(compared))
+            raise UserError(f"{value} has several replicas with seed {pair[1]}, which differ in what is compared ({keys})")
+        found[value][pair] = float(score) if math.isfinite(score) else worst
+    return dict(found)

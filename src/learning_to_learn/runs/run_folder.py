@@ -34,15 +34,8 @@ if TYPE_CHECKING:
     from learning_to_learn.config import Config
 
 CONFIG, PROVENANCE, DIFFERENCE = "config.yaml", "provenance.json", "local.diff"
-STATUS, LOCK, LOG = "status.json", ".lock", "train.log"
-PROGRESS, METRICS, REPLICAS, CURVE, STREAM, RESULT = (
-    "progress.json",
-    "metrics.csv",
-    "replicas.csv",
-    "curve.csv",
-    "stream.csv",
-    "result.json",
-)
+STATUS, PROGRESS, LOCK, LOG = "status.json", "progress.json", ".lock", "train.log"
+METRICS, REPLICAS, CURVE, STREAM, RESULT = "metrics.csv", "replicas.csv", "curve.csv", "stream.csv", "result.json"
 FIGURES = "figures"
 
 EPOCH, SECONDS = "epoch", "time/seconds"

@@ -5,6 +5,7 @@ sweep.json    the command's overrides, and those of each of its jobs
 """
 
 import itertools
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -169,7 +170,7 @@ def _job(path: Path) -> Job:
     try:
         rows = run.metrics()
         if rows:
-            epochs_done, seconds, score = int(rows[-1][EPOCH]), rows[-1][SECONDS], rows[-1].get(SCORE)
+            epochs_done, seconds, score = int(rows[-1][EPOCH]), rows[-1][SECONDS], _finite(rows[-1].get(SCORE))
     except (DamagedRun, KeyError) as error:
         damage = str(error) if isinstance(error, DamagedRun) else f"{METRICS} is damaged: {error.args[0]} is missing"
     if status in DONE:
@@ -188,7 +189,11 @@ def _progress(path: Path, looked: tuple[int, float, float | None]) -> tuple[int,
     epoch, seconds, score = said.get("epoch"), said.get("seconds"), said.get("score")
     if not isinstance(epoch, int) or not isinstance(seconds, int | float):
         return looked
-    return epoch, float(seconds), float(score) if isinstance(score, int | float) else looked[2]
+    return epoch, float(seconds), _finite(score) if isinstance(score, int | float) else looked[2]
+
+
+def _finite(score: float | None) -> float | None:
+    return score if score is not None and math.isfinite(score) else None
 
 
 def names(jobs: Sequence[Job]) -> list[str]:
