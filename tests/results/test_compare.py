@@ -9,7 +9,7 @@ from scipy.stats import bootstrap, permutation_test
 import learning_to_learn
 from learning_to_learn.commands import sweep
 from learning_to_learn.errors import UserError
-from learning_to_learn.results.compare import compare_settings, least_pairs
+from learning_to_learn.results.compare import compare_settings, least_seeds
 from learning_to_learn.results.statistics import holm, paired_interval, paired_p
 from tests.helpers import finished_run, job
 
@@ -51,9 +51,9 @@ def test_holm_by_hand():
     np.testing.assert_allclose(holm(np.array([0.6, 0.7])), [1.0, 1.0])
 
 
-def test_the_least_number_of_pairs_by_hand():
+def test_the_least_number_of_seeds_by_hand():
     """Of one comparison 2 / 2^5 = 0.0625 is too much and 2 / 2^6 = 0.03125 enough; of three, 6 / 2^7 = 0.047."""
-    assert [least_pairs(1), least_pairs(3)] == [6, 7]
+    assert [least_seeds(1), least_seeds(3)] == [6, 7]
 
 
 @pytest.fixture
@@ -67,17 +67,17 @@ def rates(tmp_path):
 
 def test_a_setting_is_compared_over_replicas_that_differ_in_nothing_else(rates):
     frame = learning_to_learn.compare(rates, by="lr")
-    assert [tuple(row) for row in frame[["a", "b", "pairs"]].to_numpy()] == [
-        ("0.001", "0.01", 16), ("0.001", "0.1", 16), ("0.01", "0.1", 16),
+    assert [tuple(row) for row in frame[["a", "b", "settings", "seeds"]].to_numpy()] == [
+        ("0.001", "0.01", 2, 8), ("0.001", "0.1", 2, 8), ("0.01", "0.1", 2, 8),
     ]  # fmt: skip
     assert frame["difference"].tolist() == pytest.approx([0.2, 0.4, 0.2])
     assert (frame["low"] <= frame["difference"]).all()
     assert (frame["difference"] <= frame["high"]).all()
-    assert frame["p"].tolist() == pytest.approx([2 / 10000] * 3)
-    assert frame["p_holm"].tolist() == pytest.approx([6 / 10000] * 3)
+    assert frame["p"].tolist() == pytest.approx([2 / 2**8] * 3)
+    assert frame["p_holm"].tolist() == pytest.approx([6 / 2**8] * 3)
     assert compare_settings([rates], "optimizer.lr").frame.equals(frame)
     (arch,) = learning_to_learn.compare(str(rates), by="arch").to_dict("records")
-    assert (arch["a"], arch["b"], arch["pairs"]) == ("lstm", "elman", 24)
+    assert (arch["a"], arch["b"], arch["settings"], arch["seeds"]) == ("lstm", "elman", 3, 8)
     assert arch["difference"] == pytest.approx(0.02)
 
 
@@ -86,8 +86,8 @@ def test_two_folders_are_compared_by_what_makes_them_different(tmp_path):
     finished_run(tmp_path / "b/run", job("optimizer.lr=0.1", "trainer.epochs=8"), {0: 0.1, 1: 0.5, 2: 0.6, 9: 0.9})
     found = compare_settings([tmp_path / "a", tmp_path / "b"])
     (row,) = found.frame.to_dict("records")
-    assert (row["pairs"], row["median_a"], row["median_b"]) == (3, 0.2, 0.5)
-    assert found.warning == "with 3 pairs no difference can reach p < 0.05 in 1 comparison: that takes 6 pairs"
+    assert (row["seeds"], row["median_a"], row["median_b"]) == (3, 0.2, 0.5)
+    assert found.warning == "with 3 seeds no difference can reach p < 0.05 in 1 comparison: that takes 6 seeds"
     finished_run(tmp_path / "b/more", job("optimizer.lr=0.2", "trainer.epochs=8"), {0: 0.1})
     with pytest.raises(UserError, match="several replicas with seed 0, which differ in what is compared"):
         compare_settings([tmp_path / "a", tmp_path / "b"])
@@ -96,7 +96,7 @@ def test_two_folders_are_compared_by_what_makes_them_different(tmp_path):
 def test_the_command_prints_the_table_and_warns(rates, capsys):
     assert sweep._main(["compare", str(rates), "by=lr"]) == 0
     said = capsys.readouterr()
-    headings = ["lr", "against", "pairs", "score", "other", "difference", "95", "%", "interval", "p", "p", "(Holm)"]
+    headings = ["lr", "against", "seeds", "score", "other", "difference", "95", "%", "interval", "p", "p", "(Holm)"]
     assert said.out.splitlines()[0].split() == headings
     assert said.err == ""
     assert len(said.out.splitlines()) == 4

@@ -190,9 +190,10 @@ def test_texts_wrap_between_words_and_what_is_equal_stands_above():
                Column("n", ["1.5", "22"], number=True)]  # fmt: skip
     assert lay_out(columns) == ["what                           same    n", "[{memory_cell: 6, neuron: 6}]  b     1.5",
                                 "x                              b      22"]  # fmt: skip
-    assert lay_out(columns, 24) == ["same b", "what                  n", "[{memory_cell: 6,   1.5", "neuron: 6}]",
-                                    "x                    22"]  # fmt: skip
-    assert lay_out(columns, 20) == ["same b", "what [{memory_cell:", "6, neuron: 6}]", "  n 1.5", "what x", "  n 22"]
+    assert lay_out(columns, 24) == ["same b", "what                   n", "[{memory_cell: 6,    1.5", "neuron: 6}]",
+                                    "x                     22"]  # fmt: skip
+    block = ["same b", "what", "  [{memory_cell:", "  6, neuron: 6}]", "  n 1.5", "what x", "  n 22"]
+    assert lay_out(columns, 18) == block
 
 
 def test_a_foreign_name_gives_the_terminal_no_commands():

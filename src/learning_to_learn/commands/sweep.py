@@ -140,9 +140,10 @@ def table(words: tuple[str, ...], *, as_csv: bool, as_json: bool) -> int:
 def compare(words: tuple[str, ...]) -> int:
     """Compare the scores of a setting's values, replica by replica: by=KEY says which, or give two folders.
 
-    Replicas are paired that have the same seed and the same settings but for that one. For each two values the table has the
-    difference of the median scores, its 95 % bootstrap interval, the p of a permutation test that swaps pairs, and that p after
-    Holm's correction for the number of rows.
+    Replicas are paired that have the same seed and the same settings but for that one; over several such settings the score of
+    a seed is the median. For each two values the table has the difference of the seeds' median scores, its 95 % bootstrap
+    interval, the p of a permutation test that swaps the two scores of a seed, and that p after Holm's correction for the number
+    of rows.
 
     Examples:
       python -m src.sweep compare runs/2026-01-31/12-00-00 by=lr
@@ -161,7 +162,7 @@ def compare(words: tuple[str, ...]) -> int:
     texts = {
         found.by: [row["a"] for row in rows],
         "against": [row["b"] for row in rows],
-        "pairs": [str(row["pairs"]) for row in rows],
+        "seeds": [str(row["seeds"]) for row in rows],
         "score": [f"{row['median_a']:.3f}" for row in rows],
         "other": [f"{row['median_b']:.3f}" for row in rows],
         "difference": [f"{row['difference']:+.3f}" for row in rows],

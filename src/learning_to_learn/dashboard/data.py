@@ -41,7 +41,7 @@ def collect(folder: Path) -> dict[str, Any]:
     jobs = [job for job in find_jobs(folder) if job.status is not Status.DUPLICATE]
     settings = [job.settings for job in jobs]
     names, notes = true_names(settings)
-    topics = spell_topics([{**one, "arch.name": name} for one, name in zip(settings, names, strict=True)])
+    topics = spell_topics(settings, names)
     keys = list(topics[0]) if topics else []
     runs = [_run(job, folder) for job in jobs]
     counted: dict[Path, list[float]] = {}

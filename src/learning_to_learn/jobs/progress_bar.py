@@ -26,6 +26,8 @@ class _Watching(pl.Callback):
 
     seconds: float
     """The least time between two calls."""
+    last: float | None = None
+    """When it was last called; None before training begins."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         if pl_module.validation_curves is None:
@@ -34,7 +36,7 @@ class _Watching(pl.Callback):
         self.show(pl_module)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: object) -> None:  # noqa: ARG002
-        if time.monotonic() - self.last >= self.seconds:
+        if self.last is None or time.monotonic() - self.last >= self.seconds:
             self.last = time.monotonic()
             self.show(pl_module)
 
@@ -43,8 +45,9 @@ class _Watching(pl.Callback):
         self.close()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:  # noqa: ARG002
-        self.show(pl_module)
-        self.close()
+        if self.last is not None:
+            self.show(pl_module)
+            self.close()
 
     def show(self, learner: Any) -> None:
         raise NotImplementedError

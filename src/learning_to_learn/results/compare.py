@@ -7,7 +7,7 @@
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEVEL = 1 - CONFIDENCE
+_Pair = tuple[str, int]
+"""The other settings, and the seed."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,11 @@ class Comparison:
     by: str
     """What is compared, as it is spelled: `lr`, or `folder`."""
     frame: "pd.DataFrame"
-    """A row for each two values `a` and `b`: `pairs` of replicas that differ in nothing else, the medians of their scores,
-    `difference` (of b from a: median_b - median_a), its bootstrap interval `low` to `high`, `p` of the permutation test, and
-    `p_holm` after Holm's correction for the number of rows."""
+    """A row for each two values `a` and `b`, over the `settings` and `seeds` that both have been trained with: the medians of
+    the seeds' scores, their `difference` (median_b - median_a), its bootstrap interval `low` to `high`, `p` of the permutation
+    test, and `p_holm` after Holm's correction for the number of rows."""
     warning: str
-    """Says where there are too few pairs for any difference to be significant."""
+    """Says where there are too few seeds for any difference to be significant."""
 
 
 def compare(folders: Path | str | Sequence[Path | str], by: str | None = None) -> "pd.DataFrame":
@@ -52,8 +54,9 @@ def compare(folders: Path | str | Sequence[Path | str], by: str | None = None) -
 def compare_settings(folders: Sequence[Path], by: str | None = None) -> Comparison:
     """Compare all finished runs under the folders by a key, or without one the folders themselves.
 
-    Replicas are paired that have the same seed and the same settings but for what is compared. A score that is no number counts
-    as the lowest of all, and not more than 0.
+    Replicas are paired that have the same seed and the same settings but for what is compared. Where there are several such
+    settings, the score of a seed is its median over them: replicas of one seed start from the same draws, so that only seeds
+    are independent. A score that is no number counts as the lowest of all, and not more than 0.
     """
     import pandas as pd
 
@@ -74,12 +77,12 @@ def compare_settings(folders: Sequence[Path], by: str | None = None) -> Comparis
     for a, b in itertools.combinations(scores, 2):
         shared = [pair for pair in scores[a] if pair in scores[b]]
         if shared:
-            x, y = (np.array([scores[value][pair] for pair in shared]) for value in (a, b))
+            x, y = (_by_seed({pair: scores[value][pair] for pair in shared}) for value in (a, b))
             low, high = paired_interval(y, x)
             medians = float(np.median(x)), float(np.median(y))
             rows.append(
-                {"a": a, "b": b, "pairs": len(shared), "median_a": medians[0], "median_b": medians[1],
-                 "difference": medians[1] - medians[0], "low": low, "high": high, "p": paired_p(y, x)}
+                {"a": a, "b": b, "settings": len({rest for rest, _ in shared}), "seeds": len(x), "median_a": medians[0],
+                 "median_b": medians[1], "difference": medians[1] - medians[0], "low": low, "high": high, "p": paired_p(y, x)}
             )  # fmt: skip
     if not rows:
         raise UserError(f"no two replicas differ in {name} alone and have the same seed")
@@ -88,24 +91,26 @@ def compare_settings(folders: Sequence[Path], by: str | None = None) -> Comparis
     return Comparison(name, frame, _warning(frame))
 
 
-def least_pairs(comparisons: int) -> int:
-    """Return how many pairs the permutation test needs for p < 0.05 after Holm's correction, whose least p is 2 / 2^n."""
+def least_seeds(comparisons: int) -> int:
+    """Return how many seeds the permutation test needs for p < 0.05 after Holm's correction; its least p is 2 / 2^seeds."""
     return math.floor(math.log2(2 * comparisons / LEVEL)) + 1
 
 
 def _warning(frame: "pd.DataFrame") -> str:
-    needed, fewest = least_pairs(len(frame)), int(frame["pairs"].min())
+    needed, fewest = least_seeds(len(frame)), int(frame["seeds"].min())
     if fewest >= needed:
         return ""
-    pairs, comparisons = (
-        f"{fewest} pair{'' if fewest == 1 else 's'}",
-        f"{len(frame)} comparison{'' if len(frame) == 1 else 's'}",
-    )
-    return f"with {pairs} no difference can reach p < {LEVEL:.2g} in {comparisons}: that takes {needed} pairs"
+    seeds = f"{fewest} seed{'' if fewest == 1 else 's'}"
+    comparisons = f"{len(frame)} comparison{'' if len(frame) == 1 else 's'}"
+    return f"with {seeds} no difference can reach p < {LEVEL:.2g} in {comparisons}: that takes {needed} seeds"
 
 
-_Pair = tuple[str, int]
-"""The other settings, and the seed."""
+def _by_seed(scores: Mapping[_Pair, float]) -> np.ndarray:
+    """The median score of every seed over the settings."""
+    found: dict[int, list[float]] = defaultdict(list)
+    for (_, seed), score in scores.items():
+        found[seed].append(score)
+    return np.array([np.median(of_seed) for of_seed in found.values()])
 
 
 def _by_key(counted: Sequence[Counted], word: str) -> tuple[str, dict[str, dict[_Pair, float]]]:

@@ -7,7 +7,7 @@ import math
 import shutil
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -52,8 +52,7 @@ def count_replicas(jobs: Sequence[Job]) -> list[Counted]:
     found: dict[tuple[str, int], Counted] = {}
     for job in jobs:
         if job.status is Status.FINISHED and not job.damage:
-            study = study_of(job.settings) if job.settings else str(job.folder)  # a lost configuration is like no other
-            rows = job.run.replicas()
+            study, rows = _study(job), job.run.replicas()
             result = job.run.result() or {}
             seconds = float(result["seconds"]) / len(rows)
             for row in rows:
@@ -79,23 +78,28 @@ def group_replicas(jobs: Sequence[Job]) -> tuple[list[Group], list[str]]:
     """Group the replicas of the finished jobs by all settings but the seeds; with notes on the names that are not true."""
     found: dict[str, list[Counted]] = defaultdict(list)
     for counted in count_replicas(jobs):
-        found[study_of(counted.job.settings)].append(counted)
+        found[_study(counted.job)].append(counted)
     # Of equal jobs under several names, one whose name is true says what all are called.
-    every = [counted.job.settings for group in found.values() for counted in group]
-    called = {id(one): name for one, name in zip(every, true_names(every)[0], strict=True)}
-    chosen = [min((c.job.settings for c in group), key=lambda one: called[id(one)].endswith(MARK)) for group in found.values()]
-    names, notes = true_names(chosen)
-    settings = [{**one, "arch.name": name} for one, name in zip(chosen, names, strict=True)]
-    topics = spell_topics(settings)
-    return [Group(topics[i], group) for i, group in enumerate(found.values())], notes
+    every = [job for job in jobs if _study(job) in found]
+    named: dict[str, Job] = {}
+    for job, name in zip(every, true_names([job.settings for job in every])[0], strict=True):
+        if _study(job) not in named or not name.endswith(MARK):
+            named[_study(job)] = job
+    settings = [named[study].settings for study in found]
+    names, notes = true_names(settings)
+    return [Group(*both) for both in zip(spell_topics(settings, names), found.values(), strict=True)], notes
 
 
-def spell_topics(settings: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
-    """Return of each job's settings the arch, the family and whatever varies, as one would type them."""
+def spell_topics(settings: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[dict[str, str]]:
+    """Return of each job's settings its arch, by its name, its family, and whatever varies, as one would type them."""
     whole = together(settings)
     keys = dict.fromkeys([*NAMES, *studied(varying_keys(whole))])
-    columns = {key: column([one.get(key, ABSENT) for one in whole]) for key in keys}
+    columns = {key: column([one.get(key, ABSENT) for one in whole]) for key in keys} | {NAMES[0]: list(names)}
     return [{key: columns[key][i] for key in keys} for i in range(len(whole))]
+
+
+def _study(job: Job) -> str:
+    return study_of(job.settings) if job.settings else str(job.folder)  # a lost configuration is like no other
 
 
 def tabulate(jobs: Sequence[Job]) -> list[dict[str, Any]]:
@@ -203,10 +207,10 @@ def _numbers(row: dict[str, Any]) -> dict[str, str]:
         "success": f"{row['successes']}/{row['replicas']}",
         "worse": str(row.get("worse_than_no_learning", 0)),
         "score": f"{row['score_median']:.3f}",
-        "MSE": f"{row['mse_median']:.3g}",
-        "floor": f"{row['floor']:.3g}",
+        "MSE": f"{row['mse_median']:#.3g}",
+        "floor": f"{row['floor']:#.3g}",
         "cycles": "never" if cycles is None else f"{cycles:g}",
-        "seconds": f"{row['seconds']:.0f}",
+        "seconds": f"{row['seconds']:.{1 if row['seconds'] < 10 else 0}f}",
     }
 
 
