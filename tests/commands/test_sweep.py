@@ -167,7 +167,7 @@ def test_the_report_is_one_tidy_table_of_any_folders(capsys):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "choose one of report, resume, status"),
+        ([], "choose one of compare, report, resume, status, table"),
         (["stop", "s"], "unknown what to do with a sweep 'stop'"),
         (["status"], "which one"),
         (["status", "nothing"], "nothing: no such folder"),

@@ -60,7 +60,7 @@ class Job:
     @property
     def done(self) -> float:
         """The part of its epochs that is behind it, from 0 to 1."""
-        return 1.0 if self.status in DONE else min(1.0, self.epochs_done / self.epochs) if self.epochs else 0.0
+        return 1.0 if self.status in DONE else min(1.0, max(0, self.epochs_done) / self.epochs) if self.epochs else 0.0
 
     @property
     def folder(self) -> Path:
