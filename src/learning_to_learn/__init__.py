@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from learning_to_learn.gradients import Gradient
     from learning_to_learn.optimizers import Optimizer, OptimizerConfig
     from learning_to_learn.results import results as results
-    from learning_to_learn.results.compare import compare
+    from learning_to_learn.results.paired import compare
     from learning_to_learn.topology import unit
 
 _HOMES = {
@@ -23,7 +23,7 @@ _HOMES = {
     **dict.fromkeys(("Family", "FamilyConfig"), "learning_to_learn.families"),
     **dict.fromkeys(("Optimizer", "OptimizerConfig"), "learning_to_learn.optimizers"),
     "Gradient": "learning_to_learn.gradients",
-    "compare": "learning_to_learn.results.compare",
+    "compare": "learning_to_learn.results.paired",
     "results": "learning_to_learn.results",
     "unit": "learning_to_learn.topology",
 }

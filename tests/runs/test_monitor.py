@@ -10,7 +10,7 @@ from rich.console import Console
 from learning_to_learn.commands import sweep
 from learning_to_learn.runs.monitor import Monitor, summary
 from learning_to_learn.runs.run_folder import PROGRESS, Status, held, set_status
-from learning_to_learn.runs.sweep_folder import SWEEP, Job, survey
+from learning_to_learn.runs.sweep_folder import SWEEP, Job, name_in_sweep, survey
 
 
 def begun(folder, name, epoch, *, epochs=150, status="running", **more):
@@ -87,3 +87,13 @@ def test_without_a_terminal_it_is_plain_lines(tmp_path, monkeypatch, capsys):
         monitor.watch(tmp_path)
     said = capsys.readouterr().err
     assert said.splitlines() == ["error: 0: out of luck", "1 job: 1 failed, best score 0.250"]
+
+
+def test_a_job_of_a_running_sweep_is_named_by_what_varies(tmp_path):
+    """Also one of a search, whose values nobody knew before."""
+    jobs = [[f"arch={arch}", "trainer=quick", f"optimizer.lr={lr}"] for arch in ("lstm", "elman") for lr in (0.1, 1e-05)]
+    (tmp_path / SWEEP).write_text(json.dumps({"jobs": jobs}))
+    assert name_in_sweep(tmp_path, jobs[1]) == "lstm lr=1e-05"
+    asked = ["arch=lstm", "hydra/sweeper=optuna", "optimizer.lr=interval(0.001,0.1)"]
+    (tmp_path / SWEEP).write_text(json.dumps({"jobs": None, "arguments": asked}))
+    assert name_in_sweep(tmp_path, ["arch=lstm", "optimizer.lr=0.0123"]) == "lr=0.0123"

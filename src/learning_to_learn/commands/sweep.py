@@ -153,7 +153,7 @@ def compare(words: tuple[str, ...]) -> int:
     """
     given, options = split(words, ("by",))
     folders = _folders("compare", tuple(given))
-    from learning_to_learn.results.compare import compare_settings
+    from learning_to_learn.results.paired import compare_settings
     from learning_to_learn.results.table import terminal_width
     from learning_to_learn.results.text_table import Column, lay_out
 

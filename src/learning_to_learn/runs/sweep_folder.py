@@ -196,6 +196,12 @@ def _finite(score: float | None) -> float | None:
     return score if score is not None and math.isfinite(score) else None
 
 
+def name_in_sweep(sweep: Path, overrides: Sequence[str]) -> str:
+    """Return what varies of a job while its sweep runs, when all that is known is what was typed: `lstm lr=0.003`."""
+    asked = read_json(sweep / SWEEP) or {}
+    return names_of_overrides([overrides, *(asked.get("jobs") or [asked.get("arguments") or []])])[0]
+
+
 def names(jobs: Sequence[Job]) -> list[str]:
     """Return what varies among the jobs of a sweep, from what was typed for each."""
     return names_of_overrides([job.overrides for job in jobs])

@@ -124,8 +124,10 @@ def _by_key(counted: Sequence[Counted], word: str) -> tuple[str, dict[str, dict[
     shown = column([one.get(key, ABSENT) for one in settings])
     found = _paired(counted, shown, settings, {key, *implied})
     order = {value: one.get(key) for value, one in zip(shown, settings, strict=True)}
-    numbers = all(isinstance(value, int | float) for value in order.values())
-    return spelled([key], known)[key], dict(sorted(found.items(), key=lambda item: order[item[0]] if numbers else 0))
+    values = list(found)
+    if all(isinstance(order[value], int | float) for value in values):
+        values.sort(key=lambda value: float(order[value]))
+    return spelled([key], known)[key], {value: found[value] for value in values}
 
 
 def _implied_by(key: str, settings: Sequence[dict[str, Any]]) -> set[str]:

@@ -9,7 +9,7 @@ from scipy.stats import bootstrap, permutation_test
 import learning_to_learn
 from learning_to_learn.commands import sweep
 from learning_to_learn.errors import UserError
-from learning_to_learn.results.compare import compare_settings, least_seeds
+from learning_to_learn.results.paired import compare_settings, least_seeds
 from learning_to_learn.results.statistics import holm, paired_interval, paired_p
 from tests.helpers import finished_run, job
 
