@@ -123,10 +123,9 @@ def _by_key(counted: Sequence[Counted], word: str) -> tuple[str, dict[str, dict[
         raise UserError(f"{word} does not vary: it is {typed(settings[0].get(key, ABSENT))} in all runs")
     shown = column([one.get(key, ABSENT) for one in settings])
     found = _paired(counted, shown, settings, {key, *implied})
-    order = {value: one.get(key) for value, one in zip(shown, settings, strict=True)}
-    values = list(found)
-    if all(isinstance(order[value], int | float) for value in values):
-        values.sort(key=lambda value: float(order[value]))
+    pairs = zip(shown, (one.get(key) for one in settings), strict=True)
+    numbers = {value: float(number) for value, number in pairs if isinstance(number, int | float)}
+    values = sorted(found, key=numbers.__getitem__) if len(numbers) == len(found) else list(found)
     return spelled([key], known)[key], {value: found[value] for value in values}
 
 
