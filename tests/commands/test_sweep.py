@@ -173,6 +173,8 @@ def test_the_report_is_one_tidy_table_of_any_folders(capsys):
         (["status", "nothing"], "nothing: no such folder"),
         (["resume", "."], "no sweep.json"),
         (["report", "."], "no finished run"),
+        (["table", "."], "no finished run"),
+        (["compare", ".", "by=lr"], "no finished run"),
         (["status", "."], "holds no sweep"),
         (["status", ".", "."], "takes one folder"),
     ],

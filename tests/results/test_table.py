@@ -154,7 +154,7 @@ def test_a_replica_worse_than_no_learning_is_flagged(tmp_path):
     assert row["worse_than_no_learning"] == 2
     text = result_text(find_jobs(tmp_path))
     assert text[0].split() == ["arch", "family", "success", "worse", "score", "MSE", "floor", "cycles", "seconds"]
-    assert "worse: replicas that end worse than no learning (score < 0)" in text
+    assert "worse: replicas that end worse than no learning (score < 0): seeds 1, 2" in text
 
 
 def test_csv_and_json_hold_the_whole_table(many, capsys):

@@ -85,6 +85,11 @@ def test_drawn_numbers_are_shortened_only_as_far_as_they_stay_distinct():
     assert column([123456, 1234567]) == ["123456", "1234567"]
 
 
+def test_so_are_those_that_were_typed():
+    jobs = [[f"optimizer.lr={lr}", "trainer.epochs=1234567"] for lr in ("0.012345678901234567", "0.0223456789")]
+    assert names_of_overrides(jobs) == ["lr=0.0123", "lr=0.0223"]
+
+
 def test_an_arch_implies_its_layers_but_not_where_they_vary_under_its_name():
     lstm, elman = (
         flatten({"arch": {"name": n, "layers": [{u: 4}]}}) for n, u in (("lstm", "memory_cell"), ("elman", "neuron"))

@@ -145,7 +145,9 @@ def result_text(jobs: Sequence[Job], width: int | None = None) -> list[str]:
     rows = [row for row, _ in found]
     lines = lay_out(_columns(rows, headings(rows, jobs)), width)
     if any(row["worse_than_no_learning"] for row in rows):
-        notes = [*notes, "worse: replicas that end worse than no learning (score < 0)"]
+        seeds = [str(one.replica.seed) for one in found[0][1].replicas if not one.replica.score >= 0]
+        which = f": seed{'' if len(seeds) == 1 else 's'} {', '.join(seeds)}" if len(rows) == 1 else ""
+        notes = [*notes, f"worse: replicas that end worse than no learning (score < 0){which}"]
     if len(rows) > 1:
         notes = [*notes, *_best(found[0], groups, headings(rows, jobs))]
     return [*lines, *notes]

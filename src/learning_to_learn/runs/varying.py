@@ -27,6 +27,7 @@ ABSENT = Absent()
 PLAIN = re.compile(r"[\w./:@%+*?|-]+")
 READ_OTHERWISE = re.compile(r"null|true|false|nan|inf|[\d_.+-]+(e[\d+-]+)?", re.IGNORECASE)
 """Texts that would be read as something else if they were typed without quotation marks."""
+REAL = re.compile(r"-?\d+(\.\d+(e[+-]?\d+)?|e[+-]?\d+)", re.IGNORECASE)
 DIGITS = 6
 """A number with more significant digits than this was drawn by a search, and is shortened where it stays distinct."""
 
@@ -50,7 +51,8 @@ def names_of_overrides(jobs: Sequence[Sequence[str]]) -> list[str]:
     shared = set.intersection(*given) if len(given) > 1 else set()
     rest = [{key: value for key, value in job.items() if (key, value) not in shared} for job in parsed]
     short = spelled([key for job in rest for key in job], ["seed", *(key for job in parsed for key in job)])
-    return [joined(job, short) for job in rest]
+    shown = {key: _shown([job[key] for job in rest if key in job]) for key in short}
+    return [joined({key: shown[key][value] for key, value in job.items()}, short) for job in rest]
 
 
 def spelled(keys: Iterable[str], known: Iterable[str]) -> dict[str, str]:
@@ -95,18 +97,18 @@ def typed(value: object) -> str:
 
 
 def column(values: Sequence[object]) -> list[str]:
-    """Return values as one would type them; a search's sixteen digits are shortened as far as all values stay distinct."""
-    exact = [typed(value) for value in values]
-    drawn = {text: float(text) for text, value in zip(exact, values, strict=True) if _is_drawn(text, value)}
-    if not drawn:
-        return exact
-    distinct = len(set(exact))
-    for digits in range(3, 17):
-        short = {text: f"{number:.{digits}g}" for text, number in drawn.items()}
-        shown = [short.get(text, text) for text in exact]
-        if len(set(shown)) == distinct:
-            return shown
-    return exact
+    """Return values as one would type them, shortened as `distinct` does."""
+    return distinct([typed(value) for value in values])
+
+
+def distinct(texts: Sequence[str]) -> list[str]:
+    """Return texts of which a search's sixteen digits are shortened, as far as all that differ stay different."""
+    drawn = {text: float(text) for text in texts if REAL.fullmatch(text) and _digits(text) > DIGITS}
+    for digits in range(3, 17) if drawn else ():
+        short = [f"{drawn[text]:.{digits}g}" if text in drawn else text for text in texts]
+        if len(set(short)) == len(set(texts)):
+            return short
+    return list(texts)
 
 
 def flatten(nested: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,6 +155,10 @@ def _implied(key: str, settings: Sequence[Mapping[str, Any]]) -> bool:
     return len(pairs) == len({named for named, _ in pairs})
 
 
+def _shown(texts: Sequence[str]) -> dict[str, str]:
+    return dict(zip(texts, distinct(texts), strict=True))
+
+
 def _value(one: Mapping[str, Any], key: str) -> str:
     return typed(one.get(key, ABSENT))
 
@@ -192,6 +198,6 @@ def _heads(key: str) -> list[str]:
     return [".".join(parts[:end]) for end in range(1, len(parts))]
 
 
-def _is_drawn(text: str, value: object) -> bool:
-    digits = re.sub(r"e.*|\D", "", text).strip("0")
-    return isinstance(value, float) and len(digits) > DIGITS
+def _digits(number: str) -> int:
+    """How many significant digits a number is written with."""
+    return len(re.sub(r"e.*|\D", "", number).strip("0"))
