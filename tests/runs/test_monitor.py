@@ -62,7 +62,7 @@ def test_one_bar_over_the_whole_sweep_with_its_score_from_the_first_look(tmp_pat
     with Monitor(console) as monitor:
         jobs = [["arch=lstm", f"seed={number}"] for number in range(3)]
         (tmp_path / SWEEP).write_text(
-            json.dumps({"jobs": jobs, "in_this_process": in_this_process, "started": time.time(), "trials": None})
+            json.dumps({"arguments": [], "jobs": jobs, "in_this_process": in_this_process, "started": time.time()})
         )
         monitor.watch(tmp_path)
         run = begun(tmp_path, "0", 75)
@@ -81,7 +81,7 @@ def test_one_bar_over_the_whole_sweep_with_its_score_from_the_first_look(tmp_pat
 def test_without_a_terminal_it_is_plain_lines(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("learning_to_learn.runs.monitor.SAY_SECONDS", 0.0)
     begun(tmp_path, "0", 75, status="failed", error="out of luck", seconds=1.0)
-    (tmp_path / SWEEP).write_text(json.dumps({"jobs": [], "in_this_process": False, "started": time.time(), "trials": None}))
+    (tmp_path / SWEEP).write_text(json.dumps({"arguments": [], "jobs": [], "in_this_process": False, "started": time.time()}))
     with Monitor() as monitor:
         monitor._began -= 60
         monitor.watch(tmp_path)
@@ -92,7 +92,7 @@ def test_without_a_terminal_it_is_plain_lines(tmp_path, monkeypatch, capsys):
 def test_a_job_of_a_running_sweep_is_named_by_what_varies(tmp_path):
     """Also one of a search, whose values nobody knew before."""
     jobs = [[f"arch={arch}", "trainer=quick", f"optimizer.lr={lr}"] for arch in ("lstm", "elman") for lr in (0.1, 1e-05)]
-    (tmp_path / SWEEP).write_text(json.dumps({"jobs": jobs}))
+    (tmp_path / SWEEP).write_text(json.dumps({"arguments": [], "jobs": jobs}))
     assert name_in_sweep(tmp_path, jobs[1]) == "lstm lr=1e-05"
     asked = ["arch=lstm", "hydra/sweeper=optuna", "optimizer.lr=interval(0.001,0.1)"]
     (tmp_path / SWEEP).write_text(json.dumps({"jobs": None, "arguments": asked}))

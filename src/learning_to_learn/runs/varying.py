@@ -46,13 +46,22 @@ def names_of_overrides(jobs: Sequence[Sequence[str]]) -> list[str]:
 
     A job is given as ["arch=lstm", "optimizer.lr=0.003", ...]. A single job has all of its overrides.
     """
+    return [joined(job, spell_overrides([*job], jobs)) for job in varying_overrides(jobs)]
+
+
+def varying_overrides(jobs: Sequence[Sequence[str]]) -> list[dict[str, str]]:
+    """Return what was typed for each job and not for all: {"optimizer.lr": "0.003"}."""
     parsed = [dict(map(_pair, job)) for job in jobs]
     given = [set(job.items()) for job in parsed if job]
     shared = set.intersection(*given) if len(given) > 1 else set()
     rest = [{key: value for key, value in job.items() if (key, value) not in shared} for job in parsed]
-    short = spelled([key for job in rest for key in job], ["seed", *(key for job in parsed for key in job)])
-    shown = {key: _shown([job[key] for job in rest if key in job]) for key in short}
-    return [joined({key: shown[key][value] for key, value in job.items()}, short) for job in rest]
+    shown = {key: _shown([job[key] for job in rest if key in job]) for key in {key for job in rest for key in job}}
+    return [{key: shown[key][value] for key, value in job.items()} for job in rest]
+
+
+def spell_overrides(keys: Iterable[str], jobs: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Return the shortest spelling of each key, told from all that was typed."""
+    return spelled(keys, ["seed", *(_pair(word)[0] for job in jobs for word in job)])
 
 
 def spelled(keys: Iterable[str], known: Iterable[str]) -> dict[str, str]:
