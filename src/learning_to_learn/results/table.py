@@ -91,9 +91,12 @@ def group_replicas(jobs: Sequence[Job]) -> tuple[list[Group], list[str]]:
 
 
 def spell_topics(settings: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[dict[str, str]]:
-    """Return of each job's settings its arch, by its name, its family, and whatever varies, as one would type them."""
+    """Return of each job's settings its arch, by its name, its family, and whatever varies, as one would type them.
+
+    Settings that could not be read are empty, and no reason to show a key.
+    """
     whole = together(settings)
-    keys = dict.fromkeys([*NAMES, *studied(varying_keys(whole))])
+    keys = dict.fromkeys([*NAMES, *studied(varying_keys([one for one in whole if one]))])
     columns = {key: column([one.get(key, ABSENT) for one in whole]) for key in keys} | {NAMES[0]: list(names)}
     return [{key: columns[key][i] for key in keys} for i in range(len(whole))]
 
