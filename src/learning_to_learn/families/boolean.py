@@ -51,7 +51,7 @@ class Boolean(Family):
 
     @classmethod
     def from_config(cls, config: Any, *, test: bool = False) -> Family:
-        return cls((config.test_functions if test else None) or config.functions)
+        return cls(config.functions if not test or config.test_functions is None else config.test_functions)
 
     def linear_form(self) -> LinearForm:
         """One feature for each row of the truth table, whose weight is +1/2 or -1/2."""
