@@ -19,6 +19,7 @@ from learning_to_learn.config_check import make_network
 from learning_to_learn.errors import cause_in_a_line
 from learning_to_learn.runs.run_folder import EPOCH, read_json, write_json
 from learning_to_learn.training.evaluation import Evaluation
+from learning_to_learn.training.metrics import ranked
 
 SCORES = "score/replicas"
 INIT_SECONDS, ANSWER_SECONDS, FINISH_SECONDS = 20, 2, 15
@@ -65,7 +66,7 @@ class WandbRun:
         cycles = list(range(1, found.curves.shape[1] + 1))
         curve = wandb.plot.line_series(
             cycles,
-            [np.median(found.curves, 0).tolist(), found.best.tolist()],
+            [np.median(ranked(found.curves, worst=np.inf), 0).tolist(), found.best.tolist()],
             keys=["median replica", "Bayes-optimal"],
             title="Error at every cycle",
             xname="cycle",

@@ -65,7 +65,7 @@ def success_interval(successes: int, trials: int, confidence: float = 0.95) -> t
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def ranked(values: Sequence[float] | np.ndarray, *, worst: float) -> np.ndarray:
+def ranked(values: Sequence | np.ndarray, *, worst: float) -> np.ndarray:
     """Return the values with `worst`, an infinity, in the place of NaN, so that they have an order.
 
     >>> ranked([0.5, float("nan")], worst=-math.inf).tolist()
