@@ -6,7 +6,7 @@ local.diff        changes that were not committed   curve.csv       the error at
 status.json       running, finished, failed ...     result.json     medians and ranges: the row of the table
 .lock             held by the process that runs it
 train.log         what was said                     stream.csv      the error over a stream of mappings (Figure 3)
-checkpoints/      last.ckpt                         figures/        *.png
+checkpoints/      last.ckpt, previous.ckpt          figures/        *.png
 """
 
 import csv
