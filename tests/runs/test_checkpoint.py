@@ -236,7 +236,7 @@ def test_what_training_cannot_have_left_is_refused_though_the_checksum_fits(trai
         path.write_bytes(original)
         try:
             forge(path, change)
-        except TypeError:  # nothing that a checkpoint can hold: so the checksum cannot fit
+        except (TypeError, NotImplementedError):  # nothing that a checkpoint can hold: so the checksum cannot fit
             continue
         with pytest.raises(UserError, match=r"damaged or not ours|does not fit") as error:
             restore(learner, load_checkpoint(folder, config))
