@@ -6,6 +6,7 @@ import os
 import pickle
 import random
 
+import numpy as np
 import pytest
 import torch
 
@@ -154,6 +155,31 @@ def test_a_damaged_checkpoint_does_not_push_out_the_one_before_it(trained):
     assert (folder / PREVIOUS).read_bytes() == good
     assert (folder / (str(CHECKPOINT) + DAMAGED)).read_bytes() == b"PK"
     assert load_checkpoint(folder, config)["learning"]["epochs_done"] == 1
+
+
+@pytest.mark.parametrize("size", [1, 127, 128, 16_383, 16_384, 20_001])
+def test_every_change_of_a_tensor_changes_its_checksum(size):
+    """One bit, two signs in one place of two words, two values exchanged, a block of zeros; small tensors and large ones."""
+    draw = np.random.default_rng(size)
+    values = draw.normal(size=size).astype(np.float32)
+    contents, seen = {values.tobytes()}, {checksum(torch.from_numpy(values))}
+    for _ in range(200):
+        changed = values.copy()
+        one, other = draw.integers(size, size=2)
+        kind = draw.integers(4)
+        if kind == 0 or one == other:
+            changed.view(np.uint8)[draw.integers(4 * size)] ^= 1 << draw.integers(8)
+        elif kind == 1:
+            changed[[one, other]] *= -1
+        elif kind == 2:
+            changed[[one, other]] = changed[[other, one]]
+        else:
+            changed[one : one + 100] = 0
+        contents.add(changed.tobytes())
+        seen.add(checksum(torch.from_numpy(changed)))
+    assert len(seen) == len(contents) > 20
+    assert checksum(torch.from_numpy(values)) != checksum(torch.from_numpy(values).reshape(1, -1))
+    assert checksum(torch.from_numpy(values)) != checksum(torch.from_numpy(values).view(torch.int32))
 
 
 def test_a_fresh_run_has_none(tmp_path):
