@@ -147,7 +147,7 @@ def checksum(content: object) -> str:
             if value.numel() * value.element_size() > value.untyped_storage().nbytes():
                 raise TypeError("a tensor is larger than its storage")
             digest.update(f"{value.dtype} {tuple(value.shape)} ".encode())
-            digest.update(_condensed(value.detach().contiguous().reshape(-1).view(torch.uint8).numpy()))
+            digest.update(_condensed(value.detach().contiguous().reshape(-1).view(torch.uint8).numpy()).tobytes())
         elif isinstance(value, dict):
             digest.update(f"dict {len(value)} ".encode())
             for key in sorted(value):
