@@ -1,5 +1,6 @@
 """Write sweep.json: what a sweep was asked for, and its jobs."""
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from learning_to_learn.config import IN_THIS_PROCESS
-from learning_to_learn.runs.run_folder import read_json, write_json
+from learning_to_learn.runs.run_folder import read_json, write_atomically
 from learning_to_learn.runs.sweep_folder import SWEEP
 
 OF_THE_FOLDER = ("hydra.sweep.dir=", "hydra.mode=", "hydra.sweeper.n_trials=", "hydra.sweeper.sampler.seed=")
@@ -41,7 +42,7 @@ class Recorder(Callback):
             "trials": before.get("trials") or trials,
             "sampler_seed": OmegaConf.select(config, "hydra.sweeper.sampler.seed"),
         }
-        write_json(folder / SWEEP, asked)
+        write_atomically(folder / SWEEP, json.dumps(asked, indent=2))
 
 
 def jobs_of(config: DictConfig) -> list[list[str]] | None:
