@@ -17,6 +17,9 @@ from typing import Any
 from learning_to_learn.errors import UserError, unknown
 from learning_to_learn.registry import MISSING
 
+LARGEST = 3.4e38
+"""About the largest number of float32, which everything is computed in: what is above it would be infinite."""
+
 
 @dataclass(frozen=True)
 class Range:
@@ -39,9 +42,9 @@ class Range:
         if self.count is not None and len(values) != self.count:
             raise UserError(f"{key}={value}: give {self.count} numbers")
         for number in values:
-            if self.above is not None and not self.above < number < float("inf"):
+            if self.above is not None and not self.above < number <= LARGEST:
                 raise UserError(f"{key}={value}: it must be a number above {self.above:g}")
-            if self.least is not None and not self.least <= number < float("inf"):
+            if self.least is not None and not self.least <= number <= LARGEST:
                 raise UserError(f"{key}={value}: it must be at least {self.least:g}")
             if self.below is not None and not number < self.below:
                 raise UserError(f"{key}={value}: it must be below {self.below:g}")

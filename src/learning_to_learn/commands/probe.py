@@ -1,6 +1,5 @@
 """Tell what a trained network keeps in its cells: `python -m src.probe --help`."""
 
-import json
 from pathlib import Path
 
 import click
@@ -28,10 +27,11 @@ def probe(words: tuple[str, ...]) -> int:
 
     """
     from learning_to_learn.results.probe import probe as probe_it
+    from learning_to_learn.runs.run_folder import json_text
     from learning_to_learn.runs.trained import load_run
 
     if len(words) != 1 or not words[0].startswith("run="):
         raise UserError("give run=<folder>, such as python -m src.probe run=runs/<day>/<time>")
     run = Path(words[0].removeprefix("run="))
-    print(json.dumps(probe_it(load_run(run), run / "probe"), indent=2))
+    print(json_text(probe_it(load_run(run), run / "probe")))
     return 0

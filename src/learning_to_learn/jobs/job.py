@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numba
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig
 
 from learning_to_learn import plugins
-from learning_to_learn.config import Config, conform, fingerprint, load
+from learning_to_learn.config import Config, conform, fingerprint
 from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError, cause_in_a_line
 from learning_to_learn.jobs.checkpoint import Checkpointing
@@ -31,7 +30,7 @@ from learning_to_learn.jobs.metrics_log import MetricsLog
 from learning_to_learn.jobs.progress_bar import ProgressBar
 from learning_to_learn.jobs.signals import Interrupted, Interruptible
 from learning_to_learn.jobs.wandb_run import WandbRun
-from learning_to_learn.runs.checkpoint import CHECKPOINT, best_checkpoint, load_checkpoint, restore, save_checkpoint
+from learning_to_learn.runs.checkpoint import best_checkpoint, restore, resume_checkpoint, save_checkpoint
 from learning_to_learn.runs.run_folder import (
     CONFIG,
     LOG,
@@ -44,16 +43,18 @@ from learning_to_learn.runs.run_folder import (
     read_json,
     set_status,
 )
+from learning_to_learn.runs.saved_config import load_config
 from learning_to_learn.runs.sweep_folder import find_place
 from learning_to_learn.training.evaluation import curves_on, evaluate, validation_metrics
 from learning_to_learn.training.learner import MetaLearner
+from learning_to_learn.training.metrics import is_worse_than_no_learning, median
 from learning_to_learn.training.sequences import MetaData
 
 _log = logging.getLogger(__name__)
 
 
 class AnotherRun(UserError):
-    """The folder belongs to another run, and must not be touched."""
+    """The folder belongs to another run, or cannot be resumed: it must not be touched."""
 
 
 @dataclass(frozen=True)
@@ -116,11 +117,12 @@ def _run(
                 raise wrong or UserError("no configuration")
             if _is_finished(config, folder):
                 return Outcome(Status.FINISHED, folder, _score_of(folder))
+            checkpoint = _checkpoint_of(config, folder)
             begin(folder, config)
             for name in plugins.save(config.plugins, folder):
                 _log.warning("plugin %s has changed since this run began: plugins/%s.py is what it was", name, name)
             set_status(folder, Status.RUNNING, **stamp)
-            score = train(config, folder, sweep=sweep, progress=console)
+            score = train(config, folder, checkpoint, sweep=sweep, progress=console)
         except (Interrupted, KeyboardInterrupt):
             set_status(folder, Status.INTERRUPTED, **stamp)
             if sweep is None:
@@ -182,17 +184,18 @@ def _judge(raw: DictConfig | Config) -> tuple[Config | None, Exception | None]:
     return config, None
 
 
-def train(config: Config, folder: Path, *, sweep: str | None = None, progress: bool = True) -> float:
-    """Meta-train the replicas, from the last checkpoint if there is one, and evaluate them on test data.
+def train(
+    config: Config, folder: Path, checkpoint: dict[str, Any] | None, *, sweep: str | None = None, progress: bool = True
+) -> float:
+    """Meta-train the replicas, from the checkpoint if there is one, and evaluate them on test data.
 
     Returns the median score on the validation data at the end.
     """
     with _threads(threads_of_a_job(config), config.engine):
-        return _train(config, folder, sweep=sweep, progress=progress)
+        return _train(config, folder, checkpoint, sweep=sweep, progress=progress)
 
 
-def _train(config: Config, folder: Path, *, sweep: str | None, progress: bool) -> float:
-    checkpoint = load_checkpoint(folder) if (folder / CHECKPOINT).exists() else None
+def _train(config: Config, folder: Path, checkpoint: dict[str, Any] | None, *, sweep: str | None, progress: bool) -> float:
     data, learner = MetaData(config), MetaLearner(config)
     if checkpoint:
         restore(learner, checkpoint)
@@ -213,10 +216,12 @@ def _train(config: Config, folder: Path, *, sweep: str | None, progress: bool) -
         for replica, epoch in learner.diverged.items():
             _log.warning("seed %d diverged after epoch %d and was frozen there", config.seed + replica, epoch)
         found = evaluate(learner)
+        if bad := [str(row["seed"]) for row in found.replicas if is_worse_than_no_learning(row["mse"], learner.test_floor)]:
+            _log.warning("worse than no learning (score < 0): seed %s", ", ".join(bad))
         write_evaluation(found, folder)
         # A sweep's pictures are drawn from curve.csv and stream.csv when somebody looks: they take longer than the rest.
         pictures = {} if sweep else draw_pictures(folder, config)
-        tracker.conclude(found, pictures, best_checkpoint(folder) if config.logger.artifact else None)
+        tracker.conclude(found, pictures, best_checkpoint(folder, config) if config.logger.artifact else None)
         _log.info("score %.4f, mse %.6f (medians)", found.result["score_median"], found.result["mse_median"])
         finished = True
     finally:
@@ -227,7 +232,7 @@ def _train(config: Config, folder: Path, *, sweep: str | None, progress: bool) -
 def _validation_score(learner: MetaLearner, data: MetaData) -> float:
     if learner.validation_curves is None:  # resumed after the last look
         learner.validation_curves = curves_on(learner, data.validation())
-    return float(np.median([m.score for m in validation_metrics(learner)]))
+    return median([m.score for m in validation_metrics(learner)], worst=-math.inf)
 
 
 def _trainer(config: Config, epochs_done: int, callbacks: list[pl.Callback]) -> pl.Trainer:
@@ -246,9 +251,21 @@ def _is_finished(config: Config, folder: Path) -> bool:
     """Whether the folder holds this very job, done. Raises UserError where it holds another one."""
     if not (folder / CONFIG).exists():
         return False
-    if fingerprint(load(folder / CONFIG)) != fingerprint(config):
+    try:
+        saved = load_config(folder)
+    except UserError as error:
+        raise AnotherRun(str(error)) from None
+    if fingerprint(saved) != fingerprint(config):
         raise AnotherRun(f"{folder} holds a run of another configuration: choose another folder")
     return get_status(folder) is Status.FINISHED
+
+
+def _checkpoint_of(config: Config, folder: Path) -> dict[str, Any] | None:
+    """What the run is resumed from; None where it is fresh. Raises AnotherRun where its checkpoints are damaged."""
+    try:
+        return resume_checkpoint(folder, config)
+    except UserError as error:
+        raise AnotherRun(str(error)) from None
 
 
 @contextmanager

@@ -12,11 +12,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from learning_to_learn import composing, plugins
-from learning_to_learn.config import load
 from learning_to_learn.errors import UserError, cause_in_a_line
 from learning_to_learn.lazy import import_heavy
 from learning_to_learn.runs.monitor import Monitor, announce
 from learning_to_learn.runs.run_folder import CONFIG
+from learning_to_learn.runs.saved_config import load_config
 from learning_to_learn.runs.sweep_folder import arguments_of, trials_left
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def resume(folder: Path) -> Started:
         import_heavy(JOB)
         from learning_to_learn.jobs.job import run_job
 
-        config = load(folder / CONFIG)
+        config = load_config(folder)
         return Started(folder, refused=run_job(config, folder).refused)
     # Only what the user names now is imported.
     asked = [one for word in sweep if word.startswith("plugins=") for one in composing.listed(word)]

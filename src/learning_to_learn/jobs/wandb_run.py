@@ -1,6 +1,5 @@
 """wandb: offline by default, online where asked for. Whatever it does, the run goes on."""
 
-import json
 import logging
 import os
 import secrets
@@ -18,8 +17,9 @@ import numpy as np
 from learning_to_learn.config import Config
 from learning_to_learn.config_check import make_network
 from learning_to_learn.errors import cause_in_a_line
-from learning_to_learn.runs.run_folder import EPOCH, read_json, write_atomically
+from learning_to_learn.runs.run_folder import EPOCH, read_json, write_json
 from learning_to_learn.training.evaluation import Evaluation
+from learning_to_learn.training.metrics import ranked
 
 SCORES = "score/replicas"
 INIT_SECONDS, ANSWER_SECONDS, FINISH_SECONDS = 20, 2, 15
@@ -66,7 +66,7 @@ class WandbRun:
         cycles = list(range(1, found.curves.shape[1] + 1))
         curve = wandb.plot.line_series(
             cycles,
-            [np.median(found.curves, 0).tolist(), found.best.tolist()],
+            [np.median(ranked(found.curves, worst=np.inf), 0).tolist(), found.best.tolist()],
             keys=["median replica", "Bayes-optimal"],
             title="Error at every cycle",
             xname="cycle",
@@ -177,7 +177,7 @@ def _start(folder: Path, config: Config, mode: Literal["offline", "online"], swe
     known = read_json(folder / "wandb.json")
     identity = known["id"] if known else secrets.token_hex(4)
     if known is None:
-        write_atomically(folder / "wandb.json", json.dumps({"id": identity}))
+        write_json(folder / "wandb.json", {"id": identity})
     os.environ.setdefault("WANDB_SILENT", "true")
     settings = wandb.Settings(
         silent=True, console="off", x_disable_stats=True, x_disable_meta=True, x_save_requirements=False, disable_git=True,

@@ -6,13 +6,14 @@ local.diff        changes that were not committed   curve.csv       the error at
 status.json       running, finished, failed ...     result.json     medians and ranges: the row of the table
 .lock             held by the process that runs it
 train.log         what was said                     stream.csv      the error over a stream of mappings (Figure 3)
-checkpoints/      last.ckpt                         figures/        *.png
+checkpoints/      last.ckpt, previous.ckpt          figures/        *.png
 """
 
 import csv
 import fcntl
 import io
 import json
+import math
 import os
 import platform
 import subprocess
@@ -45,6 +46,8 @@ SUCCESS_RATE = "score/success_rate"
 RESULT_NUMBERS = ("no_learning", "no_learning_error", "floor", "floor_error", "seconds", "epochs", "replicas", "successes",
                   "score_median", "mse_median")  # fmt: skip
 """What result.json must say for a table."""
+UNKNOWN_IF_DIVERGED = ("score_median", "mse_median")
+"""Those of RESULT_NUMBERS that are null where most replicas have none, and NaN where they are read."""
 
 ROOT = Path(__file__).parent
 PEEKS = 5
@@ -150,6 +153,8 @@ class RunFolder:
         found = self._json(RESULT)
         for key in RESULT_NUMBERS if found is not None else ():
             with self._judging(RESULT):
+                if found[key] is None and key in UNKNOWN_IF_DIVERGED:  # type: ignore[index]
+                    found[key] = math.nan  # type: ignore[index]
                 if not isinstance(found[key], int | float):  # type: ignore[index]
                     raise TypeError(f"{key} is no number")
         return found
@@ -164,12 +169,6 @@ class RunFolder:
 
     def settings(self) -> dict[str, Any]:
         """Return the configuration, flat: {"arch.name": "lstm", ...}. It is only shown, so that a damaged one is empty."""
-        import yaml
-
-        try:
-            nested = yaml.safe_load((self.path / CONFIG).read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError, UnicodeDecodeError):
-            return {}
         flat: dict[str, Any] = {}
 
         def add(prefix: str, value: object) -> None:
@@ -179,18 +178,43 @@ class RunFolder:
             else:
                 flat[prefix] = value
 
-        add("", nested if isinstance(nested, dict) else {})
+        add("", self._config())
         return flat
 
     def damage(self) -> str:
         """Return what is wrong with the results of a finished run, in a line; nothing where all is well."""
         try:
+            self._judge_config()
             self.metrics()
             if self.result() is None:
                 return f"{RESULT} is missing or no JSON object"
             return "" if self.replicas() else f"{REPLICAS} is missing or empty"
         except DamagedRun as error:
             return str(error)
+
+    def _config(self) -> dict[str, Any]:
+        """What stands in config.yaml, nested; nothing where it is damaged."""
+        import yaml
+
+        try:
+            nested = yaml.safe_load((self.path / CONFIG).read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError, UnicodeDecodeError):
+            return {}
+        return nested if isinstance(nested, dict) else {}
+
+    def _judge_config(self) -> None:
+        """Raise DamagedRun where config.yaml is not what the run began with."""
+        from learning_to_learn.config import fingerprint, judge_fingerprint, lacking
+
+        found = self._config()
+        if keys := lacking(found):
+            raise DamagedRun(f"{CONFIG} is damaged: it lacks {', '.join(keys[:5])}")
+        with self._judging(CONFIG):
+            now = fingerprint(found)
+        try:
+            judge_fingerprint(now, self.said().fingerprint, CONFIG)
+        except UserError as error:
+            raise DamagedRun(str(error)) from None
 
     def _floats(self, name: str) -> list[dict[str, float]]:
         with self._judging(name):
@@ -239,6 +263,24 @@ def write_atomically(path: Path, text: str) -> None:
     aside.replace(path)
 
 
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write the whole JSON file or nothing. A number that is not finite becomes null: JSON has no other word for it."""
+    write_atomically(path, json_text(content))
+
+
+def json_text(content: object) -> str:
+    """Return valid JSON, indented. A number that is not finite becomes null."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
+        if isinstance(value, Mapping):
+            return {key: plain(inner) for key, inner in value.items()}
+        return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+    return json.dumps(plain(content), indent=2, allow_nan=False)
+
+
 def begin(folder: Path, config: "Config") -> None:
     """Write down what this run is, before it starts; a resumed run adds what it runs on to what stands there."""
     from learning_to_learn.config import to_yaml
@@ -247,7 +289,7 @@ def begin(folder: Path, config: "Config") -> None:
     started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     before = (read_json(folder / PROVENANCE) or {}).get("starts", [])
     starts = [*before, {"started": started, **_provenance()}]
-    write_atomically(folder / PROVENANCE, json.dumps({"starts": starts}, indent=2))
+    write_json(folder / PROVENANCE, {"starts": starts})
     if _difference():
         write_atomically(folder / DIFFERENCE, _difference())
     if not (folder / CONFIG).exists():
@@ -257,7 +299,7 @@ def begin(folder: Path, config: "Config") -> None:
 def set_status(folder: Path, status: str, **more: Any) -> None:
     """Write status.json. FINISHED is written after everything else."""
     who = {"process": os.getpid(), "host": platform.node(), "time": time.time()}
-    write_atomically(folder / STATUS, json.dumps({"status": Status(status), **who, **more}, indent=2))
+    write_json(folder / STATUS, {"status": Status(status), **who, **more})
 
 
 @contextmanager

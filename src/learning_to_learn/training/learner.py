@@ -26,7 +26,8 @@ ALIVE = -1
 class MetaLearner(pl.LightningModule):
     """Trains the replicas of a job. Each is independent: what one does never touches another.
 
-    A replica whose gradient is no longer finite is frozen with the weights it had before, and reported.
+    A replica whose gradient is no longer finite is frozen with the weights it had before, and reported. So is one whose weights
+    are no longer finite.
     """
 
     diverged_at: Tensor
@@ -85,6 +86,7 @@ class MetaLearner(pl.LightningModule):
                     self.average.lerp_(weights, 1 - decay)
                 output.copy_(segment.outputs)
                 update += 1
+        alive &= weights.isfinite().all(1)
         self.diverged_at[(self.diverged_at == ALIVE) & ~alive] = batch.epoch
         norms = torch.linalg.vector_norm(outputs.sub_(batch.targets), dim=(1, 2))
         self.train_mse = (norms.square() / batch.targets[0].numel()).numpy()
@@ -124,6 +126,12 @@ class MetaLearner(pl.LightningModule):
             kept = {"state": self.carry.state, "sensitivities": self.carry.sensitivities}
         optimizer = self.optimizer.state()
         return {"epochs_done": self.epochs_done, "seconds": self.seconds, "optimizer": optimizer, "carry": kept}
+
+    def empty_carry(self) -> dict[str, Any]:
+        """Return a `carry` as `learning_state` has it, after one cycle of zeros: what a checkpoint's must look like."""
+        x = self.weights.new_zeros(self.config.replicas, self.config.trainer.batch, 1, self.network.inputs).detach()
+        carry = self.engine.segment(self.weights.detach(), x, x[..., 0].contiguous(), None).carry
+        return {"state": carry.state, "sensitivities": carry.sensitivities}
 
     def load_learning_state(self, state: dict[str, Any]) -> None:
         self.epochs_done, self.seconds = int(state["epochs_done"]), float(state["seconds"])
