@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 
 import pytest
 import torch
@@ -9,7 +10,6 @@ import torch
 import learning_to_learn.jobs.job as jobs
 from learning_to_learn.jobs.job import run_job
 from learning_to_learn.jobs.metrics_log import METRICS
-from learning_to_learn.jobs.signals import Interruptible
 from learning_to_learn.runs.checkpoint import load_checkpoint
 from learning_to_learn.runs.run_folder import get_status
 from tests.helpers import job
@@ -29,23 +29,12 @@ def result(folder):
 def interrupt_after(monkeypatch, epochs):
     """As if the user pressed Ctrl-C while that epoch was trained."""
 
-    class Pressed(Interruptible):
-        @property
-        def asked(self):
-            return self.learner is not None and self.learner.epochs_done >= epochs
-
-        @asked.setter
-        def asked(self, value):
-            pass
-
-        learner = None
-
     class Checkpointing(jobs.Checkpointing):
-        def on_train_start(self, trainer, pl_module):
-            Pressed.learner = pl_module
-            super().on_train_start(trainer, pl_module)
+        def on_train_batch_end(self, trainer, pl_module, *more):
+            if pl_module.epochs_done >= epochs:
+                signal.raise_signal(signal.SIGINT)
+            super().on_train_batch_end(trainer, pl_module, *more)
 
-    monkeypatch.setattr(jobs, "Interruptible", Pressed)
     monkeypatch.setattr(jobs, "Checkpointing", Checkpointing)
 
 
