@@ -206,8 +206,17 @@ def explain(error: BaseException) -> str:
     key, node = getattr(error, "full_key", None), getattr(error, "object_type", None)
     if isinstance(error, ConfigKeyError | ConfigAttributeError) and dataclasses.is_dataclass(node):
         allowed = ", ".join(f.name for f in dataclasses.fields(node))
-        return f"unknown key {key}: choose one of {allowed}"
+        return f"unknown key {key}{_owners(str(key))}: choose one of {allowed}"
     return f"{key}: {line}" if key else line
+
+
+def _owners(key: str) -> str:
+    """Say which options of the group have a key that the one that was chosen has not."""
+    group, _, name = key.partition(".")
+    owners = [
+        option for option, owner in _TABLES.get(group, {}).items() if name in {f.name for f in dataclasses.fields(owner.config)}
+    ]
+    return f" (only with {group}={' or '.join(owners)})" if owners else ""
 
 
 def load(path: Path) -> Config:

@@ -65,6 +65,10 @@ def test_a_sweep_with_options_of_ones_own_is_resumed_with_them():
         (["-m", "experiment=null,held_out"], "experiment=null,held_out: a group override must be one of figure3"),
         (["optimizer=[0]"], "optimizer=[0]: a group override must be one of adam"),
         (["launcher=[[1]]"], "launcher=[[1]]: a group override must be one of basic"),
+        (
+            ["-m", "family=boolean,quadratic", "family.scaling=per_mapping"],
+            "unknown key family.scaling (only with family=quadratic)",
+        ),
         (["+=x"], "cannot read '+=x'"),
         (["~arch.bias", "~arch"], "these words do not go together"),
         (["sweep=[{}]"], "sweep=[{}]: a group override must be one of feedback"),
@@ -157,6 +161,12 @@ def test_a_job_that_cannot_run_leaves_the_finished_ones_of_its_sweep_alone():
     assert train._main(["-m", "trainer.batch=3,5", "arch=elman", *SMALL, "hydra.sweep.dir=D"]) == 1
     found = [get_status(p) for p in sorted(Path("D").iterdir()) if p.is_dir()]
     assert sorted(found) == ["duplicate", "failed", "finished", "finished"]
+
+
+def test_a_job_that_is_asked_for_twice_in_one_folder_is_done():
+    words = ["-m", "arch=elman", "seed=0,0", *SMALL, "hydra.sweep.subdir=same", "hydra.sweep.dir=D"]
+    assert train._main(words) == 0
+    assert [p.name for p in Path("D").iterdir() if p.is_dir()] == ["same"]
 
 
 def test_a_score_is_what_the_last_row_of_the_metrics_says():

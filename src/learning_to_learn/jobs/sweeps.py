@@ -82,9 +82,11 @@ def start(arguments: Sequence[str]) -> Started | None:
                 line = f"{cause_in_a_line(error)}; finished jobs are kept, resume it with: python -m src.sweep resume {one}"
                 raise RunError(line) from error
             raise
-    silent = any(job.status is Status.NOT_STARTED for one in sweeps for job in survey(one))
+    # A job that is the same as another one, in the same folder, has left a word there.
+    jobs = [job for one in sweeps for job in survey(one)]
+    silent = {job.overrides for job in jobs if not job.place} - {job.overrides for job in jobs if job.place}
     failed = any(o.status is Status.FAILED for o in outcomes)
-    return Started(short(folder), refused=any(o.refused for o in outcomes), failed=failed or silent)
+    return Started(short(folder), refused=any(o.refused for o in outcomes), failed=failed or bool(silent))
 
 
 def resume(folder: Path) -> Started:
