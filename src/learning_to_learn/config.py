@@ -22,7 +22,7 @@ from learning_to_learn.errors import UserError, choose
 from learning_to_learn.families import FAMILIES, FamilyConfig
 from learning_to_learn.optimizers import OPTIMIZERS, OptimizerConfig
 from learning_to_learn.plugins import require
-from learning_to_learn.ranges import number, one_of
+from learning_to_learn.ranges import file_name, number, one_of
 
 LAUNCHERS = ("basic", "joblib", "submitit_local", "submitit_slurm", "ray")
 IN_THIS_PROCESS = "basic"
@@ -33,8 +33,8 @@ IN_THIS_PROCESS = "basic"
 class ArchConfig:
     """A topology and how its gradient is formed."""
 
-    name: str = MISSING
-    """What the arch is called in tables."""
+    name: str = file_name()
+    """What the arch is called in tables, and its job's folder in a sweep."""
     layers: list[dict[str, int]] = MISSING
     """The units of each layer, such as [{memory_cell: 6, neuron: 6}]."""
     gradient: str = MISSING
@@ -235,8 +235,17 @@ def explain(error: BaseException) -> str:
     key, node = getattr(error, "full_key", None), getattr(error, "object_type", None)
     if isinstance(error, ConfigKeyError | ConfigAttributeError) and dataclasses.is_dataclass(node):
         allowed = ", ".join(f.name for f in dataclasses.fields(node))
-        return f"unknown key {key}: choose one of {allowed}"
+        return f"unknown key {key}{_owners(str(key))}: choose one of {allowed}"
     return f"{key}: {line}" if key else line
+
+
+def _owners(key: str) -> str:
+    """Say which options of the group have a key that the one that was chosen has not."""
+    group, _, name = key.partition(".")
+    owners = [
+        option for option, owner in _TABLES.get(group, {}).items() if name in {f.name for f in dataclasses.fields(owner.config)}
+    ]
+    return f" (only with {group}={' or '.join(owners)})" if owners else ""
 
 
 def load(path: Path) -> Config:
