@@ -13,7 +13,11 @@ TOGETHER = {
     "adam": ["optimizer.lr=0.01 replicas=3", "optimizer.lr=0.1 optimizer.clip=null seed=7", "optimizer.betas=[0.5,0.9] seed=2"],
     "sgd": ["optimizer.lr=0.5", "optimizer.lr=0.1 optimizer.momentum=0.9 optimizer.clip=0.01"],
     "rmsprop": ["optimizer.decay=0.9", "optimizer.momentum=0.5 arch.init_scale=0.1"],
-    "soap optimizer.refresh=3": ["optimizer.decay=0.9", "optimizer.lr=0.1 optimizer.betas=[0.8,0.9]", "arch.bias={input_gate: 1.5}"],
+    "soap optimizer.refresh=3": [
+        "optimizer.decay=0.9",
+        "optimizer.lr=0.1 optimizer.betas=[0.8,0.9]",
+        "arch.bias={input_gate: 1.5}",
+    ],
 }
 
 
@@ -26,19 +30,21 @@ def train(learner: MetaLearner, *jobs: Config, epochs: int = 3) -> MetaLearner:
     return learner
 
 
-@pytest.mark.parametrize("optimizer", TOGETHER)
-@pytest.mark.parametrize("engine", ["fused", "reference"])
+# On the reference engine soap's axes are another's: a covariance of few gradients has any axes where it is zero.
+@pytest.mark.parametrize(
+    ("optimizer", "engine"), [*((o, "fused") for o in TOGETHER), *((o, "reference") for o in [*TOGETHER][:3])]
+)
 def test_a_job_of_a_pack_is_that_job_alone(optimizer, engine):
     common = [f"optimizer={optimizer.split()[0]}", *optimizer.split()[1:], f"engine={engine}", "optimizer.warmup=0.2",
               "optimizer.schedule=cosine", "trainer.average=0.9"]  # fmt: skip
-    jobs = [job(*common, *more.replace("{input_gate: 1.5}", "{input_gate:1.5}").split()) for more in TOGETHER[optimizer]]
+    jobs = [job(*common, *more.split()) for more in TOGETHER[optimizer]]
     dtype = torch.float32 if engine == "fused" else torch.float64
     pack = train(MetaLearner(*jobs, dtype=dtype), *jobs)
     for one, part in zip(jobs, pack.parts, strict=True):
         alone = train(MetaLearner(one, dtype=dtype), one)
         assert part.config == one
         assert part.epochs_done == alone.epochs_done == 3
-        same = dict(rtol=0, atol=0 if engine == "fused" else 1e-8)  # torch's own products round by how many there are
+        same = {"rtol": 0, "atol": 0 if engine == "fused" else 1e-8}  # torch's own products round by how many there are
         torch.testing.assert_close(part.weights, alone.weights, **same)
         torch.testing.assert_close(part.evaluated, alone.evaluated, **same)
         torch.testing.assert_close(part.optimizer.state(), alone.optimizer.state(), **same)

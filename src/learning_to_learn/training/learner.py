@@ -45,9 +45,7 @@ class MetaLearner(pl.LightningModule):
         keep = config.arch.update_every is not None or config.family.carry_state
         self.engine = engine or make_engine(config.engine, self.network, self.gradient, dtype=dtype, keep=keep)
         jobs = (config, *more)
-        start = [
-            initial_parameters(self.network, seeds_of(job), scale=job.arch.init_scale, bias=job.arch.bias) for job in jobs
-        ]
+        start = [initial_parameters(self.network, seeds_of(job), scale=job.arch.init_scale, bias=job.arch.bias) for job in jobs]
         self.weights = torch.nn.Parameter(torch.cat(start).to(dtype))
         if config.trainer.average:
             self.register_buffer("average", self.weights.detach().clone())
