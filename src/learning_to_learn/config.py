@@ -20,7 +20,7 @@ from learning_to_learn.errors import UserError, choose
 from learning_to_learn.families import FAMILIES, FamilyConfig
 from learning_to_learn.optimizers import OPTIMIZERS, OptimizerConfig
 from learning_to_learn.plugins import require
-from learning_to_learn.ranges import number, one_of
+from learning_to_learn.ranges import file_name, number, one_of
 
 LAUNCHERS = ("basic", "joblib", "submitit_local", "submitit_slurm", "ray")
 IN_THIS_PROCESS = "basic"
@@ -31,8 +31,8 @@ IN_THIS_PROCESS = "basic"
 class ArchConfig:
     """A topology and how its gradient is formed."""
 
-    name: str = MISSING
-    """What the arch is called in tables."""
+    name: str = file_name()
+    """What the arch is called in tables, and its job's folder in a sweep."""
     layers: list[dict[str, int]] = MISSING
     """The units of each layer, such as [{memory_cell: 6, neuron: 6}]."""
     gradient: str = MISSING

@@ -11,12 +11,16 @@ numbers, so that it may differ from replica to replica of a job; `per_replica_ke
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from learning_to_learn.errors import UserError, unknown
 from learning_to_learn.registry import MISSING
+
+LONGEST_NAME = 100
+"""Bytes of a name that a folder's name may contain; a file system takes 255 for all of it."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,18 @@ class Range:
     allowed: Iterable[str] | None = None
     count: int | None = None
     """How many values a list must have."""
+    file_name: bool = False
+    """Whether folders are named by it."""
 
     def check(self, key: str, value: Any) -> None:
         """Raise UserError, one line that names `key`, where the value is out of range. NaN and infinity always are."""
         if self.allowed is not None:
             if value not in self.allowed:
                 raise unknown(key, value, self.allowed)
+            return
+        if self.file_name:
+            if value != as_file_name(value):
+                raise UserError(f"{key}={value}: folders are named by it: give at most {LONGEST_NAME} bytes, no / and no ..")
             return
         values = value if isinstance(value, list) else [value]
         if self.count is not None and len(values) != self.count:
@@ -76,6 +86,17 @@ def numbers(
 def one_of(allowed: Iterable[str], default: Any = MISSING) -> Any:
     """Declare a key that holds one of some words; `allowed` may be a registry that grows."""
     return field(default=default, metadata={"range": Range(allowed=allowed)})
+
+
+def file_name(default: Any = MISSING) -> Any:
+    """Declare a key that folders are named by."""
+    return field(default=default, metadata={"range": Range(file_name=True)})
+
+
+def as_file_name(text: str) -> str:
+    """Return the text without what could lead into another folder, or is no name: "../x" is ".._x"."""
+    plain = re.sub(r"[/\\\x00-\x1f\x7f]", "_", text).encode()[:LONGEST_NAME].decode(errors="ignore")
+    return plain if plain.strip(".") else f"_{plain}"
 
 
 def check_ranges(config: Any, prefix: str = "") -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytorch_lightning as pl
 
 from learning_to_learn.jobs.metrics_log import METRICS
-from learning_to_learn.jobs.signals import Interrupted, Interruptible
+from learning_to_learn.jobs.signals import Interrupted, interruption
 from learning_to_learn.runs.checkpoint import BEST, save_checkpoint
 from learning_to_learn.runs.run_folder import SCORE, read_rows
 from learning_to_learn.training.evaluation import validation_metrics
@@ -18,13 +18,14 @@ from learning_to_learn.training.learner import MetaLearner
 class Checkpointing(pl.Callback):
     """Writes a checkpoint every `seconds` and when the job is interrupted. Put it after the callbacks that log."""
 
-    def __init__(self, folder: Path, seconds: float, interruptible: Interruptible, *, best: bool = False) -> None:
-        self.folder, self.seconds, self.interruptible = folder, seconds, interruptible
+    def __init__(self, folder: Path, seconds: float, *, best: bool = False) -> None:
+        self.folder, self.seconds = folder, seconds
         self.last = time.monotonic()
         self.best = float("-inf") if best else float("inf")
         """The best score so far; infinite where nobody asks for it."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ARG002
+        interruption.handle()  # Lightning has just put a handler of its own before ours, which would raise SystemExit
         if self.best < float("inf"):
             rows = read_rows(self.folder / METRICS)
             self.best = max((float(r[SCORE]) for r in rows), default=self.best)
@@ -43,8 +44,8 @@ class Checkpointing(pl.Callback):
         self._consider(pl_module)
 
     def _consider(self, learner: MetaLearner) -> None:
-        if self.interruptible.asked or time.monotonic() - self.last >= self.seconds:
+        if interruption.asked or time.monotonic() - self.last >= self.seconds:
             save_checkpoint(self.folder, learner)
             self.last = time.monotonic()
-        if self.interruptible.asked:
+        if interruption.asked:
             raise Interrupted

@@ -20,8 +20,10 @@ CURVE_PICTURE, STREAM_PICTURE = "figures/curve.png", "figures/stream.png"
 
 
 def write_evaluation(found: "Evaluation", folder: Path) -> None:
-    """Write result.json, replicas.csv, curve.csv and stream.csv; result.json comes last, so that it vouches for the others."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write result.json, replicas.csv, curve.csv and stream.csv into a folder that is there.
+
+    result.json comes last, so that it vouches for the others.
+    """
     write_rows(folder / REPLICAS, found.replicas)
     names = [f"seed_{row['seed']}" for row in found.replicas]
     write_rows(

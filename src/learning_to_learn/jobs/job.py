@@ -4,11 +4,12 @@ import itertools
 import logging
 import math
 import os
+import shlex
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,8 @@ from learning_to_learn.jobs.evaluation_files import draw_pictures, write_evaluat
 from learning_to_learn.jobs.launchers import threads_of_a_job
 from learning_to_learn.jobs.metrics_log import MetricsLog
 from learning_to_learn.jobs.progress_bar import ProgressBar
-from learning_to_learn.jobs.signals import Interrupted, Interruptible
-from learning_to_learn.jobs.wandb_run import WandbRun
+from learning_to_learn.jobs.signals import interruption
+from learning_to_learn.jobs.wandb_run import FINISH_SECONDS, INTERRUPTED_SECONDS, WandbRun
 from learning_to_learn.runs.checkpoint import CHECKPOINT, best_checkpoint, load_checkpoint, restore, save_checkpoint
 from learning_to_learn.runs.run_folder import (
     CONFIG,
@@ -39,6 +40,7 @@ from learning_to_learn.runs.run_folder import (
     STATUS,
     Status,
     begin,
+    check_kinds,
     get_status,
     held,
     read_json,
@@ -47,6 +49,7 @@ from learning_to_learn.runs.run_folder import (
 from learning_to_learn.runs.sweep_folder import find_place
 from learning_to_learn.training.evaluation import curves_on, evaluate, validation_metrics
 from learning_to_learn.training.learner import MetaLearner
+from learning_to_learn.training.memory import check_memory
 from learning_to_learn.training.sequences import MetaData
 
 _log = logging.getLogger(__name__)
@@ -81,8 +84,16 @@ def run_job(
     why into its own train.log and status.json, and with `console` says so in one line on stderr.
     Raises KeyboardInterrupt, with a checkpoint written, where the user interrupts.
     """
+    with interruption.owned():
+        return _placed(raw, folder, sweep=sweep, overrides=overrides, console=console)
+
+
+def _placed(raw: DictConfig | Config, folder: Path, *, sweep: Path | None, overrides: Sequence[str], console: bool) -> Outcome:
+    """Run the job in its own folder, which in a sweep need not be the one it was given."""
     stamp: dict[str, Any] = {"overrides": list(overrides)}
     config, wrong = _judge(raw)
+    if sweep and sweep.resolve() not in folder.resolve().parents:
+        return _refuse(_sayer(console=console), folder, UserError(f"{folder} does not lie in the folder of its sweep, {sweep}"))
     if config:
         stamp |= {"fingerprint": fingerprint(config), "epochs": config.trainer.epochs}
         if config.plugins:
@@ -96,7 +107,7 @@ def run_job(
                 return Outcome(Status.DUPLICATE, twin, _score_of(twin))
     elif sweep:
         folder = _free_place(folder)
-    elif (folder / CONFIG).exists():
+    else:
         return _refuse(_sayer(console=console), folder, wrong)
     return _run(config, wrong, folder, stamp, sweep=sweep.name if sweep else None, console=console)
 
@@ -106,39 +117,57 @@ def _run(
 ) -> Outcome:
     """Run the job in the folder that is its own; `stamp` is what its status.json says besides the status."""
     say = _sayer(console=console)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (
-        held(folder, lambda: say(f"{folder} is being run by another process: waiting for it")),
-        _logging_to(folder / LOG),
-    ):
+
+    def interrupted() -> None:
+        if get_status(folder) is Status.RUNNING:
+            set_status(folder, Status.INTERRUPTED, **stamp)
+        if sweep is None and (folder / CONFIG).exists():
+            interruption.tell(f"interrupted; resume it with: python -m src.train resume={shlex.quote(str(folder))}")
+
+    with ExitStack() as stack:
         try:
+            if config:
+                _is_finished(config, folder)  # before anything is written into what may be another run's
+            folder.mkdir(parents=True, exist_ok=True)
+            check_kinds(folder)
+            stack.enter_context(held(folder, lambda: say(f"{folder} is being run by another process: waiting for it")))
+            stack.enter_context(_logging_to(folder / LOG))
+        except AnotherRun as error:
+            return _refuse(say, folder, error)
+        except OSError as error:
+            return _refuse(say, folder, UserError(f"cannot use {cause_in_a_line(error)}"))
+        stack.enter_context(interruption.ending(interrupted))
+        try:
+            interruption.check()
             if config is None:
                 raise wrong or UserError("no configuration")
             if _is_finished(config, folder):
                 return Outcome(Status.FINISHED, folder, _score_of(folder))
-            begin(folder, config)
-            for name in plugins.save(config.plugins, folder):
-                _log.warning("plugin %s has changed since this run began: plugins/%s.py is what it was", name, name)
-            set_status(folder, Status.RUNNING, **stamp)
+            with interruption.protected():
+                begin(folder, config)
+                for name in plugins.save(config.plugins, folder):
+                    _log.warning("plugin %s has changed since this run began: plugins/%s.py is what it was", name, name)
+                set_status(folder, Status.RUNNING, **stamp)
             score = train(config, folder, sweep=sweep, progress=console)
-        except (Interrupted, KeyboardInterrupt):
-            set_status(folder, Status.INTERRUPTED, **stamp)
-            if sweep is None:
-                print(f"interrupted; resume it with: python -m src.train resume={folder}", file=sys.stderr)
-            raise KeyboardInterrupt from None
+            if not (folder / CONFIG).exists():
+                raise UserError(f"{folder} has been removed while the job ran")
+            seconds = (read_json(folder / RESULT) or {}).get("seconds")
+            with interruption.protected():
+                set_status(folder, Status.FINISHED, seconds=seconds, score=_plain(score), **stamp)
+            return Outcome(Status.FINISHED, folder, score)
         except AnotherRun as error:
             return _refuse(say, folder, error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the other jobs of a sweep go on
+        except Exception as error:  # whatever it is, the other jobs of a sweep go on
+            if interruption.asked:
+                raise
             line = str(error) if isinstance(error, UserError) else cause_in_a_line(error)
             _log.error("%s", line if isinstance(error, UserError) else traceback.format_exc())
-            set_status(folder, Status.FAILED, error=line, **stamp)
+            with suppress(OSError), interruption.protected():  # what has failed may be the disk
+                set_status(folder, Status.FAILED, error=line, **stamp)
             where = "" if isinstance(error, UserError) else f" (more in {folder / 'train.log'})"
             if console:
                 print(f"error: {folder.name}: {line}{where}", file=sys.stderr)
             return Outcome(Status.FAILED, folder, error=line)
-        seconds = (read_json(folder / RESULT) or {}).get("seconds")
-        set_status(folder, Status.FINISHED, seconds=seconds, score=_plain(score), **stamp)
-        return Outcome(Status.FINISHED, folder, score)
 
 
 def _sayer(*, console: bool) -> Callable[[str], None]:
@@ -177,6 +206,7 @@ def _judge(raw: DictConfig | Config) -> tuple[Config | None, Exception | None]:
     try:
         config = conform(raw)
         check(config)
+        check_memory(config)
     except Exception as error:  # noqa: BLE001 - told where the job's own log is
         return None, error
     return config, None
@@ -202,14 +232,14 @@ def _train(config: Config, folder: Path, *, sweep: str | None, progress: bool) -
     finished = False
     try:
         if learner.epochs_done < config.trainer.epochs:
-            with Interruptible() as interruptible:
-                callbacks = [
-                    *([ProgressBar(f"{config.arch.name} {config.family.name}")] if progress else []),
-                    MetricsLog(folder, tracker),
-                    Checkpointing(folder, config.trainer.checkpoint_seconds, interruptible, best=config.logger.artifact),
-                ]
+            callbacks = [
+                *([ProgressBar(f"{config.arch.name} {config.family.name}")] if progress else []),
+                MetricsLog(folder, tracker),
+                Checkpointing(folder, config.trainer.checkpoint_seconds, best=config.logger.artifact),
+            ]
+            with interruption.deferred():
                 _trainer(config, learner.epochs_done, callbacks).fit(learner, datamodule=data)
-            save_checkpoint(folder, learner)
+                save_checkpoint(folder, learner)
         for replica, epoch in learner.diverged.items():
             _log.warning("seed %d diverged after epoch %d and was frozen there", config.seed + replica, epoch)
         found = evaluate(learner)
@@ -220,7 +250,7 @@ def _train(config: Config, folder: Path, *, sweep: str | None, progress: bool) -
         _log.info("score %.4f, mse %.6f (medians)", found.result["score_median"], found.result["mse_median"])
         finished = True
     finally:
-        tracker.finish(failed=not finished)
+        tracker.finish(failed=not finished, patience=INTERRUPTED_SECONDS if interruption.asked else FINISH_SECONDS)
     return _validation_score(learner, data)
 
 
@@ -266,17 +296,24 @@ def _threads(threads: int, engine: str) -> Iterator[None]:
         torch.set_num_threads(before[1])
 
 
+class _File(logging.FileHandler):
+    """A log file that says nothing of its own troubles, such as a full disk: the job finds out by itself."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
+        """Lose the record."""
+
+
 @contextmanager
 def _logging_to(path: Path) -> Iterator[None]:
     """Everything that is said goes to the job's own log; warnings also to the console. Afterwards all is as it was before."""
-    file, console = logging.FileHandler(path, encoding="utf-8"), logging.StreamHandler(sys.stderr)
+    file, console = _File(path, encoding="utf-8"), logging.StreamHandler(sys.stderr)
     file.setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
     console.setFormatter(logging.Formatter("%(message)s"))
     console.addFilter(lambda record: record.name.startswith("learning_to_learn.engine") or record.levelno == logging.WARNING)
     root, lightning = logging.getLogger(), logging.getLogger("pytorch_lightning")
     levels = root.level, lightning.level
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
         root.setLevel(logging.INFO)
         lightning.setLevel(logging.WARNING)
         for handler in (file, console):

@@ -18,6 +18,7 @@ from learning_to_learn.runs.checkpoint import load_checkpoint, restore
 from learning_to_learn.runs.run_folder import CONFIG
 from learning_to_learn.training.evaluation import Evaluation, evaluate
 from learning_to_learn.training.learner import MetaLearner
+from learning_to_learn.training.memory import check_memory
 
 
 def measure(run: Path, given: dict[str, str], into: Path | None = None) -> tuple[Path, Evaluation]:
@@ -27,10 +28,12 @@ def measure(run: Path, given: dict[str, str], into: Path | None = None) -> tuple
     """
     config = changed(load(run / CONFIG), given)
     check(config)
+    check_memory(config, training=False)
 
     learner = MetaLearner(config)
     restore(learner, load_checkpoint(run))
     found, into = evaluate(learner), into or run / "evaluations" / (_name(given) or "as_trained")
+    into.mkdir(parents=True, exist_ok=True)
     write_evaluation(found, into)
     draw_pictures(into, config)
     return into, found

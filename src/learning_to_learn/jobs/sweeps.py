@@ -1,6 +1,8 @@
 """Starting a job or a sweep from a command line, and resuming one from its folder."""
 
-import sys
+import os
+import shlex
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,11 +15,13 @@ from omegaconf import DictConfig
 
 from learning_to_learn import composing, plugins
 from learning_to_learn.config import load
-from learning_to_learn.errors import UserError, cause_in_a_line
+from learning_to_learn.errors import RunError, UserError, cause_in_a_line
+from learning_to_learn.jobs.signals import LIMIT, interruption
+from learning_to_learn.jobs.workers import WORKERS, end_with_parent, end_workers
 from learning_to_learn.lazy import import_heavy
 from learning_to_learn.runs.monitor import Monitor, announce
-from learning_to_learn.runs.run_folder import CONFIG
-from learning_to_learn.runs.sweep_folder import arguments_of, trials_left
+from learning_to_learn.runs.run_folder import CONFIG, Status
+from learning_to_learn.runs.sweep_folder import SWEEP, arguments_of, survey, trials_left
 
 if TYPE_CHECKING:
     from learning_to_learn.jobs.job import Outcome
@@ -32,7 +36,9 @@ class Started:
 
     folder: Path
     refused: bool = False
-    """The folder belongs to another run, so that nothing was done."""
+    """The request was wrong, or the folder is another run's: nothing was done."""
+    failed: bool = False
+    """A job has failed, or could not leave a word in a folder."""
 
 
 def start(arguments: Sequence[str]) -> Started | None:
@@ -48,6 +54,11 @@ def start(arguments: Sequence[str]) -> Started | None:
         outcomes.append(_run(config))
         return outcomes[-1].score
 
+    def interrupted() -> None:
+        for one in sweeps:
+            if (one / SWEEP).exists():
+                interruption.tell(f"interrupted; resume it with: python -m src.sweep resume {shlex.quote(str(one))}")
+
     with ExitStack() as stack:
 
         def started(folder: Path, sweep: bool) -> None:
@@ -57,20 +68,21 @@ def start(arguments: Sequence[str]) -> Started | None:
                 sweeps.append(folder)
                 stack.enter_context(Monitor()).watch(folder)
 
+        stack.enter_context(interruption.ending(interrupted, forward=lambda: end_workers(sweeps)))
         try:
-            folder, _ = composing.run(request, alone, job_of_a_sweep, started=started)
-        except KeyboardInterrupt:
-            for one in sweeps:
-                print(f"interrupted; resume it with: python -m src.sweep resume {one}", file=sys.stderr)
-            raise
+            folder, _ = composing.run(request, alone, JobOfASweep(os.getpid()), started=started)
         except UserError:
             raise
         except Exception as error:
+            if isinstance(error, OSError) and not any((one / SWEEP).exists() for one in sweeps):
+                raise UserError(f"cannot use {cause_in_a_line(error)}") from None
             for one in sweeps:  # a job that fails says so itself, and the others go on; this is the launcher
                 line = f"{cause_in_a_line(error)}; finished jobs are kept, resume it with: python -m src.sweep resume {one}"
-                raise UserError(line) from error
+                raise RunError(line) from error
             raise
-    return Started(short(folder), refused=any(o.refused for o in outcomes))
+    silent = any(job.status is Status.NOT_STARTED for one in sweeps for job in survey(one))
+    failed = any(o.status is Status.FAILED for o in outcomes)
+    return Started(short(folder), refused=any(o.refused for o in outcomes), failed=failed or silent)
 
 
 def resume(folder: Path) -> Started:
@@ -83,7 +95,8 @@ def resume(folder: Path) -> Started:
         from learning_to_learn.jobs.job import run_job
 
         config = load(folder / CONFIG)
-        return Started(folder, refused=run_job(config, folder).refused)
+        outcome = run_job(config, folder)
+        return Started(folder, refused=outcome.refused, failed=outcome.status is Status.FAILED)
     # Only what the user names now is imported.
     asked = [one for word in sweep if word.startswith("plugins=") for one in composing.listed(word)]
     plugins.require(asked)
@@ -95,13 +108,29 @@ def resume(folder: Path) -> Started:
     left = trials_left(folder)
     if left is not None:
         rest = [word for word in sweep if not word.startswith("plugins=")]
-        start(["-m", *rest, *given, f"hydra.sweep.dir={composing.quoted(folder)}", *left])
+        started = start(["-m", *rest, *given, f"hydra.sweep.dir={composing.quoted(folder)}", *left])
+        return Started(folder, failed=started is None or started.failed)
     return Started(folder)
 
 
-def job_of_a_sweep(config: DictConfig) -> float:
-    """Run one job of a sweep; its score on the validation data, for a sweeper that searches."""
-    return _run(config).score
+@dataclass(frozen=True)
+class JobOfASweep:
+    """Runs one job of a sweep, in the process of the command or in another one, to which a launcher sends it."""
+
+    parent: int
+    """The process of the command."""
+
+    def __call__(self, config: DictConfig) -> float:
+        """Return the job's score on the validation data, for a sweeper that searches."""
+        worker = config.launcher.name == WORKERS
+        if worker:
+            end_with_parent(self.parent)
+        try:
+            return _run(config).score
+        except KeyboardInterrupt:
+            if worker:
+                time.sleep(LIMIT)  # else this process begins the next job before joblib kills it
+            raise
 
 
 def _run(config: DictConfig) -> "Outcome":

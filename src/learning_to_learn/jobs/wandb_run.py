@@ -23,6 +23,8 @@ from learning_to_learn.training.evaluation import Evaluation
 
 SCORES = "score/replicas"
 INIT_SECONDS, ANSWER_SECONDS, FINISH_SECONDS = 20, 2, 15
+INTERRUPTED_SECONDS = 0.5
+"""The patience with wandb of a job that was interrupted."""
 STREAM_POINTS = 256
 """The most points of a plot that wandb is given of a stream."""
 _log = logging.getLogger(__name__)
@@ -85,8 +87,8 @@ class WandbRun:
             artifact.add_file(str(checkpoint))
             self._call("log_artifact", artifact)
 
-    def finish(self, *, failed: bool = False) -> None:
-        """Let go of the run; a server that has gone is not waited for longer than FINISH_SECONDS."""
+    def finish(self, *, failed: bool = False, patience: float = FINISH_SECONDS) -> None:
+        """Let go of the run; a server that has gone is not waited for longer than `patience`, in seconds."""
         run, self._run = self._run, None
         if run is None:
             return
@@ -97,7 +99,7 @@ class WandbRun:
             except Exception as error:  # noqa: BLE001
                 _log.warning("wandb: %s", cause_in_a_line(error))
 
-        if not _within(FINISH_SECONDS, end):
+        if not _within(patience, end):
             _log.warning(
                 "wandb: the server is gone: `wandb sync --no-skip-online %s/wandb/run-*` sends the run later", self._folder
             )

@@ -37,10 +37,14 @@ def best_checkpoint(folder: Path) -> Path:
 def save_checkpoint(folder: Path, learner: MetaLearner, name: Path = CHECKPOINT) -> None:
     """Write a checkpoint whole or not at all: it is written aside and moved into place."""
     path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(exist_ok=True)  # not its parents: a run folder that was removed is not made again
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    torch.save({"state_dict": learner.state_dict(), "learning": learner.learning_state()}, aside)
-    aside.replace(path)
+    try:
+        torch.save({"state_dict": learner.state_dict(), "learning": learner.learning_state()}, aside)
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)  # on a full disk its room is needed
+        raise
 
 
 def restore(learner: MetaLearner, checkpoint: dict) -> None:

@@ -10,6 +10,7 @@ checkpoints/      last.ckpt                         figures/        *.png
 """
 
 import csv
+import errno
 import fcntl
 import io
 import json
@@ -35,6 +36,7 @@ CONFIG, PROVENANCE, DIFFERENCE = "config.yaml", "provenance.json", "local.diff"
 STATUS, LOCK, LOG = "status.json", ".lock", "train.log"
 METRICS, REPLICAS, CURVE, STREAM, RESULT = "metrics.csv", "replicas.csv", "curve.csv", "stream.csv", "result.json"
 FIGURES = "figures"
+FOLDERS = (FIGURES, "checkpoints", "wandb", "plugins", "evaluations", "probe")
 
 EPOCH, SECONDS = "epoch", "time/seconds"
 TRAIN_MSE, VALIDATION_MSE = "train/mse", "validation/mse"
@@ -235,8 +237,22 @@ def _replica(row: Mapping[str, str]) -> Replica:
 def write_atomically(path: Path, text: str) -> None:
     """Write the whole file or nothing, also when the power fails in between."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(text, encoding="utf-8", newline="")
-    aside.replace(path)
+    try:
+        aside.write_text(text, encoding="utf-8", newline="")
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)  # on a full disk its room is needed
+        raise
+
+
+def check_kinds(folder: Path) -> None:
+    """Raise OSError where a folder stands in the place of a file of ours, or a file in that of a folder."""
+    for name in (CONFIG, PROVENANCE, DIFFERENCE, STATUS, LOCK, LOG, METRICS, REPLICAS, CURVE, STREAM, RESULT):
+        if (folder / name).is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(folder / name))
+    for name in FOLDERS:
+        if (folder / name).exists() and not (folder / name).is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder / name))
 
 
 def begin(folder: Path, config: "Config") -> None:
