@@ -230,18 +230,19 @@ def run(
     job: Callable[[DictConfig], object],
     job_of_a_sweep: Callable[[DictConfig], object],
     *,
-    started: Callable[[Path, bool], None] = lambda *_: None,
+    started: Callable[[Path, DictConfig | None], None] = lambda *_: None,
 ) -> tuple[Path, bool]:
     """Give `job` the configuration that Hydra composes, or every one of a multirun to `job_of_a_sweep`.
 
-    The launchers send the latter to other processes, so that it is a function of a module. Returns the run or sweep folder, and
-    whether it is a sweep's; `started` is told both before anything runs. Raises UserError, in one line, on whatever Hydra does
-    not accept.
+    The launchers send the latter to other processes, so that it can be pickled. Returns the run or sweep folder, and whether it
+    is a sweep's; `started` is told the folder before anything runs, and the configuration of a sweep. Raises UserError, in one
+    line, on whatever Hydra does not accept.
     """
     with _hydra(request) as hydra:
-        folder, sweep, made = _ask(hydra, request)
+        folder, found, made = _ask(hydra, request)
+        sweep = found is not None
         try:
-            started(folder, sweep)
+            started(folder, found)
             key = "hydra.sweep.dir" if sweep else "hydra.run.dir"
             mode = "hydra.mode=MULTIRUN" if sweep else "hydra.mode=RUN"
             overrides = [*request.overrides, mode, f"{key}={quoted(folder)}"]
@@ -259,8 +260,8 @@ def run(
     return folder, sweep
 
 
-def _ask(hydra: Hydra, request: Request) -> tuple[Path, bool, bool]:
-    """Ask Hydra which folder it would write to, whether this is a sweep, and whether the folder was made for it just now."""
+def _ask(hydra: Hydra, request: Request) -> tuple[Path, DictConfig | None, bool]:
+    """Ask Hydra which folder it would write to, the configuration of a sweep, and whether the folder was made just now."""
     name = request.flags.config_name or NAME
     sweep = request.flags.multirun or any(w.startswith("sweep=") for w in request.overrides)
     try:
@@ -280,7 +281,8 @@ def _ask(hydra: Hydra, request: Request) -> tuple[Path, bool, bool]:
             _check_subdir(str(OmegaConf.to_container(where)["subdir"]))  # type: ignore[index,call-overload]
         else:
             _check_job(found)
-        return (Path(str(where.dir)), sweep, False) if where.dir else (new_folder(), sweep, True)
+        of_sweep = found if sweep else None
+        return (Path(str(where.dir)), of_sweep, False) if where.dir else (new_folder(), of_sweep, True)
     except UserError:
         raise
     except OSError as error:

@@ -126,13 +126,13 @@ def _run(
 
     with ExitStack() as stack:
         try:
+            check_kinds(folder)
             if config:
                 _is_finished(config, folder)  # before anything is written into what may be another run's
             folder.mkdir(parents=True, exist_ok=True)
-            check_kinds(folder)
             stack.enter_context(held(folder, lambda: say(f"{folder} is being run by another process: waiting for it")))
             stack.enter_context(_logging_to(folder / LOG))
-        except AnotherRun as error:
+        except UserError as error:
             return _refuse(say, folder, error)
         except OSError as error:
             return _refuse(say, folder, UserError(f"cannot use {cause_in_a_line(error)}"))

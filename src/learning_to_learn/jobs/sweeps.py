@@ -17,11 +17,12 @@ from learning_to_learn import composing, plugins
 from learning_to_learn.config import load
 from learning_to_learn.errors import RunError, UserError, cause_in_a_line
 from learning_to_learn.jobs.signals import LIMIT, interruption
+from learning_to_learn.jobs.sweep_recorder import record
 from learning_to_learn.jobs.workers import WORKERS, end_with_parent, end_workers
 from learning_to_learn.lazy import import_heavy
 from learning_to_learn.runs.monitor import Monitor, announce
 from learning_to_learn.runs.run_folder import CONFIG, Status
-from learning_to_learn.runs.sweep_folder import SWEEP, arguments_of, survey, trials_left
+from learning_to_learn.runs.sweep_folder import arguments_of, survey, trials_left
 
 if TYPE_CHECKING:
     from learning_to_learn.jobs.job import Outcome
@@ -56,15 +57,16 @@ def start(arguments: Sequence[str]) -> Started | None:
 
     def interrupted() -> None:
         for one in sweeps:
-            if (one / SWEEP).exists():
-                interruption.tell(f"interrupted; resume it with: python -m src.sweep resume {shlex.quote(str(one))}")
+            interruption.tell(f"interrupted; resume it with: python -m src.sweep resume {shlex.quote(str(one))}")
 
     with ExitStack() as stack:
 
-        def started(folder: Path, sweep: bool) -> None:
-            if sweep:
+        def started(folder: Path, sweep: DictConfig | None) -> None:
+            if sweep is not None:
                 if (folder / CONFIG).exists():
                     raise UserError(f"{folder} holds a run, not a sweep: choose another hydra.sweep.dir")
+                with interruption.protected():
+                    record(folder, sweep)
                 sweeps.append(folder)
                 stack.enter_context(Monitor()).watch(folder)
 
@@ -74,7 +76,7 @@ def start(arguments: Sequence[str]) -> Started | None:
         except UserError:
             raise
         except Exception as error:
-            if isinstance(error, OSError) and not any((one / SWEEP).exists() for one in sweeps):
+            if isinstance(error, OSError) and not sweeps:
                 raise UserError(f"cannot use {cause_in_a_line(error)}") from None
             for one in sweeps:  # a job that fails says so itself, and the others go on; this is the launcher
                 line = f"{cause_in_a_line(error)}; finished jobs are kept, resume it with: python -m src.sweep resume {one}"
