@@ -31,18 +31,19 @@ class PackedLauncher(Launcher):
     def __init__(self, **_: Any) -> None:
         """Hydra gives its settings."""
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:  # noqa: ARG002
         self._context, self._config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from learning_to_learn.jobs.pack import Request, run_requests
+        from learning_to_learn.jobs.pack import run_requests
+        from learning_to_learn.jobs.sweeps import Request, request_of
 
         setup_globals()
         Path(str(self._config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         requests: list[Request] = []
 
         def collect(config: DictConfig) -> None:
-            requests.append(Request.of(config))
+            requests.append(request_of(config))
 
         returned = []
         for number, overrides in enumerate(job_overrides, initial_job_idx):

@@ -22,9 +22,9 @@ from learning_to_learn.optimizers import OPTIMIZERS, OptimizerConfig
 from learning_to_learn.plugins import require
 from learning_to_learn.ranges import file_name, number, one_of
 
-LAUNCHERS = ("basic", "joblib", "submitit_local", "submitit_slurm", "ray")
-IN_THIS_PROCESS = "basic"
-"""The launcher that runs the jobs of a sweep in the process that was started."""
+LAUNCHERS = ("basic", "packed", "joblib", "submitit_local", "submitit_slurm", "ray")
+IN_THIS_PROCESS = ("basic", "packed")
+"""The launchers that run the jobs of a sweep in the process that was started."""
 
 
 @dataclass

@@ -24,6 +24,7 @@ from learning_to_learn.jobs.job import (
     begin_job,
     is_finished,
     judge,
+    logging_to,
     make_trainer,
     run_job,
     stamp_of,
@@ -33,9 +34,10 @@ from learning_to_learn.jobs.launchers import threads_of_a_job
 from learning_to_learn.jobs.metrics_log import MetricsLog
 from learning_to_learn.jobs.progress_bar import ProgressBar
 from learning_to_learn.jobs.signals import Interrupted, interruption
+from learning_to_learn.jobs.sweeps import Request
 from learning_to_learn.ranges import per_replica_keys
 from learning_to_learn.runs.checkpoint import CHECKPOINT, load_checkpoint, restore, save_checkpoint
-from learning_to_learn.runs.run_folder import Status, get_status, held, is_held, set_status
+from learning_to_learn.runs.run_folder import LOG, Status, get_status, held, is_held, set_status
 from learning_to_learn.runs.sweep_folder import find_place
 from learning_to_learn.training.learner import MetaLearner
 from learning_to_learn.training.sequences import MetaData
@@ -46,17 +48,6 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Request:
-    """A job of a sweep that is to be run."""
-
-    config: Any
-    """As Hydra has composed it."""
-    folder: Path
-    sweep: Path
-    overrides: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Member:
     """A job of a pack, in its own folder."""
 
@@ -64,8 +55,8 @@ class Member:
     folder: Path
 
 
-def run_requests(requests: Sequence[Request], *, console: bool = True) -> list[Outcome]:
-    """Run jobs, those that can be packed together; return how each ended, in the order of the requests."""
+def run_requests(requests: Sequence[Request]) -> list[Outcome]:
+    """Run jobs of a sweep, those that can be packed together; return how each ended, in the order of the requests."""
     outcomes: dict[int, Outcome] = {}
     with interruption.owned():
         for numbers in packs([request.config for request in requests]):
@@ -73,14 +64,12 @@ def run_requests(requests: Sequence[Request], *, console: bool = True) -> list[O
             if len(pack) > 1:
                 try:
                     train_together(pack)
-                except Exception as error:  # noqa: BLE001 - each job then finds out by itself what is wrong
+                except Exception as error:  # each job then finds out by itself what is wrong
                     if interruption.asked:
                         raise
                     _log.warning("%d jobs are trained one by one: %s", len(pack), cause_in_a_line(error))
             for number, one in zip(numbers, pack, strict=True):
-                outcomes[number] = run_job(
-                    one.config, one.folder, sweep=one.sweep, overrides=one.overrides, console=console and len(pack) == 1
-                )
+                outcomes[number] = run_job(one.config, one.folder, sweep=one.sweep, overrides=one.overrides)
     return [outcomes[number] for number in range(len(requests))]
 
 
@@ -124,7 +113,12 @@ def train_together(pack: Sequence[Request]) -> None:
             equally_far[done].append(member)
         for together in equally_far.values():
             if len(together) > 1:
-                with threads(threads_of_a_job(together[0].config), together[0].config.engine):
+                config = together[0].config
+                with (
+                    logging_to(*(member.folder / LOG for member in together)),
+                    threads(threads_of_a_job(config), config.engine),
+                ):
+                    _log.info("trained together with %d other jobs", len(together) - 1)
                     _train(together)
 
 
@@ -167,19 +161,19 @@ class EachPart(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._call("on_train_start", trainer, pl_module)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: object) -> None:
-        self._call("on_train_batch_end", trainer, pl_module)
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *more: Any) -> None:
+        self._call("on_train_batch_end", trainer, pl_module, *more)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._call("on_validation_end", trainer, pl_module)
 
-    def _call(self, name: str, trainer: pl.Trainer, learner: MetaLearner) -> None:
+    def _call(self, name: str, trainer: pl.Trainer, learner: MetaLearner, *more: Any) -> None:
         learner.tell_parts()
         interrupted = None
         for part, callbacks in zip(learner.parts, self.callbacks, strict=True):
             try:
                 for callback in callbacks:
-                    getattr(callback, name)(trainer, part)
+                    getattr(callback, name)(trainer, part, *more)
             except Interrupted as error:  # when every job has its checkpoint
                 interrupted = error
         if interrupted:
@@ -190,7 +184,7 @@ class EachPart(pl.Callback):
 def _begun(request: Request) -> Iterator[Member | None]:
     """A job that is begun in its own folder, which is held; None where there is a reason against it, which the job will say."""
     config, _ = judge(request.config)
-    if config is None:
+    if config is None or request.sweep is None:
         yield None
         return
     folder, twin = find_place(request.folder, request.sweep, fingerprint(config))
