@@ -24,9 +24,9 @@ from learning_to_learn.optimizers import OPTIMIZERS, OptimizerConfig
 from learning_to_learn.plugins import require
 from learning_to_learn.ranges import file_name, number, one_of
 
-LAUNCHERS = ("basic", "joblib", "submitit_local", "submitit_slurm", "ray")
-IN_THIS_PROCESS = "basic"
-"""The launcher that runs the jobs of a sweep in the process that was started."""
+LAUNCHERS = ("basic", "packed", "joblib", "submitit_local", "submitit_slurm", "ray")
+IN_THIS_PROCESS = ("basic", "packed")
+"""The launchers that run the jobs of a sweep in the process that was started."""
 
 
 @dataclass
@@ -43,9 +43,9 @@ class ArchConfig:
     """bptt only: cut the flow of error every so many cycles."""
     update_every: int | None = number(None, least=1)
     """Cycles from one weight update to the next; null: at the end of the sequence."""
-    init_scale: float = number(0.5, above=0)
+    init_scale: float = number(0.5, above=0, per_replica=True)
     """Initial weights are uniform in [-init_scale, init_scale]."""
-    bias: Any = None
+    bias: Any = field(default=None, metadata={"per_replica": True})
     """Centre of the initial biases by pre-activation, such as {input_gate: -1}; others as their unit says.
 
     (Hydra cannot put keys into an empty typed dictionary, so that config_check.py judges its type.)
@@ -129,9 +129,9 @@ class Config:
     """The file of conf/experiment/ that the job was composed with."""
     sweep: str | None = None
     """The study in sweeps/ that this is a job of."""
-    replicas: int = number(4, least=1)
+    replicas: int = number(4, least=1, per_replica=True)
     """Independent networks that the job trains, replica i with seed + i."""
-    seed: int = number(0, least=0, below=2**63)
+    seed: int = number(0, least=0, below=2**63, per_replica=True)
     """The seed of the first replica."""
     engine: str = one_of(ENGINES, "auto")
     """Who runs the time loop: fused, reference, or auto: fused where the units allow it."""

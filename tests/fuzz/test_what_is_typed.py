@@ -6,15 +6,16 @@
 import dataclasses
 import io
 import string
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learning_to_learn.commands import train
 from learning_to_learn.composing import compose_config
-from learning_to_learn.config import Config
 from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError
 from learning_to_learn.topology import UNITS, Network
@@ -56,20 +57,24 @@ def nothing_was_written() -> bool:
     return not list(Path.cwd().iterdir())
 
 
-@settings(max_examples=150)
-@given(words=st.lists(OVERRIDES, min_size=1, max_size=3), multirun=st.booleans())
-def test_overrides(words, multirun):
-    """Composed without being run; the words that begin with a dash are flags, which have a test of their own."""
-    words = [word.lstrip("-") for word in words]
+def answer(call: Callable[..., Any], *arguments: Any) -> Any:
+    """What the call returns, or the UserError that it raises, which is one line."""
     try:
         with redirect_stdout(io.StringIO()):
-            config = compose_config(*words)
-            check(config)
+            return call(*arguments)
     except UserError as error:
-        assert len(str(error).splitlines()) <= 1, str(error)
-        assert str(error).strip()
-    else:
-        assert isinstance(config, Config)
+        said = error
+    assert len(str(said).splitlines()) == 1, str(said)
+    return said
+
+
+@settings(max_examples=150)
+@given(words=st.lists(OVERRIDES, min_size=1, max_size=3))
+def test_overrides(words):
+    """Composed without being run; the words that begin with a dash are flags, which have a test of their own."""
+    words = [word.lstrip("-") for word in words]
+    found = answer(lambda: check(compose_config(*words)))
+    assert found is None or isinstance(found, UserError)
     assert nothing_was_written()
 
 
@@ -79,13 +84,8 @@ def test_overrides(words, multirun):
                       min_size=1, max_size=3))  # fmt: skip
 def test_flags(flags):
     """Always with --cfg, so that none of them starts a job."""
-    with redirect_stdout(io.StringIO()):
-        try:
-            code = train._main([*flags, "--cfg=job"])
-        except UserError as error:
-            assert len(str(error).splitlines()) == 1, str(error)
-        else:
-            assert code == 0
+    found = answer(train._main, [*flags, "--cfg=job"])
+    assert found == 0 or isinstance(found, UserError)
     assert nothing_was_written()
 
 
@@ -105,12 +105,7 @@ LAYERS = st.recursive(
 @given(layers=LAYERS)
 def test_layer_specifications(layers):
     """What is no list of layers of units is one line; what is one has parameters and a state."""
-    try:
-        network = Network.of(layers)
-    except UserError as error:
-        assert len(str(error).splitlines()) == 1, str(error)
-    else:
-        assert network.parameters > 0
-        assert network.state_size > 0
-
-
+    found = answer(Network.of, layers)
+    if not isinstance(found, UserError):
+        assert found.parameters > 0
+        assert found.state_size > 0

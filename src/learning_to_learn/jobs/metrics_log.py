@@ -29,7 +29,7 @@ from learning_to_learn.training.metrics import finite, median, ranked, summarise
 class MetricsLog(pl.Callback):
     """A row for every look at the validation data, one a job: medians, ranges and quartiles over the replicas."""
 
-    def __init__(self, folder: Path, tracker: WandbRun) -> None:
+    def __init__(self, folder: Path, tracker: WandbRun | None = None) -> None:
         self.path, self.tracker = folder / METRICS, tracker
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ARG002
@@ -52,4 +52,5 @@ class MetricsLog(pl.Callback):
             SECONDS: pl_module.seconds,
         }
         append_row(self.path, {EPOCH: pl_module.epochs_done, **row})
-        self.tracker.log(row, scores=scores, epoch=pl_module.epochs_done)
+        if self.tracker:
+            self.tracker.log(row, scores=scores, epoch=pl_module.epochs_done)

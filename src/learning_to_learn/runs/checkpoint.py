@@ -55,7 +55,7 @@ def save_checkpoint(folder: Path, learner: MetaLearner, name: Path = CHECKPOINT)
         "fingerprint": fingerprint(learner.config),
     }
     try:
-        torch.save({**content, CHECKSUM: checksum(content)}, aside)
+        torch.save({**_apart(content), CHECKSUM: checksum(content)}, aside)
         if name == CHECKPOINT and path.exists():
             path.replace(folder / PREVIOUS)
         aside.replace(path)
@@ -136,6 +136,15 @@ def restore(learner: MetaLearner, checkpoint: dict[str, Any]) -> None:
     _judge_values(found, learner)
     learner.load_state_dict(found["state_dict"])
     learner.load_learning_state(found["learning"])
+
+
+def _apart(value: Any) -> Any:
+    """The same content with no view into a larger tensor: torch would write all of that."""
+    if isinstance(value, dict):
+        return {key: _apart(inner) for key, inner in value.items()}
+    if isinstance(value, torch.Tensor) and value.untyped_storage().nbytes() > value.numel() * value.element_size():
+        return value.clone()
+    return value
 
 
 def checksum(content: object) -> str:
