@@ -31,6 +31,13 @@ def keys(node: object, path: str = "") -> list[str]:
 
 
 KEYS = keys(compose_config())
+
+
+def plainly(layer: dict) -> str:
+    """A layer as one types it: {neuron: 4}"""
+    return f"[{layer}]".replace("'", "")
+
+
 GROUPS = ["arch", "family", "optimizer", "trainer", "experiment", "launcher", "sweep", "hydra/sweeper", "hydra.mode"]
 ATOMS = st.one_of(
     st.sampled_from(["", "null", "true", "nan", "inf", "-inf", "0", "-1", "1e400", "1e-320", "0x10", "1_000", "2.5", "??", "''",
@@ -43,7 +50,7 @@ ATOMS = st.one_of(
     st.floats().map(str),
     st.text(max_size=8),
     st.lists(st.integers(-9, 9), max_size=3).map(str),
-    st.dictionaries(st.sampled_from([*UNITS, "heads", "x"]), st.integers(-2, 9), max_size=2).map(lambda d: f"[{d}]".replace("'", "")),
+    st.dictionaries(st.sampled_from([*UNITS, "heads", "x"]), st.integers(-2, 9), max_size=2).map(plainly),
 )  # fmt: skip
 SIGNS = st.sampled_from(["", "", "", "", "+", "++", "~"])
 OVERRIDES = st.one_of(
@@ -79,8 +86,8 @@ def test_overrides(words):
 
 
 @settings(max_examples=60)
-@given(flags=st.lists(st.sampled_from(["-m", "--cfg", "job", "--info", "all", "--help", "-x", "--resolve", "-p", "--config-name",
-                                       "--hydra-help", "--version", "-c", "--explain", "seed", "trainer", "seed=1"]),
+@given(flags=st.lists(st.sampled_from(["-m", "--cfg", "job", "--info", "all", "--help", "-x", "--resolve", "-p",
+                                       "--config-name", "--hydra-help", "--version", "-c", "--explain", "seed", "trainer", "seed=1"]),
                       min_size=1, max_size=3))  # fmt: skip
 def test_flags(flags):
     """Always with --cfg, so that none of them starts a job."""
