@@ -13,7 +13,7 @@ from learning_to_learn.jobs.job import run_job
 from learning_to_learn.jobs.measuring import measure
 from learning_to_learn.jobs.metrics_log import METRICS
 from learning_to_learn.jobs.sweeps import resume
-from learning_to_learn.runs.checkpoint import CHECKPOINT, load_checkpoint
+from learning_to_learn.runs.checkpoint import CHECKPOINT, PREVIOUS, load_checkpoint
 from learning_to_learn.runs.run_folder import RunFolder, get_status
 from learning_to_learn.runs.trained import load_run
 from tests.helpers import job
@@ -169,16 +169,43 @@ def test_a_run_resumed_from_the_checkpoint_before_the_last_is_an_unbroken_one(tm
     assert result(tmp_path / "unbroken") == result(tmp_path / "broken")
 
 
-@pytest.mark.parametrize("change", [("epochs: 6", "epochs: 7"), ("seed: 0", "seed: 1"), ("replicas: 2\n", ""), ("seed", "{")])
-def test_a_run_whose_config_was_changed_is_refused_and_left_alone(tmp_path, change):
-    run_job(job(), tmp_path)
-    (tmp_path / "config.yaml").write_text((tmp_path / "config.yaml").read_text().replace(*change))
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != "train.log"}
-    assert run_job(job(), tmp_path).refused
-    for read in (load_run, lambda folder: measure(folder, {}), resume):
-        with pytest.raises(UserError, match=r"config\.yaml .*(was changed|lacks|is damaged)"):
+READERS = (load_run, lambda folder: measure(folder, {}))
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "train.log"}
+
+
+def test_a_damaged_checkpoint_falls_back_wherever_a_run_is_read(tmp_path, caplog):
+    run_job(job("trainer.checkpoint_seconds=0"), tmp_path)
+    expected, before = result(tmp_path), load_run(tmp_path).weights
+    (tmp_path / CHECKPOINT).write_bytes((tmp_path / CHECKPOINT).read_bytes()[:-100])
+    caplog.clear()
+    torch.testing.assert_close(load_run(tmp_path).weights, before, rtol=0, atol=0)
+    measure(tmp_path, {})
+    assert result(tmp_path / "evaluations" / "as_trained") == expected
+    assert caplog.text.count("last.ckpt is damaged or not ours") == 2
+    assert caplog.text.count("the checkpoint before it is used, of epoch 6") == 2
+    (tmp_path / PREVIOUS).write_bytes(b"")
+    files = contents(tmp_path)
+    for read in READERS:
+        with pytest.raises(UserError, match="the one before it, cannot be used either"):
             read(tmp_path)
-    assert before == {path: path.read_bytes() for path in before}
+    assert contents(tmp_path) == files
+
+
+def test_a_run_whose_config_was_changed_is_refused_and_left_alone(tmp_path):
+    run_job(job(), tmp_path)
+    path = tmp_path / "config.yaml"
+    text = path.read_text()
+    for old, new in [("epochs: 6", "epochs: 7"), ("seed: 0", "seed: 1"), ("replicas: 2\n", ""), ("seed", "{")]:
+        path.write_text(text.replace(old, new))
+        files = contents(tmp_path)
+        assert run_job(job(), tmp_path).refused
+        for read in (*READERS, resume):
+            with pytest.raises(UserError, match=r"config\.yaml .*(was changed|lacks|is damaged)"):
+                read(tmp_path)
+        assert contents(tmp_path) == files
 
 
 def test_what_changes_no_number_may_be_changed_by_hand(tmp_path):

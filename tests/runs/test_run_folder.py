@@ -78,6 +78,8 @@ def test_running_without_a_process_is_killed(tmp_path):
         lambda text: text.replace("replicas: 2\n", ""),
         lambda text: text.replace("threads: null\n", ""),
         lambda text: text.replace("artifact: false\n", ""),
+        lambda text: text + "seed.x: 1\n",
+        lambda text: text.replace("seed: 0", "seed: 2026-01-31"),
         lambda text: "",
         lambda text: "{",
     ],

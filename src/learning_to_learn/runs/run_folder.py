@@ -171,6 +171,12 @@ class RunFolder:
 
     def settings(self) -> dict[str, Any]:
         """Return the configuration, flat: {"arch.name": "lstm", ...}. It is only shown, so that a damaged one is empty."""
+        import yaml
+
+        try:
+            nested = yaml.safe_load((self.path / CONFIG).read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError, UnicodeDecodeError):
+            return {}
         flat: dict[str, Any] = {}
 
         def add(prefix: str, value: object) -> None:
@@ -180,43 +186,22 @@ class RunFolder:
             else:
                 flat[prefix] = value
 
-        add("", self._config())
+        add("", nested if isinstance(nested, dict) else {})
         return flat
 
     def damage(self) -> str:
         """Return what is wrong with the results of a finished run, in a line; nothing where all is well."""
+        from learning_to_learn.runs.saved_config import config_damage
+
+        if wrong := config_damage(self):
+            return wrong
         try:
-            self._judge_config()
             self.metrics()
             if self.result() is None:
                 return f"{RESULT} is missing or no JSON object"
             return "" if self.replicas() else f"{REPLICAS} is missing or empty"
         except DamagedRun as error:
             return str(error)
-
-    def _config(self) -> dict[str, Any]:
-        """What stands in config.yaml, nested; nothing where it is damaged."""
-        import yaml
-
-        try:
-            nested = yaml.safe_load((self.path / CONFIG).read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError, UnicodeDecodeError):
-            return {}
-        return nested if isinstance(nested, dict) else {}
-
-    def _judge_config(self) -> None:
-        """Raise DamagedRun where config.yaml is not what the run began with."""
-        from learning_to_learn.config import fingerprint, judge_fingerprint, lacking
-
-        found = self._config()
-        if keys := lacking(found):
-            raise DamagedRun(f"{CONFIG} is damaged: it lacks {', '.join(keys[:5])}")
-        with self._judging(CONFIG):
-            now = fingerprint(found)
-        try:
-            judge_fingerprint(now, self.said().fingerprint, CONFIG)
-        except UserError as error:
-            raise DamagedRun(str(error)) from None
 
     def _floats(self, name: str) -> list[dict[str, float]]:
         with self._judging(name):
@@ -279,24 +264,6 @@ def check_kinds(folder: Path) -> None:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder / name))
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write the whole JSON file or nothing. A number that is not finite becomes null: JSON has no other word for it."""
-    write_atomically(path, json_text(content))
-
-
-def json_text(content: object) -> str:
-    """Return valid JSON, indented. A number that is not finite becomes null."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, float) and not math.isfinite(value):
-            return None
-        if isinstance(value, Mapping):
-            return {key: plain(inner) for key, inner in value.items()}
-        return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value
-
-    return json.dumps(plain(content), indent=2, allow_nan=False)
-
-
 def begin(folder: Path, config: "Config") -> None:
     """Write down what this run is, before it starts; a resumed run adds what it runs on to what stands there."""
     from learning_to_learn.config import to_yaml
@@ -316,6 +283,19 @@ def set_status(folder: Path, status: str, **more: Any) -> None:
     """Write status.json. FINISHED is written after everything else."""
     who = {"process": os.getpid(), "host": platform.node(), "time": time.time()}
     write_json(folder / STATUS, {"status": Status(status), **who, **more})
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object whole or not at all. NaN, which JSON has not, becomes null."""
+    write_atomically(path, json.dumps(_finite(dict(content)), indent=2, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager
