@@ -3,6 +3,8 @@
 import contextlib
 import itertools
 import json
+import multiprocessing
+import os
 import random
 import signal
 import subprocess
@@ -15,6 +17,7 @@ import pytest
 import torch
 
 import learning_to_learn.jobs.job as jobs
+from learning_to_learn import commands
 from learning_to_learn.commands import train
 from learning_to_learn.jobs.job import run_job
 from learning_to_learn.jobs.signals import Interruption, interruption
@@ -133,8 +136,14 @@ def start(*words):
 
 
 def catches(process, number):
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    return int(status.split("SigCgt:")[1].split()[0], 16) >> (number - 1) & 1 or process.poll() is not None
+    """Whether a process has a handler for a signal; one that has ended needs none."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except OSError:
+        return True
+    if "State:\tZ" in status:
+        return True
+    return int(status.split("SigCgt:")[1].split()[0], 16) >> (number - 1) & 1
 
 
 def until(condition, seconds=120.0):
@@ -247,45 +256,86 @@ def phase(folder):
     return "evaluation" if rows > EPOCHS // EVERY else "training" if rows else "before training"
 
 
-EPOCHS, EVERY = 300, 10
+EPOCHS, EVERY = 40, 4
+
+
+def command(words, said):
+    """The command in a process that has imported everything: what it says goes into a file."""
+    os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT), 2)
+    sys.argv = ["train", *words]
+    commands.start("train")
+
+
+@pytest.fixture(scope="module")
+def forks():
+    """Starts the command in processes that are copies of one that has imported everything; returns each and its file."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "learning_to_learn.jobs.sweeps", "learning_to_learn.results.table"])
+    numbers = itertools.count()
+
+    def fork(*words):
+        said = Path.cwd() / f"said{next(numbers)}"
+        process = context.Process(target=command, args=(words, said))
+        process.start()
+        return process, said
+
+    return fork
+
+
+def ended(process, said):
+    process.join(300)
+    return process.exitcode, said.read_text()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kinds", "moments"), [(POLITE, 60), (KILL, 40)], ids=["signals", "kill"])
-def test_at_random_moments(tmp_path, kinds, moments):
-    """Seeded moments over the whole life of a command: no wrong status or exit code, and the resumed run is an unbroken one.
-
-    Every third moment lies in the last fifth, where evaluation and pictures are.
-    """
-    words = [*QUICK[:-1], "logger.mode=offline", f"trainer.epochs={EPOCHS}", f"trainer.evaluate_every={EVERY}",
-             "trainer.checkpoint_seconds=0"]  # fmt: skip
-    began = time.monotonic()
-    process = start(*words, f"hydra.run.dir={tmp_path / 'unbroken'}")
-    process.communicate()
-    assert process.returncode == 0
-    whole, expected = time.monotonic() - began, results(tmp_path / "unbroken")
+def test_at_random_moments(tmp_path, forks, kinds, moments):
+    """Seeded moments from composing to the end: no wrong status or exit code, and the resumed run is an unbroken one."""
+    words = [*QUICK, f"trainer.epochs={EPOCHS}", f"trainer.evaluate_every={EVERY}", "trainer.checkpoint_seconds=0"]
+    for n in range(2):  # the second finds all kernels
+        began = time.monotonic()
+        assert ended(*forks(*words, f"hydra.run.dir={tmp_path / f'unbroken{n}'}"))[0] == 0
+        whole = time.monotonic() - began
+    expected = results(tmp_path / "unbroken0")
     chance = random.Random(moments)
-    wrong, slowest, met = [], 0.0, Counter()
+    wrong, slowest, met, codes = [], 0.0, Counter(), Counter()
     for number, signals in zip(range(moments), itertools.cycle(kinds), strict=False):
         folder = tmp_path / f"run{number}"
-        process = start(*words, f"hydra.run.dir={folder}")
-        time.sleep(whole * (chance.uniform(0.8, 1.0) if number % 3 == 2 else (number + chance.random()) / moments))
+        process, said = forks(*words, f"hydra.run.dir={folder}")
+        until(lambda process=process: catches(process, signal.SIGTERM))
+        time.sleep(whole * (number + chance.random()) / moments)
         met[phase(folder)] += 1
-        code, said, took = end(process, *signals, apart=chance.uniform(0, 0.1))
-        status, slowest = get_status(folder), max(slowest, took)
-        stopped = (
-            (130, ("interrupted", "finished", None)) if kinds is POLITE else (-signal.SIGKILL, ("running", "finished", None))
-        )
-        if (code, status) != (0, "finished") and not (code == stopped[0] and status in stopped[1]):
-            wrong.append((number, signals, code, status, said))
-        if "Traceback" in said or took > LIMIT or (status == "interrupted" and f"resume={folder}" not in said):
-            wrong.append((number, signals, took, said))
+        began = time.monotonic()
+        for one in signals:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, one)
+            time.sleep(chance.uniform(0, 0.1))
+        code, told = ended(process, said)
+        took, status = time.monotonic() - began, get_status(folder)
+        slowest, codes[code, str(status)] = max(slowest, took), codes[code, str(status)] + 1
+        stopped = (130, "interrupted") if kinds is POLITE else (-signal.SIGKILL, "running")
+        if (code, status) not in ((0, "finished"), *((stopped[0], s) for s in (stopped[1], "finished", None))):
+            wrong.append((number, signals, code, status, told))
+        if "Traceback" in told or took > LIMIT or (status == "interrupted" and f"resume={folder}" not in told):
+            wrong.append((number, signals, took, told))
         if status is not None:
-            again = subprocess.run([sys.executable, "-m", "src.train", f"resume={folder}"], cwd=ROOT, capture_output=True,
-                                   check=False)  # fmt: skip
+            again, told = ended(*forks(f"resume={folder}"))
             weights, found = results(folder)
-            if again.returncode or not torch.equal(weights, expected[0]) or found != expected[1]:
-                wrong.append((number, signals, "resumed to something else", again.stderr))
-    print(f"{moments} moments: {dict(met)}; slowest end {slowest:.2f} s; {len(wrong)} wrong")
+            if again or not torch.equal(weights, expected[0]) or found != expected[1]:
+                wrong.append((number, signals, "resumed to something else", told))
+    print(f"{moments} moments in {whole:.1f} s: {dict(met)}; {dict(codes)}; slowest end {slowest:.2f} s; {len(wrong)} wrong")
     assert not wrong
     assert len(met) >= 4
+
+
+@pytest.mark.slow
+def test_at_random_moments_of_the_start(tmp_path):
+    """Real processes, while they import: nothing is begun, and nothing else is said."""
+    chance, wrong = random.Random(0), []
+    for number, signals in zip(range(12), itertools.cycle(POLITE), strict=False):
+        process = start(*QUICK, f"hydra.run.dir={tmp_path / f'run{number}'}")
+        time.sleep(chance.uniform(0, 1.5))
+        code, said, took = end(process, *signals, apart=chance.uniform(0, 0.1))
+        if (code, said.splitlines()[-1:]) != (130, ["interrupted"]) or "Traceback" in said or took > LIMIT:
+            wrong.append((number, signals, code, took, said))
+    assert not wrong
