@@ -50,7 +50,7 @@ def unbroken(tmp_path_factory):
     return results(folder)
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("when", ["before", pytest.param("after", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_signal_around_any_step_leaves_a_run_that_resumes(tmp_path, monkeypatch, capsys, unbroken, step, when):
     original = getattr(jobs, step)
