@@ -32,7 +32,7 @@ def record(folder: Path, config: DictConfig) -> None:
     asked = {
         "arguments": arguments,
         "launcher": config.launcher.name,
-        "in_this_process": config.launcher.name == IN_THIS_PROCESS,
+        "in_this_process": config.launcher.name in IN_THIS_PROCESS,
         "jobs": jobs,
         "started": time.time(),
         "trials": before.get("trials") or trials,

@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from learning_to_learn import composing, plugins
-from learning_to_learn.config import load
+from learning_to_learn.config import IN_THIS_PROCESS
 from learning_to_learn.errors import RunError, UserError, cause_in_a_line
 from learning_to_learn.jobs.signals import LIMIT, interruption
 from learning_to_learn.jobs.sweep_recorder import record
@@ -22,6 +22,7 @@ from learning_to_learn.jobs.workers import WORKERS, end_with_parent, end_workers
 from learning_to_learn.lazy import import_heavy
 from learning_to_learn.runs.monitor import Monitor, announce
 from learning_to_learn.runs.run_folder import CONFIG, Status
+from learning_to_learn.runs.saved_config import load_config
 from learning_to_learn.runs.sweep_folder import arguments_of, survey, trials_left
 
 if TYPE_CHECKING:
@@ -98,8 +99,7 @@ def resume(folder: Path) -> Started:
         import_heavy(JOB)
         from learning_to_learn.jobs.job import run_job
 
-        config = load(folder / CONFIG)
-        outcome = run_job(config, folder)
+        outcome = run_job(load_config(folder), folder)
         return Started(folder, refused=outcome.refused, failed=outcome.status is Status.FAILED)
     # Only what the user names now is imported.
     asked = [one for word in sweep if word.startswith("plugins=") for one in composing.listed(word)]
@@ -137,23 +137,38 @@ class JobOfASweep:
             raise
 
 
-def _run(config: DictConfig) -> "Outcome":
-    """Run the job that Hydra has composed, in the folder that Hydra gives it, in whichever process this is."""
+@dataclass(frozen=True)
+class Request:
+    """A job that Hydra has composed, with the folder that Hydra gives it."""
+
+    config: DictConfig
+    folder: Path
+    sweep: Path | None
+    overrides: tuple[str, ...]
+    number: int = 0
+    """Its place in the sweep."""
+
+
+def request_of(config: DictConfig) -> Request:
+    """Return the job whose configuration Hydra has made the current one, in whichever process this is."""
     composing.register_resolvers()
     plugins.load(str(one) for one in config.get("plugins") or [])
+    hydra = HydraConfig.get()
+    folder, typed = short(Path(hydra.runtime.output_dir)), tuple(str(word) for word in hydra.overrides.task)
+    if hydra.mode == RunMode.RUN:
+        return Request(config, folder, None, typed)
+    return Request(config, folder, short(Path(hydra.sweep.dir)), typed, hydra.job.num)
+
+
+def _run(config: DictConfig) -> "Outcome":
+    request = request_of(config)
     import_heavy(JOB)
     from learning_to_learn.jobs.job import run_job
 
-    hydra = HydraConfig.get()
-    folder = short(Path(hydra.runtime.output_dir))
-    typed = [str(word) for word in hydra.overrides.task]
-    if hydra.mode == RunMode.RUN:
-        return run_job(config, folder, overrides=typed)
-    sweep = short(Path(hydra.sweep.dir))
-    console = hydra.launcher._target_.endswith("BasicLauncher")
-    if console:
-        announce(sweep, hydra.job.num, hydra.overrides.task)
-    return run_job(config, folder, sweep=sweep, overrides=typed, console=console)
+    console = request.sweep is None or config.launcher.name in IN_THIS_PROCESS
+    if console and request.sweep:
+        announce(request.sweep, request.number, list(request.overrides))
+    return run_job(config, request.folder, sweep=request.sweep, overrides=request.overrides, console=console)
 
 
 def short(path: Path) -> Path:
