@@ -7,7 +7,7 @@ import re
 import pytest
 from rich.console import Console
 
-from learning_to_learn.jobs.job import _trainer
+from learning_to_learn.jobs.job import make_trainer
 from learning_to_learn.jobs.progress_bar import ProgressBar, ProgressFile
 from learning_to_learn.jobs.signals import Interrupted
 from learning_to_learn.training.evaluation import curves_on
@@ -18,7 +18,7 @@ from tests.helpers import job
 
 def train(config, *callbacks):
     learner, data = MetaLearner(config), MetaData(config)
-    _trainer(config, 0, list(callbacks)).fit(learner, datamodule=data)
+    make_trainer(config, 0, list(callbacks)).fit(learner, datamodule=data)
     return learner
 
 

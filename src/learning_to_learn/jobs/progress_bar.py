@@ -10,13 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from learning_to_learn.runs.run_folder import PROGRESS, write_atomically
 from learning_to_learn.training.evaluation import curves_on, validation_metrics
+from learning_to_learn.training.metrics import median
 
 BAR_SECONDS, LINE_SECONDS, FILE_SECONDS = 0.1, 10.0, 1.0
 
@@ -110,4 +110,4 @@ class ProgressBar(_Watching):
 
 
 def _score(learner: Any) -> float:
-    return float(np.median([m.score for m in validation_metrics(learner)]))
+    return median([m.score for m in validation_metrics(learner)], worst=-math.inf)

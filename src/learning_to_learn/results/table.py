@@ -234,7 +234,6 @@ def _pool(counted: Sequence[Counted]) -> dict[str, Any]:
         **found,
         "success_low": low,
         "success_high": high,
-        "worse_than_no_learning": sum(not m.score >= 0 for m in metrics),
         "seconds": sum(one.seconds for one in counted),
         "epochs": result["epochs"],
     }
