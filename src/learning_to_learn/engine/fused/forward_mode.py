@@ -12,6 +12,8 @@ sequence. Places of layer i, besides those of every kernel:
     sums over time of error x sensitivity, a row for every parameter
 """
 
+from contextlib import nullcontext
+
 from learning_to_learn.engine.fused.elementwise import statements
 from learning_to_learn.engine.fused.kernel import ARGUMENTS, HEAD, Kernel, KernelBlock, KernelLayer, place
 from learning_to_learn.engine.fused.lanes import LANES
@@ -31,6 +33,7 @@ def print_forward_mode(network: Network, real: str, matmul: str) -> str:
     return "\n".join(
         [
             HEAD.format(matmul=matmul),
+            *kernel.tables(),
             f"columns = {columns}",
             "",
             "",
@@ -67,6 +70,12 @@ class ForwardMode(Kernel):
             ("output_derivatives", 0, self.layers[-2].layer.outputs * LANES),
             ("sums", 0, self.network.parameters * LANES),
         ]
+
+    def tables(self) -> list[str]:
+        """Constants of the module: the tables of those layers that need one."""
+        layers = [part for part in self.layers if not _is_uniform(part)]
+        tables = [f"parameters{part.index} = np.array({_table(part)})" for part in layers]
+        return ["import numpy as np", "", *tables] if tables else []
 
     def reached(self, part: KernelLayer) -> list[KernelLayer]:
         """The hidden layers whose states a parameter of this layer can change."""
@@ -161,50 +170,42 @@ class ForwardMode(Kernel):
 
     def _columns(self, part: KernelLayer) -> None:
         """Update the columns of all parameters of a layer, and add error x sensitivity to their sums."""
-        s = self.s
-        for p in part.layer.products:
-            s.add(f"c = {p.first}")
-            with s.block(f"while c + 2 <= {p.first + p.parameters}:"):
-                self._pair(part, "c + 1", product=p)
-                s.add("c += 2")
-            if p.parameters % 2:
-                # The last column stands alone: it is computed beside itself.
-                self._pair(part, "c", product=p)
-        for block in part.blocks:
-            for n in range(len(block.unit.trained)):
-                with self.heads(block.heads, "owner_head"):
-                    place_of_first = ["head = owner_head"] * (block.heads > 1) + ["unit = 0"]
-                    s.add(*place_of_first, f"first = {block.number(n, part.layer.weights)}")
-                    with s.loop("half_owner", block.count // 2):
-                        s.add("c = first + 2 * half_owner")
-                        self._pair(part, "c + 1", number=(block, n))
-                    if block.count % 2:
-                        s.add(f"c = first + {block.count - 1}")
-                        self._pair(part, "c", number=(block, n))
+        s, n = self.s, part.layer.parameters
+        s.add("c = 0")
+        with s.block(f"while c + 2 <= {n}:"):
+            self._pair(part, "c + 1")
+            s.add("c += 2")
+        if n % 2:
+            # The last column stands alone: it is computed beside itself.
+            self._pair(part, "c")
 
-    def _pair(
-        self, part: KernelLayer, second: str, *, product: Product | None = None, number: tuple[KernelBlock, int] | None = None
-    ) -> None:
-        """Update column c of a layer's parameters and the one named `second`.
-
-        They are weights of a product, or a unit's own number and its neighbour's.
-        """
+    def _pair(self, part: KernelLayer, second: str) -> None:
+        """Update column c of a layer's parameters and the one named `second`."""
         s, height, pair = self.s, self.height(part) * LANES, ((0, "c"), (1, second))
         s.add(f"next_ = {height} if {second} > c else 0")
         for c, index in pair:
             s.add(f"column{c} = {self._first_column(part)} + ({index}) * {height}")
-            if product:
-                row, source = _row_and_source(product, index)
-                s.add(f"row{c} = {row}", f"source{c} = load(memory, sources{part.index} + {source} * LANES)")
-            s.add(f"change{c} = change_odd{c} = fill(memory, 0.0)")
+            if _is_uniform(part):
+                row, source = f"({index}) // {part.sources}", f"({index}) % {part.sources}"
+            else:
+                row, source = (f"parameters{part.index}[{index}, {column}]" for column in (0, 1))
+            s.add(f"row{c} = {row}")
+            if not _is_uniform(part):
+                s.add(f"place{c} = {source}")
+                source = f"place{c}"
+            s.add(
+                f"source{c} = load(memory, sources{part.index} + {source} * LANES)",
+                f"change{c} = change_odd{c} = fill(memory, 0.0)",
+            )
         bottom, at = None, 0
         for reached in self.reached(part):
             own_h, own_s = at, at + reached.layer.outputs
             self._pre_activations(reached, part, own_h, bottom)
-            if product and reached is part:
+            if reached is part:
                 for c in (0, 1):
                     row = f"pre_activation_sensitivities + {c * part.layer.rows * LANES} + row{c} * LANES"
-                    s.add(f"store(memory, {row}, load(memory, {row}) + source{c})")
+                    with nullcontext() if _is_uniform(part) else s.block(f"if row{c} >= 0:"):
+                        s.add(f"store(memory, {row}, load(memory, {row}) + source{c})")
             for block in reached.blocks:
                 with self.heads(block.heads):
                     # Two units at a time, whose changes of the output do not wait for each other.
@@ -216,8 +217,8 @@ class ForwardMode(Kernel):
                     if block.count % 2:
                         s.add(f"unit = {block.count - 1}")
                         self._unit(reached, block, own_h, own_s, "change")
-            if number and reached is part:
-                self._number(part, *number, own_h, own_s, second)
+            if reached is part:
+                self._numbers(part, own_h, own_s, alone=second == "c")
             bottom, at = own_h, own_s + reached.layer.states
         for c, index in pair:
             s.add(f"change{c} = change{c} + change_odd{c}")
@@ -245,16 +246,23 @@ class ForwardMode(Kernel):
         for p, accumulate in layer.products():
             heard = p.terms if p.heads > 1 else max(0, min(p.source + p.terms, layer.own) - p.source)
             from_below = 0 if p.heads > 1 else max(0, min(p.source + p.terms, last + 1) - max(p.source, layer.own))
-            if heard or not accumulate:
-                # Without terms this only clears the rows.
+            if heard:
                 add(p, p.source, heard, "sensitivities", f"column0 + {own * LANES}", "next_", accumulate)
+                accumulate = True
             if below is not None and from_below:
-                add(p, p.source + heard, from_below, "sensitivities", f"column0 + {below * LANES}", "next_", accumulate=True)
+                add(p, p.source + heard, from_below, "sensitivities", f"column0 + {below * LANES}", "next_", accumulate)
+                accumulate = True
             if i == 0 and self.network.error_feedback and from_below:
                 output = (self.height(owner) - 1) * LANES
                 for c in (0, 1):
                     s.add(f"store(memory, fed_back + {c} * LANES, negate(load(sensitivities, column{c} + {output})))")
-                add(p, last, 1, "memory", "fed_back", "LANES", accumulate=True)
+                add(p, last, 1, "memory", "fed_back", "LANES", accumulate)
+                accumulate = True
+            if not accumulate:
+                with s.loop("i", p.heads * p.rows):
+                    for c in (0, 1):
+                        row = f"pre_activation_sensitivities + {p.row * LANES + c * far} + i * LANES"
+                        s.add(f"store(memory, {row}, 0.0)")
 
     def _unit(self, layer: KernelLayer, block: KernelBlock, own_h: int, own_s: int, change: str) -> None:
         """The chain rule through unit j, in place; what it adds to the network's output goes to `change`."""
@@ -285,26 +293,26 @@ class ForwardMode(Kernel):
                         f"fma(load(memory, output_derivatives + {block.output(n)} * LANES), result{c}_{n}, {change}{c})"
                     )
 
-    def _number(self, layer: KernelLayer, block: KernelBlock, number: int, own_h: int, own_s: int, second: str) -> None:
-        """Add how a unit and its neighbour depend on their own number, of which c is the first column."""
-        s, results = self.s, self._results(block, own_h, own_s)
-        inputs = block.rows + block.states
-        width, n = inputs + block.numbers, inputs + number
-        # A trained initial state is no input of the unit at any cycle.
-        slots = [(slot, i // width) for slot, i in enumerate(_live(block)) if i % width == n and number < block.numbers]
-        if slots and block.heads > 1:
-            s.add("head = owner_head")
-        for c, index in ((0, "c"), (1, second)):
-            if slots:
-                s.add(f"unit = {index} - first")
-            for slot, result in slots:
-                s.add(f"partial = load(memory, {self._partial(layer, block, slot)})")
-                if not c or second != "c":  # a column that stands alone is changed once
-                    row = f"column{c} + {results[result]} * LANES"
-                    s.add(f"store(sensitivities, {row}, load(sensitivities, {row}) + partial)")
-                if layer is self.layers[-2] and result < block.unit.outputs:
-                    derivative = f"load(memory, output_derivatives + {block.output(result)} * LANES)"
-                    s.add(f"change{c} = fma({derivative}, partial, change{c})")
+    def _numbers(self, layer: KernelLayer, own_h: int, own_s: int, *, alone: bool) -> None:
+        """Add how a unit depends on its own number, where that is the parameter of a column."""
+        s = self.s
+        for kind, (block, number) in enumerate(_numbers(layer)):
+            inputs, results = block.rows + block.states, self._results(block, own_h, own_s)
+            width = inputs + block.numbers
+            # A trained initial state is no input of the unit at any cycle.
+            mine = inputs + number if number < block.numbers else -1
+            slots = [(slot, index // width) for slot, index in enumerate(_live(block)) if index % width == mine]
+            for c in (0, 1) if slots else ():
+                with s.block(f"if row{c} == {-1 - kind}:"):
+                    s.add(f"head, unit = place{c} // {block.count}, place{c} % {block.count}")
+                    for slot, result in slots:
+                        s.add(f"partial = load(memory, {self._partial(layer, block, slot)})")
+                        if not c or not alone:  # a column that stands alone is changed once
+                            row = f"column{c} + {results[result]} * LANES"
+                            s.add(f"store(sensitivities, {row}, load(sensitivities, {row}) + partial)")
+                        if layer is self.layers[-2] and result < block.unit.outputs:
+                            derivative = f"load(memory, output_derivatives + {block.output(result)} * LANES)"
+                            s.add(f"change{c} = fma({derivative}, partial, change{c})")
 
     @staticmethod
     def _results(block: KernelBlock, own_h: int, own_s: int) -> list[str]:
@@ -313,13 +321,30 @@ class ForwardMode(Kernel):
         return outputs + [block.state(n, own_s) for n in range(block.states)]
 
 
-def _row_and_source(p: Product, index: str) -> tuple[str, str]:
-    """The row and the source of a layer's weight number `index`, one of a product's."""
-    relative = f"({index} - {p.first})" if p.first else f"({index})"
-    row = f"{p.row} + {relative} // {p.terms}" if p.row else f"{relative} // {p.terms}"
-    if p.heads > 1:
-        return row, f"({p.source} + {relative} // {p.rows * p.terms} * {p.terms} + {relative} % {p.terms})"
-    return row, f"({p.source} + {relative} % {p.terms})" if p.source else f"{relative} % {p.terms}"
+def _is_uniform(part: KernelLayer) -> bool:
+    """Whether the layer's parameters are one matrix, so that a parameter's row and source need no table."""
+    return len(part.layer.products) == 1 and not part.layer.numbers
+
+
+def _numbers(part: KernelLayer) -> list[tuple[KernelBlock, int]]:
+    """The kinds of numbers that units of a layer have of their own, trained initial states among them."""
+    return [(block, n) for block in part.blocks for n in range(len(block.unit.trained))]
+
+
+def _table(part: KernelLayer) -> list[list[int]]:
+    """For every parameter of a layer its row and source. For a number: -1 - its kind, and the unit among all of its block."""
+    table = [[0, 0] for _ in range(part.layer.parameters)]
+    for row, places in enumerate(part.layer.places):
+        for source, place in enumerate(places):
+            if place < part.layer.parameters:
+                table[place] = [row, source]
+    for kind, (block, n) in enumerate(_numbers(part)):
+        step = block.next_block.number - block.block.number
+        for head in range(block.heads):
+            for unit in range(block.count):
+                place = part.layer.weights + block.block.number + n * block.count + head * step + unit
+                table[place] = [-1 - kind, head * block.count + unit]
+    return table
 
 
 def _live(block: KernelBlock) -> list[int]:

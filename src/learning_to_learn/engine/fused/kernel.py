@@ -216,12 +216,12 @@ class Kernel:
         return names
 
     @contextmanager
-    def heads(self, n: int, variable: str = "head") -> Iterator[None]:
+    def heads(self, n: int) -> Iterator[None]:
         """A loop over the heads; nothing where there is one."""
         if n == 1:
             yield
         else:
-            with self.s.loop(variable, n):
+            with self.s.loop("head", n):
                 yield
 
     @contextmanager
