@@ -30,9 +30,7 @@ class Weights:
         self.own = {name: own.matrix[0, at, : layer.own] for name, at in rows.items()}
         self.below = {name: own.matrix[0, at, layer.own : -1] for name, at in rows.items()}
         self.bias = {name: own.matrix[0, at, -1] for name, at in rows.items()}
-        self.number = {
-            name: own.numbers[0, at] for name, at in zip(block.unit.trained, block.numbers(), strict=True)
-        }
+        self.number = {name: own.numbers[0, at] for name, at in zip(block.unit.trained, block.numbers(), strict=True)}
 
     def drive(self, name, x):
         """The part of a pre-activation that comes from below, over all cycles."""

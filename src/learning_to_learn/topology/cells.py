@@ -29,9 +29,7 @@ def leaky_integrator(z: torch.Tensor, h: torch.Tensor, *, leak: Number = Uniform
 
 
 @unit(states=1)
-def continuous_time_neuron(
-    z: torch.Tensor, v: torch.Tensor, *, rate: Number = Uniform(-2.0, 2.0)
-) -> tuple[torch.Tensor, ...]:
+def continuous_time_neuron(z: torch.Tensor, v: torch.Tensor, *, rate: Number = Uniform(-2.0, 2.0)) -> tuple[torch.Tensor, ...]:
     """CTRNN (Funahashi & Nakamura 1993), one Euler step a cycle. The step over the time constant, sigmoid(rate), is trained."""
     v = v + torch.sigmoid(rate) * (z - v)
     return torch.tanh(v), v
@@ -135,9 +133,9 @@ def selective_state(
 ) -> tuple[torch.Tensor, ...]:  # fmt: skip
     """A selective diagonal state space, in the spirit of S6 (Mamba, Gu & Dao 2023).
 
-    It shares with S6: a step size softplus(step), an input matrix and an output matrix that depend on the input, a diagonal
-    transition exp(-step exp(rate)), and the skip connection. It has not: several states a channel, matrices that channels share,
-    the short convolution, the gated branch.
+    It shares with S6 a step size softplus(step), an input and an output matrix that depend on the input, a diagonal transition
+    exp(-step exp(rate)), and the skip connection. It does not have several states a channel, matrices that channels share, the
+    short convolution, or the gated branch.
     """
     delta = torch.nn.functional.softplus(step)
     h = torch.exp(-delta * torch.exp(rate)) * h + delta * write * drive

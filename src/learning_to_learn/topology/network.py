@@ -194,7 +194,8 @@ class Layer:
         self, z: torch.Tensor, s: torch.Tensor, numbers: Float[torch.Tensor, "... N"]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Pre-activations [..., M], states [..., S] and the units' numbers to outputs [..., H] and states [..., S]."""
-        outputs, states = [], []
+        outputs: list[torch.Tensor] = []
+        states: list[torch.Tensor] = []
         for block in self.blocks:
             own = dict(zip(block.unit.numbers, (numbers[..., i] for i in block.numbers()), strict=False))
             results = block.unit.step(*(z[..., i] for i in block.rows()), *(s[..., i] for i in block.states()), **own)
@@ -378,9 +379,7 @@ def _layer(units: Mapping[str, tuple[Unit, int]], inputs: int, recurrent: bool =
 
 def _rows_of(blocks: Sequence[Block], wiring: Sources) -> int:
     """How many rows of the blocks sum over that."""
-    return sum(
-        b.count for b in blocks for name in b.unit.pre_activations if b.unit.sources.get(name, Sources.BOTH) is wiring
-    )
+    return sum(b.count for b in blocks for name in b.unit.pre_activations if b.unit.sources.get(name, Sources.BOTH) is wiring)
 
 
 def _is_count(value: object) -> bool:

@@ -132,7 +132,8 @@ def _from_signature(step: Callable, states: int, outputs: int, bias: dict, initi
     numbers = {a.name: a.default for a in arguments if a.kind is a.KEYWORD_ONLY}
     for argument, start in numbers.items():
         if isinstance(start, bool | type) or not (callable(start) or isinstance(start, int | float)):
-            raise ValueError(f"unit {name}: {argument} needs a number or a distribution to start with, such as {argument}=0.5")
+            message = f"unit {name}: {argument} needs a number or a distribution to start with, such as {argument}=0.5"
+            raise ValueError(message)  # noqa: TRY004 - all that is wrong with a signature is one kind of error
     return Unit(name, step, pre, own_states, bias, sources, numbers, outputs, initial)
 
 

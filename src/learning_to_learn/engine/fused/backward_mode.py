@@ -149,9 +149,9 @@ class BackwardMode(Kernel):
     def _clear(self, layers: list[KernelLayer]) -> None:
         """No error goes on to the cycle before."""
         for part in layers:
-            for place, n in (("output_errors", part.layer.outputs), ("state_errors", part.layer.states)):
+            for name, n in (("output_errors", part.layer.outputs), ("state_errors", part.layer.states)):
                 with self.s.loop("i", n):
-                    self.s.add(f"store(memory, {place}{part.index} + i * LANES, 0.0)")
+                    self.s.add(f"store(memory, {name}{part.index} + i * LANES, 0.0)")
         if self.network.error_feedback:
             self.s.add("store(memory, network_output, 0.0)")
 

@@ -186,12 +186,10 @@ class ForwardMode(Kernel):
         for c, index in pair:
             s.add(f"column{c} = {self._first_column(part)} + ({index}) * {height}")
             if _is_uniform(part):
-                row, source = f"({index}) // {part.sources}", f"({index}) % {part.sources}"
+                s.add(f"row{c} = ({index}) // {part.sources}")
+                source = f"({index}) % {part.sources}"
             else:
-                row, source = (f"parameters{part.index}[{index}, {column}]" for column in (0, 1))
-            s.add(f"row{c} = {row}")
-            if not _is_uniform(part):
-                s.add(f"place{c} = {source}")
+                s.add(*(f"{name}{c} = parameters{part.index}[{index}, {i}]" for i, name in enumerate(("row", "place"))))
                 source = f"place{c}"
             s.add(
                 f"source{c} = load(memory, sources{part.index} + {source} * LANES)",
@@ -207,16 +205,7 @@ class ForwardMode(Kernel):
                     with nullcontext() if _is_uniform(part) else s.block(f"if row{c} >= 0:"):
                         s.add(f"store(memory, {row}, load(memory, {row}) + source{c})")
             for block in reached.blocks:
-                with self.heads(block.heads):
-                    # Two units at a time, whose changes of the output do not wait for each other.
-                    with s.loop("half", block.count // 2):
-                        s.add("unit = 2 * half")
-                        self._unit(reached, block, own_h, own_s, "change")
-                        s.add("unit = 2 * half + 1")
-                        self._unit(reached, block, own_h, own_s, "change_odd")
-                    if block.count % 2:
-                        s.add(f"unit = {block.count - 1}")
-                        self._unit(reached, block, own_h, own_s, "change")
+                self._units(reached, block, own_h, own_s)
             if reached is part:
                 self._numbers(part, own_h, own_s, alone=second == "c")
             bottom, at = own_h, own_s + reached.layer.states
@@ -263,6 +252,19 @@ class ForwardMode(Kernel):
                     for c in (0, 1):
                         row = f"pre_activation_sensitivities + {p.row * LANES + c * far} + i * LANES"
                         s.add(f"store(memory, {row}, 0.0)")
+
+    def _units(self, layer: KernelLayer, block: KernelBlock, own_h: int, own_s: int) -> None:
+        """Two units at a time, whose changes of the output do not wait for each other."""
+        s = self.s
+        with self.heads(block.heads):
+            with s.loop("half", block.count // 2):
+                s.add("unit = 2 * half")
+                self._unit(layer, block, own_h, own_s, "change")
+                s.add("unit = 2 * half + 1")
+                self._unit(layer, block, own_h, own_s, "change_odd")
+            if block.count % 2:
+                s.add(f"unit = {block.count - 1}")
+                self._unit(layer, block, own_h, own_s, "change")
 
     def _unit(self, layer: KernelLayer, block: KernelBlock, own_h: int, own_s: int, change: str) -> None:
         """The chain rule through unit j, in place; what it adds to the network's output goes to `change`."""
@@ -335,15 +337,15 @@ def _table(part: KernelLayer) -> list[list[int]]:
     """For every parameter of a layer its row and source. For a number: -1 - its kind, and the unit among all of its block."""
     table = [[0, 0] for _ in range(part.layer.parameters)]
     for row, places in enumerate(part.layer.places):
-        for source, place in enumerate(places):
-            if place < part.layer.parameters:
-                table[place] = [row, source]
+        for source, index in enumerate(places):
+            if index < part.layer.parameters:
+                table[index] = [row, source]
     for kind, (block, n) in enumerate(_numbers(part)):
         step = block.next_block.number - block.block.number
         for head in range(block.heads):
             for unit in range(block.count):
-                place = part.layer.weights + block.block.number + n * block.count + head * step + unit
-                table[place] = [-1 - kind, head * block.count + unit]
+                index = part.layer.weights + block.block.number + n * block.count + head * step + unit
+                table[index] = [-1 - kind, head * block.count + unit]
     return table
 
 

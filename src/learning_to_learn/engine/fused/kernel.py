@@ -242,9 +242,7 @@ class Kernel:
                 given = base.startswith("states") and any(block.unit.initial for block in part.blocks)
                 idle = f"state[lane0, {place} + i]" if given else "0.0"
                 with s.loop("i", n), s.loop("lane", LANES):
-                    s.add(
-                        f"memory[{base} + i * {stride} + lane] = state[lane0 + lane, {place} + i] if lane < live else {idle}"
-                    )
+                    s.add(f"memory[{base} + i * {stride} + lane] = state[lane0 + lane, {place} + i] if lane < live else {idle}")
                 place += n
         with s.loop("lane", LANES):
             s.add(f"memory[network_output + lane] = state[lane0 + lane, {place}] if lane < live else 0.0")
