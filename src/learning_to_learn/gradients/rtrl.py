@@ -101,7 +101,7 @@ def _apply(
                 for name, i in zip(block.unit.numbers, block.numbers(), strict=False)
             }
             for result in block.unit.step(*inputs, **own):
-                partials = torch.autograd.grad(result.sum(), [*inputs, *own.values()], retain_graph=True, allow_unused=True)
+                partials = _partials(result, [*inputs, *own.values()])
                 terms = [p.unsqueeze(-1) * d for p, d in zip(partials, d_inputs, strict=False) if p is not None]
                 d_result = torch.stack(terms).sum(0) if terms else torch.zeros_like(d_inputs[0])
                 for p, i in zip(partials[len(inputs) :], block.numbers(), strict=False):
@@ -121,3 +121,10 @@ def _apply(
         torch.cat(d_hs, 2),
         torch.cat(d_states, 2) if d_states else d_s,
     )
+
+
+def _partials(result: torch.Tensor, inputs: list[torch.Tensor]) -> tuple[torch.Tensor | None, ...]:
+    """Return the derivative of a result by each input; None for an input that it does not depend on."""
+    if not result.requires_grad:  # a constant
+        return (None,) * len(inputs)
+    return torch.autograd.grad(result.sum(), inputs, retain_graph=True, allow_unused=True)
