@@ -19,7 +19,7 @@ def register_own():
 
 
 WIRINGS = {
-    "heads": ([{"gru": 4, "neuron": 2, "heads": 2}, {"neuron": 3, "recurrent": False}], False),
+    "heads": ([{"gru": 4, "neuron": 2, "heads": 2, "feedback": True}, {"neuron": 3, "recurrent": False}], False),
     "not_recurrent_first": ([{"linear_recurrent": 2}, {"own_numbers": 3}], True),
 }
 

@@ -355,6 +355,7 @@ def _star(*z):
         ({"gru": 6, "heads": 0}, "heads: 0"),
         ({"gru": 6, "heads": True}, "heads: True"),
         ({"gru": 6, "recurrent": 1}, "recurrent: 1; it is true or false"),
+        ({"gru": 6, "feedback": "yes"}, "feedback: 'yes'; it is true or false"),
         ({"heads": 2}, "layer 1 is empty"),
     ],
 )
@@ -376,3 +377,32 @@ def test_annotations_may_be_text():
 
 def _below_state_free(z):
     return (z,)
+
+
+def test_a_jordan_network_hears_its_own_output():
+    """It is a network with one more input, which is shown what it has answered the cycle before."""
+    net = Network.of([{"neuron": 3, "recurrent": False, "feedback": True}])
+    shown = Network.of([{"neuron": 3, "recurrent": False}], inputs=4)
+    assert net.parameters == shown.parameters
+    parameters, x, target = random_case(net, length=6)
+    outputs, _ = net.forward(parameters, x)
+    before = torch.cat([torch.full_like(outputs[..., :1], 0.5), outputs[..., :-1]], -1)
+    expected, _ = shown.forward(parameters, torch.cat([x, before.unsqueeze(-1)], -1))
+    torch.testing.assert_close(outputs, expected, rtol=0, atol=1e-14)
+    backward, forward, cut = (
+        make_gradient(name).segment(net, parameters, x, target, None).gradient for name in ("bptt", "rtrl", "truncated")
+    )
+    torch.testing.assert_close(forward, backward, rtol=0, atol=1e-12)
+    assert (cut - backward).abs().max() > 1e-4  # the output that is fed back is a recurrent edge
+
+
+@pytest.mark.parametrize(
+    ("layers", "options", "says"),
+    [
+        ([{"neuron": 2}, {"neuron": 2, "feedback": True}], {}, "layer 2: feedback: only the first layer"),
+        ([{"neuron": 2, "feedback": True}], {"error_feedback": True}, "family.feedback=error"),
+    ],
+)
+def test_feedback_that_does_not_fit_is_refused(layers, options, says):
+    with pytest.raises(UserError, match=says):
+        Network.of(layers, **options)

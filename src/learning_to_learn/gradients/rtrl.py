@@ -56,10 +56,10 @@ def _step(
     hs, ss, previous = network.split_state(state)
     sizes = [n for layer in network.layers for n in (layer.own, layer.states)]
     *pieces, d_previous = sensitivities.split([*sizes, 1], dim=2)
+    x = network.with_feedback(x, previous)
     d_x = sensitivities.new_zeros(*x.shape, network.parameters)
-    if network.error_feedback:
-        x = torch.cat([x[..., :-1], x[..., -1:] - previous.unsqueeze(-1)], -1)
-        d_x[:, :, -1:] = -d_previous
+    if network.fed_back:
+        d_x[:, :, -1:] = network.fed_back * d_previous
     new, d_new, first = [], [], 0
     for layer, own, h, s, d_h, d_s in zip(network.layers, parameters, hs, ss, pieces[0::2], pieces[1::2], strict=False):
         z, d_z = _pre_activations(layer, own.matrix, torch.cat([h, x], -1), torch.cat([d_h, d_x], 2), first)

@@ -13,7 +13,8 @@ each unit has of its own, head after head, block after block, all units' first n
 neuron's [1, H + 1] comes last.
 
 One flat buffer [R, B, D] holds all states: for each layer its outputs [H] (if it is recurrent) and the states of its units
-[S], and last the network's previous output, which `error_feedback` subtracts from the third input.
+[S], and last the network's previous output. `error_feedback` subtracts it from the third input; with `output_feedback` it is
+an input of its own, after the others.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from learning_to_learn.errors import UserError, choose
 from learning_to_learn.lazy import torch
 from learning_to_learn.topology.units import UNITS, Sources, Unit
 
+OPTIONS = ("heads", "recurrent", "feedback")
+"""What a layer can be given besides its units."""
 NOTHING_KNOWN = 0.5
 """The previous target and the previous output before the first cycle: y[0]."""
 
@@ -215,6 +218,8 @@ class Network:
     """Whether the network's previous output is subtracted from the last input. This is the paper's other supplementary
     input.
     """
+    output_feedback: bool = False
+    """Whether the first layer hears the network's previous output besides the inputs (Jordan 1986)."""
 
     @staticmethod
     def of(layers: Sequence[Mapping[str, Any]], *, inputs: int = 3, error_feedback: bool = False) -> Network:
@@ -223,23 +228,28 @@ class Network:
         - `heads: n`: every count is divided into n heads, and the layer's recurrent weights connect units of the same head
           only. 1 is fully connected; with as many heads as units, every unit hears only itself.
         - `recurrent: false`: the layer has no recurrent weights. Its units' states remain.
+        - `feedback: true`: the first layer hears the network's output of the cycle before, besides the inputs (Jordan 1986).
 
-        Raises UserError on an unknown unit, no layer, a count < 1, or heads that do not divide a count.
+        Raises UserError on an unknown unit, no layer, a count < 1, or an option that does not fit.
         """
         if not layers:
             raise UserError("arch.layers is empty: give at least one layer, such as [{memory_cell: 6, neuron: 6}]")
-        built, below = [], inputs
+        feedback = layers[0].get("feedback", False)
+        built, below = [], inputs + (1 if feedback is True else 0)
         for number, given in enumerate(layers, 1):
-            counts = {name: count for name, count in given.items() if name not in ("heads", "recurrent")}
+            counts = {name: count for name, count in given.items() if name not in OPTIONS}
             if not counts:
                 raise UserError(f"layer {number} is empty: name its units, such as {{neuron: 12}}")
             heads, recurrent = given.get("heads", 1), given.get("recurrent", True)
-            if not isinstance(recurrent, bool):
-                raise UserError(f"layer {number}: recurrent: {recurrent!r}; it is true or false")
+            for name in ("recurrent", "feedback"):
+                if not isinstance(given.get(name, False), bool):
+                    raise UserError(f"layer {number}: {name}: {given[name]!r}; it is true or false")
+            if number > 1 and given.get("feedback"):
+                raise UserError(f"layer {number}: feedback: only the first layer can hear the network's previous output")
             if not _is_count(heads):
                 raise UserError(f"layer {number}: heads: {heads!r}; it must be a whole number >= 1")
             for name, count in counts.items():
-                choose("unit or option of a layer", name, {**UNITS, "heads": None, "recurrent": None})
+                choose("unit or option of a layer", name, {**UNITS, **dict.fromkeys(OPTIONS)})
                 if not _is_count(count):
                     raise UserError(f"layer {number}: {name}: {count!r} units; the count must be a whole number >= 1")
                 if count % heads:
@@ -247,7 +257,14 @@ class Network:
             built.append(_layer({name: (UNITS[name], count) for name, count in counts.items()}, below, recurrent, heads))
             below = built[-1].outputs
         output = _layer({"logistic": (UNITS["logistic"], 1)}, below, recurrent=False)
-        return Network(tuple(built), output, inputs, error_feedback)
+        if feedback and error_feedback:
+            raise UserError("layer 1: feedback: the network's previous output is an input already, as family.feedback=error")
+        return Network(tuple(built), output, inputs, error_feedback, feedback)
+
+    @property
+    def fed_back(self) -> int:
+        """How much of its previous output the network hears in the first layer's last source: 0, 1, or, as an error, -1."""
+        return 1 if self.output_feedback else -1 if self.error_feedback else 0
 
     @property
     def all_layers(self) -> tuple[Layer, ...]:
@@ -315,9 +332,8 @@ class Network:
         edge.
         """
         outputs, states, previous = self.split_state(state)
-        if self.error_feedback:
-            previous = previous.detach() if detach_recurrent else previous
-            x = torch.cat([x[..., :-1], x[..., -1:] - previous.unsqueeze(-1)], -1)
+        previous = previous.detach() if detach_recurrent else previous
+        x = self.with_feedback(x, previous)
         pieces: list[torch.Tensor] = []
         for layer, own, h, s in zip(self.layers, parameters[:-1], outputs, states, strict=True):
             source = torch.cat([h.detach() if detach_recurrent else h, x], -1)
@@ -326,6 +342,13 @@ class Network:
             x = h
         y, _ = self.output.apply(linear(parameters[-1].matrix, x), x[..., :0], parameters[-1].numbers.unsqueeze(1))
         return y.squeeze(-1), torch.cat([*pieces, y], -1)
+
+    def with_feedback(self, x: Float[torch.Tensor, "R B I"], previous: Float[torch.Tensor, "R B"]) -> torch.Tensor:
+        """Return what the first layer hears besides its own outputs: the inputs, and in them or beside them y[t-1]."""
+        y = previous.unsqueeze(-1)
+        if self.error_feedback:
+            return torch.cat([x[..., :-1], x[..., -1:] - y], -1)
+        return torch.cat([x, y], -1) if self.output_feedback else x
 
     def forward(
         self,
@@ -346,7 +369,8 @@ class Network:
 
     def describe(self) -> str:
         """The topology in the paper's notation, such as `H1: 6 memory_cell + 6 neuron`."""
-        return "; ".join(f"H{i}: {_describe(layer)}" for i, layer in enumerate(self.layers, 1))
+        layers = "; ".join(f"H{i}: {_describe(layer)}" for i, layer in enumerate(self.layers, 1))
+        return f"{layers}; output fed back" if self.output_feedback else layers
 
 
 def linear(matrix: Float[torch.Tensor, "R M K1"], source: Float[torch.Tensor, "R B K"]) -> Float[torch.Tensor, "R B M"]:

@@ -117,7 +117,7 @@ class BackwardMode(Kernel):
             s.add("cycle = steps - 1 - back", f"now = cycle % {SLAB} * LANES")
             for part in self.layers:
                 s.add(self._at(f"saved{part.index}_now", f"saved{part.index}", self._saved(part), "cycle"))
-            extra = " + memory[network_output + lane]" if self.network.error_feedback else ""
+            extra = " + memory[network_output + lane]" if self.network.fed_back else ""
             with s.loop("lane", "live"):
                 s.add(
                     f"memory[output_errors{output} + lane] = "
@@ -152,7 +152,7 @@ class BackwardMode(Kernel):
             for name, n in (("output_errors", part.layer.outputs), ("state_errors", part.layer.states)):
                 with self.s.loop("i", n):
                     self.s.add(f"store(memory, {name}{part.index} + i * LANES, 0.0)")
-        if self.network.error_feedback:
+        if self.network.fed_back:
             self.s.add("store(memory, network_output, 0.0)")
 
     def _initial_states(self) -> None:
@@ -195,15 +195,16 @@ class BackwardMode(Kernel):
         elif i + 1 < len(self.layers):
             with s.loop("i", layer.outputs):
                 s.add(f"store(memory, output_errors{i} + i * LANES, 0.0)")
-            if not i and self.network.error_feedback:
+            if not i and self.network.fed_back:
                 with s.block("if recurrent:"):
                     self._feed_back(part)
 
     def _feed_back(self, part: KernelLayer) -> None:
-        """Send error to the output of the cycle before, which the last input is minus."""
-        if not part.index and self.network.error_feedback:
+        """Send error to the output of the cycle before, which the first layer's last source is, or is minus."""
+        if not part.index and self.network.fed_back:
             self._back(part, part.layer.sources - 1, part.layer.sources, "network_output", accumulate=False)
-            self.s.add("store(memory, network_output, negate(load(memory, network_output)))")
+            if self.network.fed_back < 0:
+                self.s.add("store(memory, network_output, negate(load(memory, network_output)))")
 
     def _back(self, part: KernelLayer, first: int, last: int, target: str, *, accumulate: bool) -> None:
         """Send the errors of the pre-activations to the sources from `first` up to `last`, whose errors lie at `target`."""

@@ -79,12 +79,12 @@ class ForwardMode(Kernel):
 
     def reached(self, part: KernelLayer) -> list[KernelLayer]:
         """The hidden layers whose states a parameter of this layer can change."""
-        return self.layers[:-1] if self.network.error_feedback else self.layers[part.index : -1]
+        return self.layers[:-1] if self.network.fed_back else self.layers[part.index : -1]
 
     def height(self, part: KernelLayer) -> int:
         """The rows of one of its columns."""
         rows = sum(reached.layer.outputs + reached.layer.states for reached in self.reached(part))
-        return rows + (1 if self.network.error_feedback else 0)
+        return rows + (1 if self.network.fed_back else 0)
 
     def body(self) -> list[str]:
         s = self.s
@@ -215,7 +215,7 @@ class ForwardMode(Kernel):
                 s.add(f"change{c} = fma(load(memory, partials{part.index}), source{c}, change{c})")
             s.add(f"sum{c} = fma(error, change{c}, load(memory, sums + ({part.first} + {index}) * LANES))")
         for c, index in pair:
-            if self.network.error_feedback:
+            if self.network.fed_back:
                 s.add(f"store(sensitivities, column{c} + {at * LANES}, change{c})")
             s.add(f"store(memory, sums + ({part.first} + {index}) * LANES, sum{c})")
 
@@ -241,10 +241,11 @@ class ForwardMode(Kernel):
             if below is not None and from_below:
                 add(p, p.source + heard, from_below, "sensitivities", f"column0 + {below * LANES}", "next_", accumulate)
                 accumulate = True
-            if i == 0 and self.network.error_feedback and from_below:
+            if i == 0 and self.network.fed_back and from_below:
                 output = (self.height(owner) - 1) * LANES
                 for c in (0, 1):
-                    s.add(f"store(memory, fed_back + {c} * LANES, negate(load(sensitivities, column{c} + {output})))")
+                    value = self.signed(f"load(sensitivities, column{c} + {output})")
+                    s.add(f"store(memory, fed_back + {c} * LANES, {value})")
                 add(p, last, 1, "memory", "fed_back", "LANES", accumulate)
                 accumulate = True
             if not accumulate:

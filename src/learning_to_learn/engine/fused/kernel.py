@@ -268,6 +268,8 @@ class Kernel:
         with s.loop("lane", "live"):
             for i in range(self.network.inputs):
                 s.add(f"memory[sources0_now + {first + i * self.row} + lane] = inputs[lane0 + lane, cycle, {i}]")
+        if self.network.output_feedback:
+            s.add(f"store(memory, sources0_now + {first + self.network.inputs * self.row}, load(memory, network_output))")
         if self.network.error_feedback:
             last = first + (self.network.inputs - 1) * self.row
             s.add(f"store(memory, sources0_now + {last}, load(memory, sources0_now + {last}) - load(memory, network_output))")
@@ -313,6 +315,10 @@ class Kernel:
             else:
                 s.add(f"store(memory, network_output, {output})")
         self.keep(part, block, names | {op.name: "forward_" + op.name for op in forward.ops})
+
+    def signed(self, value: str) -> str:
+        """A vector with the sign that the network's previous output has where it is fed back."""
+        return f"negate({value})" if self.network.fed_back < 0 else value
 
     @property
     def next_row(self) -> int:
