@@ -356,6 +356,10 @@ def _star(*z):
         ({"gru": 6, "heads": True}, "heads: True"),
         ({"gru": 6, "recurrent": 1}, "recurrent: 1; it is true or false"),
         ({"gru": 6, "feedback": "yes"}, "feedback: 'yes'; it is true or false"),
+        ({"neuron": 6, "fixed": 1}, "fixed: 1; it is true or false"),
+        ({"neuron": 6, "radius": 0}, "radius: 0; it must be a number > 0"),
+        ({"gru": 6, "radius": 0.9}, "radius: only the recurrent weights of units with one pre-activation"),
+        ({"neuron": 6, "recurrent": False, "radius": 0.9}, "radius: only"),
         ({"heads": 2}, "layer 1 is empty"),
     ],
 )
@@ -406,3 +410,18 @@ def test_a_jordan_network_hears_its_own_output():
 def test_feedback_that_does_not_fit_is_refused(layers, options, says):
     with pytest.raises(UserError, match=says):
         Network.of(layers, **options)
+
+
+@pytest.mark.parametrize("heads", [1, 4])
+def test_a_layer_begins_with_its_spectral_radius(heads):
+    net = Network.of(
+        [{"leaky_integrator": 6, "neuron": 2, "radius": 0.8}] if heads == 1 else [{"neuron": 8, "radius": 0.8, "heads": 4}]
+    )
+    for matrix in net.matrices(initial_parameters(net, [3, 4]))[0][..., :8]:
+        assert torch.linalg.eigvals(matrix.double()).abs().max().item() == pytest.approx(0.8, abs=1e-6)
+
+
+def test_the_parameters_of_a_fixed_layer_are_named():
+    net = Network.of([{"neuron": 2}, {"neuron": 3, "fixed": True}])
+    first, second, _ = (layer.parameters for layer in net.all_layers)
+    assert net.fixed == list(range(first, first + second))

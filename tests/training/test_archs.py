@@ -23,3 +23,15 @@ def test_the_loss_of_every_arch_falls(arch):
         learner.training_step(batch, update)
         losses.append(learner.train_mse)
     assert (np.diff(losses, axis=0) < 0).all()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_reservoir_stays_as_it_was_drawn(optimizer):
+    config = job("arch=echo_state", "trainer.epochs=2", *QUICK, f"optimizer={optimizer}")
+    learner, batch = MetaLearner(config), MetaData(config).epoch(0)
+    before, fixed = learner.weights.detach().clone(), learner.network.fixed
+    for update in range(2):
+        learner.training_step(batch, update)
+    moved = (learner.weights.detach() != before).any(0)
+    assert not moved[fixed].any()
+    assert moved[fixed[-1] + 1 :].all()

@@ -1,5 +1,5 @@
 """Initial weights are uniform in [-scale, scale]. Biases are shifted by the initial bias that their unit asks for. The
-numbers that units have of their own begin as their unit says.
+numbers that units have of their own begin as their unit says. A layer with a spectral radius is scaled to it.
 """
 
 from __future__ import annotations
@@ -38,5 +38,11 @@ def initial_parameters(
             for start, numbers in zip(block.unit.trained.values(), block.numbers(), strict=True):
                 places = slice(first + layer.weights + numbers.start, first + layer.weights + numbers.stop)
                 parameters[:, places] = start(draws[:, places]) if callable(start) else start
+        if layer.radius:
+            mine = slice(first, first + layer.parameters)
+            matrix = layer.split(parameters[:, mine]).matrix[..., : layer.own]
+            found = torch.linalg.eigvals(matrix.double()).abs().amax(-1, keepdim=True)
+            own = [first + place for row in layer.places for place in row[: layer.own] if place < layer.parameters]
+            parameters[:, own] *= (layer.radius / found).to(parameters.dtype)
         first += layer.parameters
     return parameters

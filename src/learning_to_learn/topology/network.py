@@ -20,7 +20,7 @@ an input of its own, after the others.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -30,7 +30,7 @@ from learning_to_learn.errors import UserError, choose
 from learning_to_learn.lazy import torch
 from learning_to_learn.topology.units import UNITS, Sources, Unit
 
-OPTIONS = ("heads", "recurrent", "feedback")
+OPTIONS = ("heads", "recurrent", "feedback", "fixed", "radius")
 """What a layer can be given besides its units."""
 NOTHING_KNOWN = 0.5
 """The previous target and the previous output before the first cycle: y[0]."""
@@ -117,6 +117,10 @@ class Layer:
     recurrent: bool = True
     """Whether anything in the layer hears its own outputs of the cycle before."""
     heads: int = 1
+    fixed: bool = False
+    """Whether the layer's parameters stay as they were drawn."""
+    radius: float | None = None
+    """The spectral radius that the recurrent weights begin with; None: as they are drawn."""
 
     @property
     def outputs(self) -> int:
@@ -229,6 +233,9 @@ class Network:
           only. 1 is fully connected; with as many heads as units, every unit hears only itself.
         - `recurrent: false`: the layer has no recurrent weights. Its units' states remain.
         - `feedback: true`: the first layer hears the network's output of the cycle before, besides the inputs (Jordan 1986).
+        - `fixed: true`: the layer does not learn; its weights stay as they were drawn (a reservoir: Jaeger 2001).
+        - `radius: r`: the recurrent weights are scaled to the spectral radius r. Only in a recurrent layer of units that have
+          one pre-activation and one output each.
 
         Raises UserError on an unknown unit, no layer, a count < 1, or an option that does not fit.
         """
@@ -241,7 +248,7 @@ class Network:
             if not counts:
                 raise UserError(f"layer {number} is empty: name its units, such as {{neuron: 12}}")
             heads, recurrent = given.get("heads", 1), given.get("recurrent", True)
-            for name in ("recurrent", "feedback"):
+            for name in ("recurrent", "feedback", "fixed"):
                 if not isinstance(given.get(name, False), bool):
                     raise UserError(f"layer {number}: {name}: {given[name]!r}; it is true or false")
             if number > 1 and given.get("feedback"):
@@ -254,8 +261,10 @@ class Network:
                     raise UserError(f"layer {number}: {name}: {count!r} units; the count must be a whole number >= 1")
                 if count % heads:
                     raise UserError(f"layer {number}: {count} units of {name} cannot be divided into {heads} equal heads")
-            built.append(_layer({name: (UNITS[name], count) for name, count in counts.items()}, below, recurrent, heads))
-            below = built[-1].outputs
+            layer = _layer({name: (UNITS[name], count) for name, count in counts.items()}, below, recurrent, heads)
+            radius = _radius(given.get("radius"), layer, number)
+            built.append(replace(layer, fixed=given.get("fixed", False), radius=radius))
+            below = layer.outputs
         output = _layer({"logistic": (UNITS["logistic"], 1)}, below, recurrent=False)
         if feedback and error_feedback:
             raise UserError("layer 1: feedback: the network's previous output is an input already, as family.feedback=error")
@@ -275,6 +284,15 @@ class Network:
     def parameters(self) -> int:
         """P, the number of trained numbers of one replica."""
         return sum(layer.parameters for layer in self.all_layers)
+
+    @property
+    def fixed(self) -> list[int]:
+        """The indices of the parameters that do not learn."""
+        found, first = [], 0
+        for layer in self.all_layers:
+            found += range(first, first + layer.parameters) if layer.fixed else ()
+            first += layer.parameters
+        return found
 
     @property
     def state_size(self) -> int:
@@ -406,6 +424,20 @@ def _rows_of(blocks: Sequence[Block], wiring: Sources) -> int:
     return sum(b.count for b in blocks for name in b.unit.pre_activations if b.unit.sources.get(name, Sources.BOTH) is wiring)
 
 
+def _radius(radius: object, layer: Layer, number: int) -> float | None:
+    """Return the spectral radius of a layer, if one is given, or raise UserError."""
+    if radius is None:
+        return None
+    if isinstance(radius, bool) or not isinstance(radius, int | float) or not 0 < radius < float("inf"):
+        raise UserError(f"layer {number}: radius: {radius!r}; it must be a number > 0")
+    if not layer.own or layer.rows != layer.own or _rows_of(layer.blocks, Sources.BELOW):
+        raise UserError(
+            f"layer {number}: radius: only the recurrent weights of units with one pre-activation and one output are a square "
+            "matrix, which has a spectral radius"
+        )
+    return float(radius)
+
+
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
@@ -420,6 +452,8 @@ def _describe(layer: Layer) -> str:
     options = [f"{layer.heads} heads"] if layer.heads > 1 else []
     could = any(s is not Sources.BELOW for b in kinds for s in _wirings(b.unit))
     options += ["not recurrent"] if could and not layer.recurrent else []
+    options += ["fixed"] if layer.fixed else []
+    options += [f"spectral radius {layer.radius:g}"] if layer.radius else []
     return f"{text} ({', '.join(options)})" if options else text
 
 
