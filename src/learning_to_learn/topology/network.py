@@ -288,7 +288,8 @@ class Network:
     @property
     def fixed(self) -> list[int]:
         """The indices of the parameters that do not learn."""
-        found, first = [], 0
+        found: list[int] = []
+        first = 0
         for layer in self.all_layers:
             found += range(first, first + layer.parameters) if layer.fixed else ()
             first += layer.parameters

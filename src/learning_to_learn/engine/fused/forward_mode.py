@@ -227,7 +227,7 @@ class ForwardMode(Kernel):
         def add(p: Product, first: int, terms: int, source: str, base: str, apart: str, accumulate: bool) -> None:
             """The share in a product of `terms` sources from number `first`."""
             rows = place("pre_activation_sensitivities", p.row * LANES, p, p.rows * LANES)
-            weights = place(f"weights{i}", p.first + (first - p.source) * p.rows, p, p.rows * p.terms)
+            weights = place(f"weights{i} + {p.first + (first - p.source) * p.rows}", 0, p, p.rows * p.terms)
             with self.heads(p.heads):
                 s.add(f"product_pair(memory, {rows}, {far}, memory, {weights}, {p.rows}, {source}, "
                       f"{place(base, 0, p, terms * LANES)}, LANES, {apart}, {p.rows}, {terms}, {accumulate})")  # fmt: skip
