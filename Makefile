@@ -18,8 +18,8 @@ help:  ## This list
 	@touch $@
 
 # The lock holds all but torch, whose wheel depends on the machine (CPU or CUDA): pyproject pins it.
-setup: .venv/ready  ## The virtual environment in .venv, with the locked versions and the kernels of the archs that ship
-	@$(RUN) -m src.kernel warm
+setup: .venv/ready  ## The virtual environment in .venv, with the locked versions and the kernels of the paper's archs
+	@$(RUN) -m src.kernel warm lstm lstm4 elman bptt rtrl
 
 train: .venv/ready  ## Train the paper's LSTM on the Boolean family, and say how well it learns to learn
 	$(RUN) -m src.train arch=lstm family=boolean

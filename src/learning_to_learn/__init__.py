@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from learning_to_learn.optimizers import Optimizer, OptimizerConfig
     from learning_to_learn.results import results as results
     from learning_to_learn.results.paired import compare
-    from learning_to_learn.topology import unit
+    from learning_to_learn.topology import Below, LogUniform, Own, Trained, Uniform, unit
 
 _HOMES = {
     **dict.fromkeys(("Run", "compose", "evaluate", "load_run", "train"), "learning_to_learn.api"),
@@ -25,16 +25,21 @@ _HOMES = {
     "Gradient": "learning_to_learn.gradients",
     "compare": "learning_to_learn.results.paired",
     "results": "learning_to_learn.results",
-    "unit": "learning_to_learn.topology",
+    **dict.fromkeys(("Below", "LogUniform", "Own", "Trained", "Uniform", "unit"), "learning_to_learn.topology"),
 }
 
 __all__ = [
+    "Below",
     "Family",
     "FamilyConfig",
     "Gradient",
+    "LogUniform",
     "Optimizer",
     "OptimizerConfig",
+    "Own",
     "Run",
+    "Trained",
+    "Uniform",
     "compare",
     "compose",
     "evaluate",

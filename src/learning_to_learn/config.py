@@ -35,8 +35,8 @@ class ArchConfig:
 
     name: str = file_name()
     """What the arch is called in tables, and its job's folder in a sweep."""
-    layers: list[dict[str, int]] = MISSING
-    """The units of each layer, such as [{memory_cell: 6, neuron: 6}]."""
+    layers: list[dict[str, Any]] = MISSING
+    """The units of each layer, such as [{memory_cell: 6, neuron: 6}], and its options, such as [{gru: 8, heads: 2}]."""
     gradient: str = MISSING
     """How the error gradient is formed: bptt, truncated or rtrl."""
     window: int | None = number(None, least=1)
