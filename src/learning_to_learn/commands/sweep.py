@@ -15,6 +15,9 @@ COLOURS = {
     Status.FAILED: "red",
     Status.KILLED: "red",
     Status.INTERRUPTED: "yellow",
+    Status.QUEUED: "cyan",
+    Status.QUEUED_AGAIN: "cyan",
+    Status.CANCELLED: "yellow",
 }
 
 
@@ -59,10 +62,11 @@ def status(words: tuple[str, ...]) -> int:
     from rich.text import Text
 
     from learning_to_learn.runs.monitor import duration, summary
+    from learning_to_learn.runs.slurm_queue import in_queue
     from learning_to_learn.runs.sweep_folder import SWEEP, survey
 
     folder = _folder("status", words)
-    states = survey(folder)
+    states = in_queue(folder, survey(folder))
     if not states:
         raise UserError(f"{folder} holds no sweep and no run")
     table = Table(box=None, pad_edge=False)

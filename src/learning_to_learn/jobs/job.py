@@ -276,7 +276,7 @@ def _logging_to(path: Path) -> Iterator[None]:
     root, lightning = logging.getLogger(), logging.getLogger("pytorch_lightning")
     levels = root.level, lightning.level
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
         root.setLevel(logging.INFO)
         lightning.setLevel(logging.WARNING)
         for handler in (file, console):

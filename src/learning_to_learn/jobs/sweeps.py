@@ -17,7 +17,7 @@ from learning_to_learn.errors import UserError, cause_in_a_line
 from learning_to_learn.lazy import import_heavy
 from learning_to_learn.runs.monitor import Monitor, announce
 from learning_to_learn.runs.run_folder import CONFIG
-from learning_to_learn.runs.sweep_folder import arguments_of, trials_left
+from learning_to_learn.runs.sweep_folder import arguments_of, run_folders, trials_left
 
 if TYPE_CHECKING:
     from learning_to_learn.jobs.job import Outcome
@@ -67,8 +67,8 @@ def start(arguments: Sequence[str]) -> Started | None:
             raise
         except Exception as error:
             for one in sweeps:  # a job that fails says so itself, and the others go on; this is the launcher
-                line = f"{cause_in_a_line(error)}; finished jobs are kept, resume it with: python -m src.sweep resume {one}"
-                raise UserError(line) from error
+                kept = f"; finished jobs are kept, resume it with: python -m src.sweep resume {one}"
+                raise UserError(cause_in_a_line(error) + (kept if run_folders(one) else "; no job has begun")) from error
             raise
     return Started(short(folder), refused=any(o.refused for o in outcomes))
 

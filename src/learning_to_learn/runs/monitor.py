@@ -12,11 +12,13 @@ from pathlib import Path
 from types import TracebackType
 
 from learning_to_learn.runs.run_folder import DONE, Status, read_json
+from learning_to_learn.runs.slurm_queue import in_queue
 from learning_to_learn.runs.sweep_folder import SWEEP, Job, survey
 
 LOOK_SECONDS, SAY_SECONDS = 1.0, 10.0
-OVER = (*DONE, Status.FAILED)
-COUNTED = (Status.FINISHED, Status.DUPLICATE, Status.RUNNING, Status.FAILED, Status.KILLED, Status.INTERRUPTED)
+OVER = (*DONE, Status.FAILED, Status.CANCELLED)
+COUNTED = (Status.FINISHED, Status.DUPLICATE, Status.RUNNING, Status.QUEUED, Status.QUEUED_AGAIN, Status.FAILED, Status.KILLED,
+           Status.INTERRUPTED, Status.CANCELLED)  # fmt: skip
 
 
 class Monitor:
@@ -57,7 +59,7 @@ class Monitor:
 
     def _look(self, said: float) -> float:
         assert self._folder
-        states = survey(self._folder)
+        states = in_queue(self._folder, survey(self._folder))
         for state in states:
             if state.status is Status.FAILED and state.place and state.time >= self._began and state.place not in self._told:
                 print(failure(state), file=sys.stderr, flush=True)
@@ -87,7 +89,8 @@ def summary(states: list[Job], began: float, done_before: float = 0.0) -> str:
     speed = (sum(s.done for s in states) - done_before) / max(time.time() - began, 1e-9)
     running = any(state.status is Status.RUNNING for state in states)
     left = f", {duration(rest / speed)} left" if rest and speed > 0 and running else ""
-    return f"{len(states)} jobs: {', '.join(parts) or 'none begun'}{left}"
+    obstacles = dict.fromkeys(state.error for state in states if state.status in (Status.QUEUED, Status.QUEUED_AGAIN) and state.error)
+    return "; ".join([f"{len(states)} jobs: {', '.join(parts) or 'none begun'}{left}", *obstacles])
 
 
 def duration(seconds: float) -> str:
