@@ -47,14 +47,18 @@ class Nodes:
         node.wait()
 
     def _alive(self) -> list[str]:
-        code = f"import ray; ray.init('127.0.0.1:{self.port}', logging_level='error'); print(sum(n['Alive'] for n in ray.nodes()))"
+        code = (
+            f"import ray; ray.init('127.0.0.1:{self.port}', logging_level='error'); print(sum(n['Alive'] for n in ray.nodes()))"
+        )
         done = subprocess.run([sys.executable, "-c", code], env=self.environment, capture_output=True, text=True, check=False)
         return ["node"] * int(done.stdout.split()[-1]) if done.returncode == 0 else []
 
     def _ray(self, *words: str) -> subprocess.Popen:
         ray = Path(sys.executable).with_name("ray")
         with (self._folder / "out").open("a") as out:
-            return subprocess.Popen([ray, *words], env=self.environment, cwd="/", stdout=out, stderr=out, start_new_session=True)
+            return subprocess.Popen(
+                [ray, *words], env=self.environment, cwd="/", stdout=out, stderr=out, start_new_session=True
+            )
 
 
 def _free_port() -> int:

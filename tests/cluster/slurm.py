@@ -34,8 +34,14 @@ def slurm(folder: Path, *, accounting: bool) -> Iterator[dict[str, str]]:
         if accounting else ["AccountingStorageType=accounting_storage/none"]
     )  # fmt: skip
     words = {f"{name}_port": port for name, port in ports.items()}
-    words |= {"host": host, "folder": folder, "accounting": about, "memory": MEMORY_MB, "requeue_seconds": REQUEUE_SECONDS,
-              "password": secrets.token_hex(8)}
+    words |= {
+        "host": host,
+        "folder": folder,
+        "accounting": about,
+        "memory": MEMORY_MB,
+        "requeue_seconds": REQUEUE_SECONDS,
+        "password": secrets.token_hex(8),
+    }
     for name in ("slurm.conf", "slurmdbd.conf"):
         (folder / name).write_text(Template((HERE / f"{name}.template").read_text()).substitute(words))
         (folder / name).chmod(0o600 if name == "slurmdbd.conf" else 0o644)
@@ -55,7 +61,7 @@ def slurm(folder: Path, *, accounting: bool) -> Iterator[dict[str, str]]:
         (folder / "munge.key").chmod(0o600)
         files = ("key-file", "munge.key"), ("socket", "munge.socket"), ("pid-file", "munge.pid"), ("seed-file", "munge.seed")
         start("munged", "--foreground", "--force", *(f"--{option}={folder / name}" for option, name in files))
-        _until(lambda: (folder / "munge.socket").exists(), "munged", folder)
+        _until((folder / "munge.socket").exists, "munged", folder)
         if accounting:
             _start_database(folder, ports["database"], str(words["password"]), start, run)
             start("slurmdbd", "-D")
@@ -71,7 +77,9 @@ def slurm(folder: Path, *, accounting: bool) -> Iterator[dict[str, str]]:
 
 def _start_database(folder: Path, port: int, password: str, start: Callable, run: Callable) -> None:
     data, access = folder / "database", folder / "database.socket"
-    made = run("mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={data}", "--auth-root-authentication-method=socket")
+    made = run(
+        "mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={data}", "--auth-root-authentication-method=socket"
+    )
     assert made.returncode == 0, made.stderr
     start("mariadbd", "--no-defaults", "--user=root", f"--datadir={data}", f"--socket={access}", f"--port={port}",
           "--bind-address=127.0.0.1", "--innodb-buffer-pool-size=64M")  # fmt: skip

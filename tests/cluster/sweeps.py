@@ -16,7 +16,7 @@ from tests.commands.test_train import SMALL
 
 ROOT = Path(__file__).parents[2]
 TWO = ["arch=elman", "seed=0,10", *SMALL]
-LONG = ["arch=elman", "seed=0,10", *SMALL, "trainer.epochs=6000", "trainer.evaluate_every=500", "trainer.checkpoint_seconds=1"]
+LONG = ["arch=elman", "seed=0,10", *SMALL, "trainer.epochs=600", "trainer.evaluate_every=50", "trainer.checkpoint_seconds=1"]
 """Two jobs of some twenty seconds, which write a checkpoint every second."""
 SLURM = ["launcher=submitit_slurm", "launcher.cores=1", "hydra.launcher.mem_gb=1", "hydra.launcher.timeout_min=30"]
 
@@ -92,7 +92,7 @@ def results(folder: Path) -> tuple[list[dict], dict[str, str]]:
     """The final table, and every job's replicas.csv to the byte, both without the times, which no two sweeps share."""
     rows = [{k: v for k, v in row.items() if k != "seconds"} for row in tabulate(find_jobs(folder))]
     finished = [job for job in find_jobs(folder) if job.status == "finished"]
-    return rows, {" ".join(job.overrides): (job.folder / "replicas.csv").read_text() for job in finished}
+    return rows, {str(job.fingerprint): (job.folder / "replicas.csv").read_text() for job in finished}
 
 
 def array_of(ids: list[str]) -> str:

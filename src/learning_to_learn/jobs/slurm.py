@@ -5,10 +5,13 @@ left no result; here SLURM's queue is asked, and a job that was cancelled or kil
 for.
 """
 
+import itertools
 import math
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +20,7 @@ from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 from omegaconf import OmegaConf, open_dict
 
 from learning_to_learn.errors import UserError
-from learning_to_learn.runs.run_folder import Status, read_json, set_status
-from learning_to_learn.runs.run_folder import STATUS
+from learning_to_learn.runs.run_folder import STATUS, Status, read_json, set_status
 from learning_to_learn.runs.slurm_queue import CANCELLED, GONE, Place, arrays, ask, record
 from learning_to_learn.runs.sweep_folder import survey
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 EARLY, WORK = 60, 60
 """Seconds: SLURM sends a signal up to so much early, and a job must have so much for its work."""
+LOOK_SECONDS = 1.0
 GRACE_SECONDS = 20.0
 """A result may come so long after its job has left the queue: file systems lag."""
 
@@ -79,9 +82,10 @@ def _see(folder: Path) -> str:
 
 
 def _submit(launcher: "BaseSubmititLauncher", job_overrides: Sequence[Sequence[str]], first: int) -> "list[Job[JobReturn]]":
-    """Submit an array job as the launcher's settings say."""
+    """Submit an array job as the launcher's settings say. Raises UserError with what SLURM says where it refuses."""
     import submitit
     from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
+    from submitit.core.utils import FailedJobError
 
     settings = dict(launcher.params)
     executor = submitit.AutoExecutor(
@@ -93,7 +97,12 @@ def _submit(launcher: "BaseSubmititLauncher", job_overrides: Sequence[Sequence[s
         (list(overrides), "hydra.sweep.dir", number, f"job_id_for_{number}", Singleton.get_state())
         for number, overrides in enumerate(job_overrides, first)
     ]
-    return executor.map_array(launcher, *zip(*arguments, strict=True))
+    try:
+        with redirect_stderr(StringIO()):  # submitit repeats there what it raises
+            return executor.map_array(launcher, *zip(*arguments, strict=True))
+    except FailedJobError as error:
+        lines = [line.removeprefix("sbatch: error: ") for line in str(error).splitlines() if line.strip()]
+        raise UserError(f"SLURM refuses the jobs: {'; '.join(lines)}") from None
 
 
 def _wait(jobs: "Sequence[Job[JobReturn]]") -> dict[int, JobReturn | Place]:
@@ -113,7 +122,7 @@ def _wait(jobs: "Sequence[Job[JobReturn]]") -> dict[int, JobReturn | Place]:
                 ended[number] = place
         if len(ended) == len(jobs):
             return ended
-        time.sleep(1)
+        time.sleep(LOOK_SECONDS)
 
 
 def _returned(job: "Job[JobReturn]") -> JobReturn | Place:
@@ -137,17 +146,19 @@ def _note(
     if place.state == CANCELLED:
         set_status(folder, Status.CANCELLED, **said)
     else:
-        set_status(folder, Status.FAILED, error=f"SLURM: {place.state or 'forgotten'} {place.reason}".strip(), **said)
+        set_status(folder, Status.FAILED, error=f"SLURM: {place.reason or place.state or 'it left no result'}", **said)
 
 
 def _folder(launcher: "BaseSubmititLauncher", number: int, overrides: list[str]) -> Path:
-    """The folder of a job that has not begun."""
+    """A folder for a job that has not begun, named as the job would have named it, and no other job's."""
     assert launcher.config
     assert launcher.hydra_context
     config = launcher.hydra_context.config_loader.load_sweep_config(launcher.config, overrides)
     with open_dict(config):
         config.hydra.job.num = number
-    return Path(config.hydra.sweep.dir) / config.hydra.sweep.subdir
+    place = Path(config.hydra.sweep.dir) / config.hydra.sweep.subdir
+    beside = (place.with_name(f"{place.name}-{number}") for number in itertools.count(2))
+    return next(one for one in itertools.chain([place], beside) if not (one / STATUS).exists())
 
 
 def _nothing() -> JobReturn:

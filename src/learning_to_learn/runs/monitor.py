@@ -89,7 +89,9 @@ def summary(states: list[Job], began: float, done_before: float = 0.0) -> str:
     speed = (sum(s.done for s in states) - done_before) / max(time.time() - began, 1e-9)
     running = any(state.status is Status.RUNNING for state in states)
     left = f", {duration(rest / speed)} left" if rest and speed > 0 and running else ""
-    obstacles = dict.fromkeys(state.error for state in states if state.status in (Status.QUEUED, Status.QUEUED_AGAIN) and state.error)
+    obstacles = dict.fromkeys(
+        state.error for state in states if state.status in (Status.QUEUED, Status.QUEUED_AGAIN) and state.error
+    )
     return "; ".join([f"{len(states)} jobs: {', '.join(parts) or 'none begun'}{left}", *obstacles])
 
 

@@ -20,7 +20,7 @@ ASK_SECONDS = 5.0
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT")
 ALIVE = (*WAITING, "RUNNING", "COMPLETING", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED", "SUSPENDED")
 CANCELLED = "CANCELLED"
-_USUAL = ("None", "Priority", "Resources", "JobArrayTaskLimit", "BeginTime", "Cleaning")
+_USUAL = ("", "Priority", "Resources", "JobArrayTaskLimit", "BeginTime", "Cleaning")
 """Reasons to wait that pass by themselves."""
 _IN_WORDS = {
     "PartitionConfig": "the partition has no node with the cores, memory or time that a job asks for",
@@ -47,7 +47,7 @@ class Place:
     @property
     def obstacle(self) -> str:
         """Why it waits, where that does not pass by itself."""
-        if self.state not in WAITING or self.reason in ("", *_USUAL):
+        if self.state not in WAITING or self.reason in _USUAL:
             return ""
         return f"SLURM: {self.reason}" + (f", {_IN_WORDS[self.reason]}" if self.reason in _IN_WORDS else "")
 
@@ -93,7 +93,8 @@ def _ask(asked: tuple[str, ...]) -> dict[str, Place] | None:
         return None
     if done.returncode and "Invalid job id" not in done.stderr:
         return None
-    return {job: Place(state, reason) for job, state, reason in (line.split("|", 2) for line in done.stdout.splitlines())}
+    rows = [line.split("|", 2) for line in done.stdout.splitlines()]
+    return {job: Place(state, "" if reason == "None" else reason) for job, state, reason in rows}
 
 
 def in_queue(folder: Path, jobs: list[Job]) -> list[Job]:
