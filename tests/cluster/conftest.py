@@ -59,6 +59,6 @@ def of_long(place: Path) -> tuple:
 
 
 def _found(folder: Path, words: list[str]) -> tuple:
-    with Sweep(folder, *words) as sweep:
+    with Sweep(folder, *words, "threads=1") as sweep:
         assert sweep.wait() == 0, sweep.said
     return results(folder)

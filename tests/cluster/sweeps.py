@@ -16,21 +16,22 @@ from tests.commands.test_train import SMALL
 
 ROOT = Path(__file__).parents[2]
 TWO = ["arch=elman", "seed=0,10", *SMALL]
-LONG = ["arch=elman", "seed=0,10", *SMALL, "trainer.epochs=600", "trainer.evaluate_every=50", "trainer.checkpoint_seconds=1"]
+LONG = ["arch=elman", "seed=0,10", *SMALL, "trainer.epochs=2400", "trainer.evaluate_every=200", "trainer.checkpoint_seconds=1"]
 """Two jobs of some twenty seconds, which write a checkpoint every second."""
 SLURM = ["launcher=submitit_slurm", "launcher.cores=1", "hydra.launcher.mem_gb=1", "hydra.launcher.timeout_min=30"]
 
 
 class Sweep:
-    """`python -m src.train -m ...` in a process of its own."""
+    """`python -m src.train -m ...` in a process of its own, with a folder that is named from the working directory."""
 
     def __init__(self, folder: Path, *words: str, environment: dict[str, str] | None = None) -> None:
         self.folder = folder
-        self.environment = environment or dict(os.environ)
+        paths = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+        self.environment = {**(environment or os.environ), "PYTHONPATH": paths}
         self._out = folder.with_name(f"{folder.name}.out")
-        command = [sys.executable, "-m", "src.train", "-m", *words, f"hydra.sweep.dir={folder}"]
+        command = [sys.executable, "-m", "src.train", "-m", *words, f"hydra.sweep.dir={folder.name}"]
         with self._out.open("a") as out:
-            self._process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=out, stderr=out)
+            self._process = subprocess.Popen(command, cwd=folder.parent, env=self.environment, stdout=out, stderr=out)
 
     def __enter__(self) -> "Sweep":
         return self
@@ -61,8 +62,10 @@ class Sweep:
         return self.command("resume", *words)[0]
 
     def command(self, verb: str, *words: str) -> tuple[int, str]:
-        command = [sys.executable, "-m", "src.sweep", verb, str(self.folder), *words]
-        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False, timeout=400)
+        command = [sys.executable, "-m", "src.sweep", verb, self.folder.name, *words]
+        done = subprocess.run(
+            command, cwd=self.folder.parent, env=self.environment, capture_output=True, text=True, check=False, timeout=400
+        )
         return done.returncode, done.stdout + done.stderr
 
     def ids(self) -> list[str]:

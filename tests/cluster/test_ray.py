@@ -3,7 +3,7 @@
 import pytest
 
 from tests.cluster.ray_nodes import Nodes
-from tests.cluster.sweeps import LONG, TWO, Sweep, results
+from tests.cluster.sweeps import LONG, ROOT, TWO, Sweep, results
 
 pytestmark = pytest.mark.cluster
 
@@ -24,7 +24,7 @@ def test_plain(nodes, of_two, tmp_path, address):
 
 
 def test_one_job_fails_and_plugin(nodes, tmp_path):
-    words = ["plugins=[examples/leaky_neuron.py]", "arch=bptt", "arch.name=leaky", "arch.layers=[{leaky_neuron: 4}]",
+    words = [f"plugins=[{ROOT / 'examples/leaky_neuron.py'}]", "arch=bptt", "arch.name=leaky", "arch.layers=[{leaky_neuron: 4}]",
              "optimizer.lr=-1,0.03", *TWO[2:]]  # fmt: skip
     remote = ["launcher=ray", "launcher.address=auto"]
     with Sweep(tmp_path / "b", *words) as basic, Sweep(tmp_path / "s", *words, *remote, environment=nodes.environment) as sweep:

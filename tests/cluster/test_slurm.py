@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from tests.cluster.sweeps import LONG, SLURM, TWO, Sweep, array_of, results, says_how_to_cancel
+from tests.cluster.sweeps import LONG, ROOT, SLURM, TWO, Sweep, array_of, results, says_how_to_cancel
 
 pytestmark = pytest.mark.cluster
 QUEUED_AGAIN = "queued again"
@@ -37,7 +37,13 @@ def test_one_job_fails(cluster, tmp_path):
 
 
 def test_plugin(cluster, tmp_path):
-    words = ["plugins=[examples/leaky_neuron.py]", "arch=bptt", "arch.name=leaky", "arch.layers=[{leaky_neuron: 4}]", *TWO[1:]]
+    words = [
+        f"plugins=[{ROOT / 'examples/leaky_neuron.py'}]",
+        "arch=bptt",
+        "arch.name=leaky",
+        "arch.layers=[{leaky_neuron: 4}]",
+        *TWO[1:],
+    ]
     with Sweep(tmp_path / "basic", *words) as basic, Sweep(tmp_path / "s", *words, *SLURM, environment=cluster) as sweep:
         assert basic.wait() == 0, basic.said
         assert sweep.wait() == 0, sweep.said
@@ -63,15 +69,20 @@ def test_preemption(cluster, of_long, tmp_path):
     assert results(tmp_path / "s") == of_long
 
 
-def test_time_limit(cluster, of_long, tmp_path):
-    """Submitit queues a job again that SLURM signals before its time is up."""
-    with Sweep(tmp_path / "s", *LONG, *SLURM, "hydra.launcher.signal_delay_s=5", environment=cluster) as sweep:
+def test_time_limit(cluster, tmp_path):
+    """Submitit queues a job again that SLURM signals before its time is up; SLURM looks twice a minute."""
+    words = [*LONG, "trainer.epochs=9600"]
+    limits = ["hydra.launcher.timeout_min=30", "hydra.launcher.signal_delay_s=1500"]
+    with Sweep(tmp_path / "s", *words, *SLURM, *limits, environment=cluster) as sweep:
         sweep.until_in_training(2)
-        sweep.slurm("scontrol", "update", f"jobid={sweep.ids()[1]}", "timelimit=1")
+        second = f"jobid={sweep.ids()[1]}"
+        sweep.slurm("scontrol", "update", second, "timelimit=20")
         sweep.until(lambda: QUEUED_AGAIN in sweep.shown(), "it is queued again")
-        sweep.slurm("scontrol", "update", f"jobid={sweep.ids()[1]}", "timelimit=30")
+        sweep.slurm("scontrol", "update", second, "timelimit=30")
         assert sweep.wait() == 0, sweep.said
-    assert results(tmp_path / "s") == of_long
+    with Sweep(tmp_path / "basic", *words, "threads=1") as basic:
+        assert basic.wait() == 0, basic.said
+    assert results(tmp_path / "s") == results(tmp_path / "basic")
 
 
 def test_scancel_of_a_running_and_of_a_waiting_job(cluster, of_long, tmp_path):

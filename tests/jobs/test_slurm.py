@@ -136,6 +136,13 @@ def test_where_a_job_is(commands, tmp_path, capsys, status, place, shown, error)
     assert shown in capsys.readouterr().out
 
 
+def test_a_damaged_list_of_what_was_submitted_is_no_list(commands, tmp_path):
+    set_status(tmp_path, "running", overrides=["seed=1"])
+    for text in ("{", "[]", '{"7_0": 3}', '{"--help": ["seed=1"], "7_0": [["seed=1"], {}]}'):
+        (tmp_path / "slurm.json").write_text(text)
+        assert in_queue(tmp_path, survey(tmp_path))[0].status == "killed"
+
+
 def test_a_job_that_a_process_holds_is_running(commands, tmp_path):
     set_status(tmp_path, "running", overrides=["seed=1"])
     record(tmp_path, {"7_0": ["seed=1"]})

@@ -5,6 +5,7 @@ with `squeue`, which every cluster has; `sacct` needs a database that some have 
 """
 
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -20,6 +21,7 @@ ASK_SECONDS = 5.0
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT")
 ALIVE = (*WAITING, "RUNNING", "COMPLETING", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED", "SUSPENDED")
 CANCELLED = "CANCELLED"
+_ID = re.compile(r"\d+(_\d+)?")
 _USUAL = ("", "Priority", "Resources", "JobArrayTaskLimit", "BeginTime", "Cleaning")
 """Reasons to wait that pass by themselves."""
 _IN_WORDS = {
@@ -64,7 +66,7 @@ def record(folder: Path, submitted: dict[str, list[str]]) -> None:
 def _recorded(folder: Path) -> dict[str, list[str]]:
     """The overrides of every job that was submitted, by its id in the queue, in the order of submission."""
     found = read_json(folder / SUBMITTED) or {}
-    return {job: words for job, words in found.items() if isinstance(words, list)}
+    return {job: [str(w) for w in words] for job, words in found.items() if _ID.fullmatch(job) and isinstance(words, list)}
 
 
 def arrays(ids: "list[str] | dict[str, list[str]]") -> list[str]:
