@@ -2,6 +2,7 @@
 
 import pytest
 
+from learning_to_learn.runs.run_folder import read_json
 from tests.cluster.ray_nodes import Nodes
 from tests.cluster.sweeps import LONG, ROOT, TWO, Sweep, results
 
@@ -24,8 +25,8 @@ def test_plain(nodes, of_two, tmp_path, address):
 
 
 def test_one_job_fails_and_plugin(nodes, tmp_path):
-    words = [f"plugins=[{ROOT / 'examples/leaky_neuron.py'}]", "arch=bptt", "arch.name=leaky", "arch.layers=[{leaky_neuron: 4}]",
-             "optimizer.lr=-1,0.03", *TWO[2:]]  # fmt: skip
+    words = [f"plugins=[{ROOT / 'examples/leaky_neuron.py'}]", "arch=bptt", "arch.name=leaky",
+             "arch.layers=[{leaky_neuron: 4}]", "optimizer.lr=-1,0.03", *TWO[2:]]  # fmt: skip
     remote = ["launcher=ray", "launcher.address=auto"]
     with Sweep(tmp_path / "b", *words) as basic, Sweep(tmp_path / "s", *words, *remote, environment=nodes.environment) as sweep:
         assert basic.wait() == 1
@@ -41,3 +42,5 @@ def test_a_node_dies(nodes, of_long, tmp_path):
         nodes.kill()
         assert sweep.wait() == 0, sweep.said
     assert results(tmp_path / "s") == of_long
+    starts = [len((read_json(path) or {})["starts"]) for path in (tmp_path / "s").glob("*/provenance.json")]
+    assert sorted(starts) == [1, 2]
