@@ -1,5 +1,7 @@
 """Sweeps on a Ray cluster of two nodes end with the table of the basic launcher, also when a node dies."""
 
+import signal
+
 import pytest
 
 from learning_to_learn.runs.run_folder import read_json
@@ -33,6 +35,18 @@ def test_one_job_fails_and_plugin(nodes, tmp_path):
         assert sweep.wait() == 1, sweep.said
     assert sweep.statuses() == ["failed", "finished"]
     assert results(tmp_path / "s") == results(tmp_path / "b")
+
+
+def test_ctrl_c_ends_the_tasks(nodes, of_long, tmp_path):
+    words = [*LONG, "launcher=ray", "launcher.address=auto"]
+    with Sweep(tmp_path / "s", *words, environment=nodes.environment) as sweep:
+        sweep.until_in_training(2)
+        sweep.send(signal.SIGINT)
+        assert sweep.wait(30) == 130
+        sweep.until(lambda: "running" not in sweep.statuses(), "no task holds a folder any more", 30)
+    assert "finished" not in sweep.statuses()
+    assert sweep.resume() == 0
+    assert results(tmp_path / "s") == of_long
 
 
 def test_a_node_dies(nodes, of_long, tmp_path):

@@ -11,7 +11,7 @@ from learning_to_learn import composing
 from learning_to_learn.commands import sweep, train
 from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError
-from learning_to_learn.jobs import slurm
+from learning_to_learn.jobs import ray_cluster, slurm
 from learning_to_learn.runs import slurm_queue
 from learning_to_learn.runs.monitor import summary
 from learning_to_learn.runs.run_folder import held, set_status
@@ -209,3 +209,13 @@ def test_a_ray_cluster_is_given_nothing_that_it_does_not_accept(address, memory,
         init = compose(composing.NAME, words, return_hydra_config=True).hydra.launcher.ray.init
     assert init.setdefault("object_store_memory", 1) == memory  # as the plug-in does
     assert init.address == says
+
+
+def test_a_ray_job_runs_in_the_commands_folder_wherever_its_worker_started(tmp_path, monkeypatch):
+    with initialize_config_dir(str(composing.CONF), version_base="1.3"):
+        composing.register()
+        config = compose(composing.NAME, ["launcher=ray", "hydra.sweep.dir=s"], return_hydra_config=True)
+    job = ray_cluster.from_here(config, lambda _config: Path.cwd())
+    assert config.hydra.overrides.hydra[-1] == f"hydra.sweep.dir='{tmp_path / 's'}'"
+    monkeypatch.chdir("/")
+    assert job(config) == tmp_path
