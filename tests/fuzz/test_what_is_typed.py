@@ -112,3 +112,5 @@ def test_layer_specifications(layers):
     else:
         assert network.parameters > 0
         assert network.state_size > 0
+
+
