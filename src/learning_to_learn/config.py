@@ -102,6 +102,8 @@ class LauncherConfig:
     """Cores of a job; null: this machine's, divided by `jobs`."""
     address: str | None = None
     """ray only: the address of a cluster; null: a Ray is started for the sweep."""
+    wait: bool = True
+    """submitit_slurm only: wait for the jobs; false: submit them and leave."""
 
 
 @dataclass

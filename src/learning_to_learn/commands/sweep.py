@@ -58,9 +58,10 @@ def status(words: tuple[str, ...], *, as_json: bool) -> int:
 
     """
     from learning_to_learn.runs.monitor import summary
+    from learning_to_learn.runs.slurm_queue import in_queue
 
     folder = _folder("status", words)
-    states = survey(folder)
+    states = in_queue(folder, survey(folder))
     if not states:
         raise UserError(f"{folder} holds no sweep and no run")
     if as_json:

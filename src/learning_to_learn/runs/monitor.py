@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from learning_to_learn.runs.run_folder import DONE, Status, read_json
+from learning_to_learn.runs.slurm_queue import in_queue
 from learning_to_learn.runs.sweep_folder import SWEEP, Job, survey
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 LOOK_SECONDS, SAY_SECONDS = 1.0, 10.0
 LOOKING = 0.05
 """The most of its time that the process spends looking."""
-OVER = (*DONE, Status.FAILED)
-COUNTED = (Status.FINISHED, Status.DUPLICATE, Status.RUNNING, Status.FAILED, Status.KILLED, Status.INTERRUPTED)
+OVER = (*DONE, Status.FAILED, Status.CANCELLED)
+COUNTED = (Status.FINISHED, Status.DUPLICATE, Status.RUNNING, Status.QUEUED, Status.QUEUED_AGAIN, Status.FAILED, Status.KILLED,
+           Status.INTERRUPTED, Status.CANCELLED)  # fmt: skip
 
 
 class Monitor:
@@ -69,18 +71,19 @@ class Monitor:
             return  # it has not begun
         assert self._folder
         self._states = survey(self._folder, self._states)
-        for state in self._states if not sweep["in_this_process"] else ():  # a job in this process has said so itself
+        states = in_queue(self._folder, self._states)
+        for state in states if not sweep["in_this_process"] else ():  # a job in this process has said so itself
             if state.status is Status.FAILED and state.place and state.time >= self._began and state.place not in self._told:
                 print(failure(state), file=sys.stderr, flush=True)
                 self._told.add(state.place)
         total = sweep.get("trials") or len(self._states)
         if self.console.is_terminal:
-            self._draw(total)
+            self._draw(states, total)
         elif time.time() - self._said >= SAY_SECONDS:
             self._said = time.time()
-            print(summary(self._states, self._began, total), file=sys.stderr, flush=True)
+            print(summary(states, self._began, total), file=sys.stderr, flush=True)
 
-    def _draw(self, total: int) -> None:
+    def _draw(self, states: Sequence[Job], total: int) -> None:
         from rich.progress import BarColumn, Progress, TextColumn
 
         if self._bar is None:
@@ -88,7 +91,7 @@ class Monitor:
             self._bar = Progress(*columns, console=self.console, auto_refresh=False)
             self._bar.add_task("")
             self._bar.start()
-        done, text = sum(s.done for s in self._states), summary(self._states, self._began, total)
+        done, text = sum(s.done for s in states), summary(states, self._began, total)
         self._bar.update(self._bar.task_ids[0], total=total, completed=done, description=text, refresh=True)
 
 
@@ -117,7 +120,11 @@ def summary(states: Sequence[Job], began: float, total: int | None = None) -> st
     rest = total - len(states) + sum(1.0 - s.done for s in states if s.status not in OVER)
     speed = sum(s.done for s in states if s.time >= began) / max(time.time() - began, 1e-9)
     left = f", {duration(rest / speed)} left" if rest and speed > 0 and count[Status.RUNNING] else ""
-    return f"{total} {'job' if total == 1 else 'jobs'}: {', '.join(parts) or 'none begun'}{best}{left}"
+    obstacles = dict.fromkeys(
+        state.error for state in states if state.status in (Status.QUEUED, Status.QUEUED_AGAIN) and state.error
+    )
+    jobs = f"{total} {'job' if total == 1 else 'jobs'}: {', '.join(parts) or 'none begun'}{best}{left}"
+    return "; ".join([jobs, *obstacles])
 
 
 def duration(seconds: float) -> str:

@@ -70,6 +70,12 @@ class Status(StrEnum):
     KILLED = "killed"
     """status.json says running, but no process holds the folder."""
     NOT_STARTED = "not started"
+    QUEUED = "queued"
+    """It waits on a cluster."""
+    QUEUED_AGAIN = "queued again"
+    """It has run on a cluster, which stopped it to run it once more."""
+    CANCELLED = "cancelled"
+    """It was taken off a cluster's queue."""
 
 
 DONE = (Status.FINISHED, Status.DUPLICATE)
