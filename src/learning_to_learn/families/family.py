@@ -84,6 +84,8 @@ class FamilyConfig:
     """Whether the state survives into the next mapping."""
     corpus: str = one_of(("fresh", "fixed"), "fresh")
     """`fresh`: new instances every epoch; `fixed`: the same ones, as in the paper."""
+    training_mappings: int | None = number(None, least=1)
+    """Train on that many mappings, drawn once for each replica and shown with new inputs; null: on new ones all the time."""
 
     def make(self, *, test: bool = False) -> Family:
         """Return the family that this configures; with `test`, the family of its test mappings."""

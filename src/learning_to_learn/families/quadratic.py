@@ -13,7 +13,7 @@ import numpy as np
 
 from learning_to_learn.errors import choose
 from learning_to_learn.families.family import Family, FamilyConfig, LinearForm, Variances, mean_and_error, symmetric
-from learning_to_learn.families.polytope import hit_and_run
+from learning_to_learn.families.polytope import centroids, hit_and_run
 from learning_to_learn.families.quadratic_per_mapping import Shapes, critical_points, features
 from learning_to_learn.lazy import torch
 
@@ -96,7 +96,7 @@ class Quadratic(Family):
         else:
             w = mapping.double().numpy() / SLOPE
             w[:, -1] -= 0.5 / SLOPE
-            means = 0.5 + SLOPE * _posterior_means(w, inputs, random)
+            means = 0.5 + SLOPE * _posterior_means(w, inputs)
         out[:, : means.shape[1]] = torch.from_numpy(means)
         return out.to(y)
 
@@ -125,16 +125,12 @@ def phi(x: np.ndarray) -> np.ndarray:
     return np.concatenate([features(x), np.ones_like(x[..., :1])], -1)
 
 
-def _posterior_means(w: np.ndarray, x: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def _posterior_means(w: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Return the posterior mean of q at the first six inputs of sequences x [N, T, 2], each given the pairs before it."""
     seen = phi(x[:, :COEFFICIENTS])
     means = np.zeros((len(x), seen.shape[1]))
     for k in range(1, means.shape[1]):
-        total = np.zeros_like(w)
-        for step, draw in enumerate(hit_and_run(w, seen[:, :k], STEPS, random)):
-            if step >= BURN_IN:
-                total += draw
-        means[:, k] = np.einsum("ni,ni->n", total / (STEPS - BURN_IN), seen[:, k])
+        means[:, k] = np.einsum("ni,ni->n", centroids(w, seen[:, :k], STEPS, seed=k), seen[:, k])
     return means
 
 

@@ -47,10 +47,12 @@ def summary_table(rows: list[dict[str, Any]]) -> list[str]:
     """Markdown lines: the settings that vary, then the results."""
     topics = [key for key in rows[0] if "." in key]
     headings = [*(t.removesuffix(".name").split(".")[-1] for t in topics), "success", "interval", "score", "MSE", "floor",
-                "cycles", "seconds"]  # fmt: skip
+                "excess", "x floor", "cycles", "seconds"]  # fmt: skip
     return markdown_table(headings, [
         [*(row[t] for t in topics), f"{row['successes']}/{row['replicas']}", "{:.2f} – {:.2f}".format(*row["success_interval"]),
          f"{row['score_median']:.3f}", short(row["mse_median"]), short(row["floor"]),
+         *(("–", "–") if row["excess_median"] is None else
+           (short(row["excess_median"]), f"{1 + row['excess_median'] / row['floor']:.3g}")),
          "never" if row["cycles_to_learn"] is None else f"{row['cycles_to_learn']:g}", f"{row['seconds']:.0f}"]
         for row in rows
     ])  # fmt: skip

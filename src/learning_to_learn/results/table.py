@@ -2,7 +2,7 @@
 
 import sys
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,14 +100,14 @@ def result_table(rows: list[dict[str, Any]], topics: list[str], *, title: str) -
         table.add_column(
             {"arch.name": "arch", "family.name": "family", "sequence_length": "T"}.get(topic, topic.split(".")[-1]),
         )
-    for heading in ("success", "score", "MSE", "floor", "cycles", "seconds"):
+    for heading in ("success", "score", "MSE", "floor", "excess", "cycles", "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         cycles = row["cycles_to_learn"]
         table.add_row(
             *(_shown(row[t]) for t in topics), f"{row['successes']}/{row['replicas']}", f"{row['score_median']:.3f}",
-            f"{row['mse_median']:.5f}", f"{row['floor']:.5f}", "never" if cycles is None else f"{cycles:g}",
-            f"{row['seconds']:.0f}",
+            f"{row['mse_median']:.5f}", f"{row['floor']:.5f}", _small(row["excess_median"]),
+            "never" if cycles is None else f"{cycles:g}", f"{row['seconds']:.0f}",
         )  # fmt: skip
     return table
 
@@ -115,6 +115,10 @@ def result_table(rows: list[dict[str, Any]], topics: list[str], *, title: str) -
 def plain(value: object) -> object:
     """What a column of a table, or JSON, can hold."""
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _small(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2g}"
 
 
 def _shown(value: object) -> str:
@@ -134,4 +138,4 @@ def _pool(jobs: list[Job]) -> dict[str, Any]:
 
 
 def _metrics(row: Replica) -> Metrics:
-    return Metrics(row.mse, row.score, row.success, row.cycles_to_learn, row.mse_after_learning)
+    return Metrics(**{f.name: getattr(row, f.name) for f in fields(Metrics)})
