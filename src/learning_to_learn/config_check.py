@@ -21,9 +21,9 @@ def check(config: Config) -> None:
     check_ranges(config)
     _check_bias(config.arch.bias)
     trainer = config.trainer
-    if not all(0 < length < 1 or (length >= 1 and length == int(length)) for length in trainer.curriculum):
+    if not all(0 < length < 1 or (length >= 1 and float(length).is_integer()) for length in trainer.curriculum):
         raise UserError(
-            f"trainer.curriculum={trainer.curriculum}: lengths are whole numbers >= 1, or parts (below 1) of the family's length"
+            f"trainer.curriculum={trainer.curriculum}: give whole numbers >= 1, or parts below 1 of the family's length"
         )
     if trainer.sequences % trainer.batch:
         raise UserError(

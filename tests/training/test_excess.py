@@ -24,7 +24,7 @@ def test_the_excess_of_a_constant_is_its_error_above_the_floor_in_closed_form():
     data = held_out(config, Stream.TEST)
     half = torch.full_like(data.targets, 0.5)
     found = measure_outputs(half, data.targets, bayes_outputs(config, data), 20, 0.025).excess[0]
-    exact = 0.25 - (1 - 0.75**20) / 20 * 0.25 * 4
+    exact = 0.25 - (1 - 0.75**20) / 20
     assert exact == pytest.approx(0.25 - Boolean().floor(20).floor)
     assert abs(found.mean() - exact) < 4 * found.std() / len(found) ** 0.5
 

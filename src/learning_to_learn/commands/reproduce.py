@@ -20,7 +20,8 @@ def _main(arguments: list[str]) -> int:
 def reproduce() -> None:
     """Reproduce the paper's Table 1 and Figure 3, and the figures that README.md states.
 
-    What has been trained before is not trained again. QUICK=1 in the environment trains a small version into folders of its own.
+    What has been trained before is not trained again. QUICK=1 in the environment trains a small version into folders of its
+    own.
 
     Examples:
       python -m src.reproduce table1

@@ -214,6 +214,9 @@ def _train(config: Config, folder: Path, *, sweep: str | None, progress: bool) -
             _log.warning("seed %d diverged after epoch %d and was frozen there", config.seed + replica, epoch)
         found = evaluate(learner)
         write_evaluation(found, folder)
+        worse = [str(row["seed"]) for row in found.replicas if row["score"] < 0]
+        if worse:
+            _log.warning("worse than no learning on the test data (score below 0): seeds %s", ", ".join(worse))
         # A sweep's pictures are drawn from curve.csv and stream.csv when somebody looks: they take longer than the rest.
         pictures = {} if sweep else draw_pictures(folder, config)
         tracker.conclude(found, pictures, best_checkpoint(folder) if config.logger.artifact else None)

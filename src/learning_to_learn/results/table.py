@@ -105,7 +105,7 @@ def result_table(rows: list[dict[str, Any]], topics: list[str], *, title: str) -
     for row in rows:
         cycles = row["cycles_to_learn"]
         table.add_row(
-            *(_shown(row[t]) for t in topics), f"{row['successes']}/{row['replicas']}", f"{row['score_median']:.3f}",
+            *(_shown(row[t]) for t in topics), _successes(row), f"{row['score_median']:.3f}",
             f"{row['mse_median']:.5f}", f"{row['floor']:.5f}", _small(row["excess_median"]),
             "never" if cycles is None else f"{cycles:g}", f"{row['seconds']:.0f}",
         )  # fmt: skip
@@ -115,6 +115,12 @@ def result_table(rows: list[dict[str, Any]], topics: list[str], *, title: str) -
 def plain(value: object) -> object:
     """What a column of a table, or JSON, can hold."""
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _successes(row: dict[str, Any]) -> str:
+    """Also how many replicas are worse than no learning, whose score is below 0."""
+    worse = row["worse_than_no_learning"]
+    return f"{row['successes']}/{row['replicas']}{f' ({worse} below 0)' if worse else ''}"
 
 
 def _small(value: float | None) -> str:

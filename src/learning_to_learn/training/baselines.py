@@ -44,8 +44,8 @@ def recursive_least_squares(family: Family, x: np.ndarray, y: np.ndarray) -> np.
 def bayes_of_a_finite_prior(family: Family, mappings: torch.Tensor, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Predict as the Bayes-optimal learner whose prior is these mappings [M, E] and no others: one that has memorised them.
 
-    It predicts the mean of those that agree with every pair so far. Where none does, it is the limit of vanishing noise: the mean
-    of those whose squared error so far is the least. (Raventós et al. 2023 tell memorising from learning by it.)
+    It predicts the mean of those that agree with every pair so far; where none does, the mean of those whose squared error so
+    far is the least, which is the limit of vanishing noise. (Raventós et al. 2023 tell memorising from learning by it.)
     """
     predictions = np.empty(y.shape)
     for n in range(len(y)):

@@ -1,8 +1,8 @@
 """Learners beside the best one: their outputs and the Bayes predictor's on the same sequences.
 
-Given the pairs before it, y differs from the Bayes predictor's m, the posterior mean, by something that no learner can know. So
-the mean of (f - m)^2 over test sequences *is* the expected error of outputs f above the floor: it is never negative, and the luck
-of the test sequences, by which even m may do better than its own expectation, is not in it.
+Given the pairs before it, y differs from the Bayes predictor's m, the posterior mean, by something that no learner can know.
+So the mean of (f - m)^2 over test sequences *is* the expected error of outputs f above the floor. It is never negative, and the
+luck of the test sequences, by which even m may do better than its own expectation, is not in it.
 """
 
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ def steps_to_learn(wrong: Float[Tensor, "R N T"], threshold: float) -> Float[Ten
     # The first of the reversed cycles that is above it; `argmax` of a bool would be slower than of bytes.
     above = (~(wrong <= threshold)).flip(-1).to(torch.uint8)
     last = wrong.shape[-1] - above.argmax(-1)
-    return torch.where(above.any(-1), last + 1, 1).double()
+    return torch.where(above.any(-1).bool(), last + 1, 1).double()
 
 
 def _folded(values: Float[Tensor, "R N S"], length: int) -> Float[Tensor, "R M T"]:

@@ -13,6 +13,8 @@ from learning_to_learn.families import Family
 from learning_to_learn.randomness import Stream, uniform
 from learning_to_learn.training.interleave import interleave
 
+LOOKED_AT = 512
+"""Validation sequences at most: training looks at them again and again."""
 IN_A_ROW = 8
 """Mappings of a stream that are evaluated, with `carry_state`."""
 
@@ -175,6 +177,8 @@ def held_out(config: Config, stream: Stream, *, dtype: torch.dtype = torch.float
     With `carry_state` the mappings stand in streams, each with one more before it.
     """
     count = config.evaluation.mappings
+    if stream is Stream.VALIDATION:
+        count = min(count, LOOKED_AT)
     if config.family.carry_state:
         return in_streams(config, stream, 1 + min(IN_A_ROW, count), -(-count // IN_A_ROW), dtype=dtype)
     return _held_out(config, stream, 0, count, dtype)
