@@ -107,7 +107,7 @@ class LauncherConfig:
 class EvaluationConfig:
     """What a trained job is measured on."""
 
-    mappings: int = number(4096, least=1)
+    mappings: int = number(8192, least=1)
     """Test sequences; the same ones for all replicas. Training looks at 512 others, or as many as this where it is less."""
     seed: int = number(0, least=0, below=2**64)
     """Seed of the test data: a stream of its own, which no training seed can touch."""

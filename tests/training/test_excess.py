@@ -8,9 +8,11 @@ from learning_to_learn.families.boolean import Boolean
 from learning_to_learn.families.quadratic import Quadratic
 from learning_to_learn.families.semilinear import SemiLinear
 from learning_to_learn.randomness import Stream
+from learning_to_learn.training import excess
 from learning_to_learn.training.baselines import bayes_of_a_finite_prior
+from learning_to_learn.training.curves import error_curves
 from learning_to_learn.training.evaluation import errors_on_test_data, evaluate
-from learning_to_learn.training.excess import bayes_outputs, measure_outputs, steps_to_learn
+from learning_to_learn.training.excess import bayes_outputs, measure_outputs
 from learning_to_learn.training.learner import MetaLearner
 from learning_to_learn.training.sequences import MetaData, draw_sequences, held_out, training_mappings
 from tests.helpers import job
@@ -55,8 +57,21 @@ def test_no_learner_is_better_than_the_bayes_predictor():
 
 
 def test_steps_to_learn_is_the_first_cycle_from_which_a_sequences_error_stays_low():
-    wrong = torch.tensor([[[0.2, 0.0, 0.3, 0.0, 0.0], [0.0] * 5, [0.0, 0.0, 0.0, 0.0, 1.0], [0.2, 0.0, 0.0, 0.0, torch.nan]]])
-    assert steps_to_learn(wrong, 0.1).tolist() == [[4.0, 1.0, 6.0, 6.0]]
+    wrong = torch.tensor([[[0.4, 0.0, 0.5, 0.0, 0.0], [0.0] * 5, [0.0, 0.0, 0.0, 0.0, -1.0], [0.4, 0.0, 0.0, 0.0, torch.nan]]])
+    targets = torch.rand(1, 4, 5)
+    assert measure_outputs(targets + wrong, targets, targets, 5, 0.1).steps.tolist() == [[4.0, 1.0, 6.0, 6.0]]
+
+
+@pytest.mark.parametrize("more", [(), ("family.carry_state=true",)])
+def test_what_is_added_up_in_one_pass_is_what_torch_says_in_several(more):
+    config = job("evaluation.mappings=40", *more)
+    data = held_out(config, Stream.TEST)
+    best, outputs = bayes_outputs(config, data), torch.rand(3, *data.targets.shape[1:])
+    found = measure_outputs(outputs, data.targets, best, 20, 0.025)
+    np.testing.assert_allclose(found.curves, error_curves(outputs, data.targets, 20), rtol=1e-6)
+    squares = (outputs - best).double().square().unflatten(-1, (-1, 20))
+    expected = (squares[:, :, 1:] if more else squares).flatten(1, 2).mean(-1)
+    np.testing.assert_allclose(found.excess, expected.numpy(), rtol=1e-6)
 
 
 def test_pieces_say_the_same_as_the_whole(monkeypatch):
@@ -67,6 +82,19 @@ def test_pieces_say_the_same_as_the_whole(monkeypatch):
     for one, other in zip(vars(whole).values(), vars(parts).values(), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6)
     assert whole.excess.shape == whole.steps.shape == (2, 7 * 8)
+
+
+def test_a_learner_is_compared_with_as_many_predictions_as_there_are(monkeypatch):
+    """Of a family whose predictor is slow; and they come back from the file that keeps them."""
+    monkeypatch.setattr("learning_to_learn.training.evaluation.AT_ONCE", 8)
+    monkeypatch.setattr(SemiLinear, "predictable", 20)
+    monkeypatch.setattr(excess, "_kept", {})
+    learner = MetaLearner(job("family=semilinear", "evaluation.mappings=30", "evaluation.seed=77"))
+    found = errors_on_test_data(learner)
+    assert (found.excess.shape, found.steps.shape) == ((2, 20), (2, 30))
+    excess._kept.clear()
+    monkeypatch.setattr(SemiLinear, "bayes", None)
+    np.testing.assert_array_equal(errors_on_test_data(learner).excess, found.excess)
 
 
 def test_the_result_says_how_well_the_excess_is_known():

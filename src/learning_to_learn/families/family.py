@@ -104,6 +104,11 @@ class Family(ABC):
     paper_cycles: ClassVar[dict[int, int]] = {}
     """Table 1's "cycles to learn", by sequence length."""
 
+    @property
+    def predictable(self) -> int:
+        """How many sequences `bayes` can predict in a few seconds: on so many, at most, a learner is compared with it."""
+        return 10**9
+
     def __init_subclass__(cls) -> None:
         if "config" in vars(cls):
             cls.name = cls.config.name

@@ -1,5 +1,7 @@
 """Measurements of a trained learner on data: outputs, then error curves, then metrics. Nothing here draws or writes."""
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -67,8 +69,14 @@ def errors_on_test_data(learner: MetaLearner) -> Errors:
     data = held_out(config, Stream.TEST)
     best = bayes_outputs(config, data)
     count = max(1, AT_ONCE * config.family.sequence_length // data.targets.shape[2])
-    pieces = zip(data.pieces(count), best.split(count, 1), strict=True)
+    pieces = zip(data.pieces(count), _pieces(best, count), strict=False)
     return join_errors([errors_of(config, learner.outputs(piece), piece, m) for piece, m in pieces])
+
+
+def _pieces(best: Float[Tensor, "1 M T"], count: int) -> Iterator[Float[Tensor, "1 m T"]]:
+    """Yield the Bayes predictor's outputs in pieces of `count` sequences; pieces past the last are empty."""
+    for first in itertools.count(0, count):
+        yield best[:, first : first + count]
 
 
 def memorizing(config: Config) -> dict[str, float]:
