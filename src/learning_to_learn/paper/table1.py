@@ -315,11 +315,8 @@ def _others(table: Table1) -> list[str]:
     for row in table.rows:
         r = row.result
         if row.variant == FULL:
-            rows += [[row.title, name, *_learner(m.excess, m.excess_error, r["floor"], m.cycles_to_learn, m.steps_to_learn,
-                                                 m.steps_deviation)] for name, m in row.references.items()]  # fmt: skip
-        rows.append([row.title, f"network, {row.variant}", *_learner(*(r[key] for key in (
-            "excess_median", "excess_error", "floor", "cycles_to_learn", "steps_to_learn", "steps_deviation",
-        )))])  # fmt: skip
+            rows += [[row.title, name, *_learner(r["floor"], vars(m))] for name, m in row.references.items()]
+        rows.append([row.title, f"network, {row.variant}", *_learner(r["floor"], {**r, "excess": r["excess_median"]})])
     return [
         "", "## Is the derived algorithm fast?", "", "The networks beside other learners on the same test sequences. Recursive least squares "
         "knows the family's features; a neuron's gradient descent has the rate that is best on the validation data; the Bayes-optimal "
@@ -331,14 +328,12 @@ def _others(table: Table1) -> list[str]:
     ]  # fmt: skip
 
 
-def _learner(excess: float, error: float, floor: float, cycles: float | None, steps: float, deviation: float) -> list[str]:
+def _learner(floor: float, found: dict[str, Any]) -> list[str]:
     """The cells of a learner in `_others`."""
     return [
-        f"{short(floor + excess)} ± {error:.1g}",
-        _times_floor(excess, floor),
-        _cycles(cycles),
-        f"{steps:.1f} ± {deviation:.1f}",
-    ]
+        f"{short(floor + found['excess'])} ± {found['excess_error']:.1g}", _times_floor(found["excess"], floor),
+        _cycles(found["cycles_to_learn"]), f"{found['steps_to_learn']:.1f} ± {found['steps_deviation']:.1f}",
+    ]  # fmt: skip
 
 
 def _ablation(table: Table1) -> list[str]:
