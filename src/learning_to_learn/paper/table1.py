@@ -142,8 +142,8 @@ measured on test functions that no training seed can touch; hyperparameters were
 (`sweeps/tune_*.yaml`).
 
 - "{PUBLISHED}": the paper's network, the gradient truncated as in 1997, a fixed corpus of 100 sequences, no curriculum, plain gradient
-  descent, at most the paper's epochs. The paper gives neither rate nor momentum nor how often the weights change; of the grids in
-  `sweeps/tune_published_*.yaml` the row has the best setting. "Standard neurons" are read as tanh neurons, and gates see the outputs
+  descent, at most the paper's epochs. The paper gives neither rate nor momentum nor how often the weights change: ours are first
+  guesses, and the grids in `sweeps/tune_published_*.yaml` have not been searched yet. "Standard neurons" are read as tanh neurons, and gates see the outputs
   of cells and neurons, not of other gates.
 - "{TRUNCATED}": the same network, gradient and most epochs, but any optimizer, new sequences all the time and a curriculum.
 - "{FULL}": as that, with the whole gradient (backpropagation through time).
