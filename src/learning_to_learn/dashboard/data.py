@@ -105,7 +105,17 @@ def _add_results(run: dict[str, Any], job: Job) -> None:
     result = job.run.result() or {}
     run["scores"] = [_rounded(r.score) for r in job.run.replicas()]
     run["successes"], run["replicas"] = result["successes"], result["replicas"]
-    for key in ("score_median", "mse_median", "floor", "cycles_to_learn", "seconds", "epochs", "sequence_length"):
+    for key in (
+        "score_median",
+        "mse_median",
+        "floor",
+        "excess_median",
+        "worse_than_no_learning",
+        "cycles_to_learn",
+        "seconds",
+        "epochs",
+        "sequence_length",
+    ):
         run[key] = result.get(key)
     run["curve"], run["stream"] = curve, stream
 

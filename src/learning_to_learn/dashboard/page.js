@@ -121,10 +121,12 @@ const COLUMNS = [
   ["run", (r) => r.id, (r) => el("a", { href: `#run=${encodeURIComponent(r.id)}` }, r.id)],
   ["status", (r) => r.status, (r) => el("span", { class: r.status }, r.status)],
   ["arch", (r) => r.arch], ["family", (r) => r.family],
-  ["success", (r) => (r.replicas ? r.successes / r.replicas : -1), (r) => (r.replicas ? `${r.successes}/${r.replicas}` : "–"), true],
+  ["success", (r) => (r.replicas ? r.successes / r.replicas : -1), (r) => (r.replicas ? `${r.successes}/${r.replicas}` +
+    (r.worse_than_no_learning ? ` (${r.worse_than_no_learning} below 0)` : "") : "–"), true],
   ["score", (r) => r.score_median ?? r.learning.score.at(-1) ?? -9, (r) => digits(r.score_median ?? r.learning.score.at(-1)), true],
   ["MSE", (r) => r.mse_median ?? 9, (r) => digits(r.mse_median), true],
   ["floor", (r) => r.floor ?? 9, (r) => digits(r.floor), true],
+  ["excess", (r) => r.excess_median ?? 9, (r) => digits(r.excess_median), true],
   ["cycles", (r) => r.cycles_to_learn ?? 1e9, (r) => (r.replicas ? (r.cycles_to_learn ?? "never").toString() : "–"), true],
   ["seconds", (r) => r.seconds ?? -1, (r) => digits(r.seconds), true],
 ];

@@ -12,7 +12,8 @@ from learning_to_learn.runs.varying import SEEDS
 if TYPE_CHECKING:
     import pandas as pd
 
-NUMBERS = ("mse", "score", "cycles_to_learn", "mse_after_learning", "diverged_at_epoch")
+NUMBERS = ("mse", "score", "cycles_to_learn", "mse_after_learning", "diverged_at_epoch", "excess", "excess_error",
+           "steps_to_learn", "steps_deviation")  # fmt: skip
 OF_THE_JOB = ("no_learning", "floor", "epochs", "parameters", "engine")
 
 

@@ -50,11 +50,13 @@ def write_sweep_report(jobs: list[Job], folder: Path, *, title: str) -> None:
 
 def summary_table(rows: list[dict[str, Any]], spelling: dict[str, str]) -> list[str]:
     """Return Markdown lines: the settings that vary, spelled as `spelling` says, then the results."""
-    titles = [*spelling.values(), "success", "interval", "score", "MSE", "floor", "cycles", "seconds"]
+    titles = [*spelling.values(), "success", "interval", "score", "MSE", "floor", "excess", "x floor", "cycles", "seconds"]
     return markdown_table(titles, [
         [*(row[t] for t in spelling), f"{row['successes']}/{row['replicas']}",
          f"{row['success_low']:.2f} – {row['success_high']:.2f}",
          f"{row['score_median']:.3f}", short(row["mse_median"]), short(row["floor"]),
+         *(("–", "–") if row["excess_median"] is None else
+           (short(row["excess_median"]), f"{1 + row['excess_median'] / row['floor']:.3g}")),
          "never" if row["cycles_to_learn"] is None else f"{row['cycles_to_learn']:g}", f"{row['seconds']:.0f}"]
         for row in rows
     ])  # fmt: skip

@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from learning_to_learn.training.metrics import Metrics, summarise
 NAMES = ("arch.name", "family.name")
 """What every table shows, also where it does not vary."""
 
-NUMBERS = ("success", "worse", "score", "MSE", "floor", "cycles", "seconds")
+NUMBERS = ("success", "worse", "score", "MSE", "floor", "excess", "cycles", "seconds")
 """The headings of the results in a table."""
 
 
@@ -203,7 +203,7 @@ def _columns(rows: Sequence[dict[str, Any]], headings: dict[str, str]) -> list[C
     found = [Column(headings[topic], [str(row[topic]) for row in rows]) for topic in headings]
     cells = [_numbers(row) for row in rows]
     shown = [name for name in NUMBERS if name != "worse" or any(cell["worse"] != "0" for cell in cells)]
-    return [*found, *(Column(n, [cell[n] for cell in cells], number=True, always=n not in ("floor", "cycles")) for n in shown)]
+    return [*found, *(Column(n, [cell[n] for cell in cells], number=True, always=n not in ("floor", "excess", "cycles")) for n in shown)]
 
 
 def _numbers(row: dict[str, Any]) -> dict[str, str]:
@@ -214,6 +214,7 @@ def _numbers(row: dict[str, Any]) -> dict[str, str]:
         "score": f"{row['score_median']:.3f}",
         "MSE": f"{row['mse_median']:#.3g}",
         "floor": f"{row['floor']:#.3g}",
+        "excess": "–" if row["excess_median"] is None else f"{row['excess_median']:.2g}",
         "cycles": "never" if cycles is None else f"{cycles:g}",
         "seconds": f"{row['seconds']:.{1 if row['seconds'] < 10 else 0}f}",
     }
@@ -240,4 +241,4 @@ def _pool(counted: Sequence[Counted]) -> dict[str, Any]:
 
 
 def _metrics(row: Replica) -> Metrics:
-    return Metrics(row.mse, row.score, row.success, row.cycles_to_learn, row.mse_after_learning)
+    return Metrics(**{f.name: getattr(row, f.name) for f in fields(Metrics)})

@@ -97,6 +97,10 @@ class Replica:
     cycles_to_learn: int | None
     mse_after_learning: float | None
     diverged_at_epoch: int | None
+    excess: float | None = None
+    excess_error: float | None = None
+    steps_to_learn: float | None = None
+    steps_deviation: float | None = None
 
 
 @dataclass(frozen=True)
@@ -238,6 +242,8 @@ def _replica(row: Mapping[str, str]) -> Replica:
         cycles_to_learn=int(cycles) if cycles else None,
         mse_after_learning=float(after) if after else None,
         diverged_at_epoch=int(diverged) if diverged else None,
+        # A run of before 2026-11-25 has none of these.
+        **{key: float(row[key]) for key in ("excess", "excess_error", "steps_to_learn", "steps_deviation") if row.get(key)},
     )
 
 
