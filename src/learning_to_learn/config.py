@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from learning_to_learn.bounded_yaml import read_yaml
 from learning_to_learn.engine import ENGINES
 from learning_to_learn.errors import UserError, choose
 from learning_to_learn.families import FAMILIES, FamilyConfig
@@ -211,18 +211,20 @@ def explain(error: BaseException) -> str:
 
 
 def load(path: Path) -> Config:
-    """A saved configuration. Raises UserError on a missing, damaged or foreign file. Nothing in the file is executed."""
+    """A saved configuration. Nothing in it is executed or resolved. Raises UserError on a missing, damaged or foreign file."""
     try:
-        raw = OmegaConf.load(path)
+        found = read_yaml(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; a run folder holds a config.yaml") from None
-    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
-    if not isinstance(raw, DictConfig):
+    except (UserError, OSError) as error:
+        raise UserError(f"{path} is damaged: {error}") from None
+    if not isinstance(found, dict):
         raise UserError(f"{path} is no configuration of ours")
-    named = OmegaConf.to_container(raw).get("plugins")  # type: ignore[union-attr]
+    if "${" in json.dumps(found):  # it could name an environment variable
+        raise UserError(f"{path} is no configuration of ours: it holds an interpolation ${{...}}, which is not resolved")
+    named = found.get("plugins")
     require([str(one) for one in named] if isinstance(named, list) else [])
     try:
-        return conform(raw)
+        return conform(OmegaConf.create(found))
     except UserError as error:
         raise UserError(f"{path} is no configuration of ours: {error}") from None

@@ -7,7 +7,7 @@ import click
 
 from learning_to_learn.commands.cli import FAILED, Verbs, command, exit_with, invoke
 from learning_to_learn.errors import UserError
-from learning_to_learn.runs.run_folder import CONFIG, DONE, Status, read_json
+from learning_to_learn.runs.run_folder import CONFIG, DONE, Status
 
 COLOURS = {
     Status.FINISHED: "green",
@@ -59,10 +59,12 @@ def status(words: tuple[str, ...]) -> int:
     from rich.text import Text
 
     from learning_to_learn.runs.monitor import duration, summary
-    from learning_to_learn.runs.sweep_folder import SWEEP, survey
+    from learning_to_learn.results.table import judged
+    from learning_to_learn.runs.sweep_folder import survey
+    from learning_to_learn.runs.sweep_request import readable_request, request_damage
 
     folder = _folder("status", words)
-    states = survey(folder)
+    states = [judged(job) for job in survey(folder)]
     if not states:
         raise UserError(f"{folder} holds no sweep and no run")
     table = Table(box=None, pad_edge=False)
@@ -70,11 +72,14 @@ def status(words: tuple[str, ...]) -> int:
         table.add_column(heading, justify="right" if heading in ("done", "time") else "left", no_wrap=heading != "what")
     for number, s in enumerate(states):
         name = s.folder.relative_to(folder).as_posix() if s.place else str(number)
-        what = Text(s.error, "red") if s.error else Text(" ".join(s.overrides))
+        what = Text(s.error or s.damage, "red") if s.error or s.damage else Text(" ".join(s.overrides))
         table.add_row(name, Text(s.status, COLOURS.get(s.status, "")), f"{s.done:.0%}", duration(s.seconds), what)
     Console().print(table)
-    print(summary(states, (read_json(folder / SWEEP) or {}).get("started", 0.0)))
-    return 0 if all(s.status in DONE for s in states) else FAILED
+    asked, damage = readable_request(folder), request_damage(folder)
+    print(summary(states, asked.started if asked else 0.0))
+    if damage:
+        print(f"error: {damage}", file=sys.stderr)
+    return 0 if all(s.status in DONE and not s.damage for s in states) and not damage else FAILED
 
 
 @sweep.add_command
@@ -114,6 +119,7 @@ def report(words: tuple[str, ...]) -> int:
     folders = _folders("report", words)
     from learning_to_learn.results.sweep_report import write_sweep_report
     from learning_to_learn.results.table import find_jobs
+    from learning_to_learn.runs.sweep_request import request_damage
 
     jobs = [job for folder in folders for job in find_jobs(folder)]
     if not any(job.status is Status.FINISHED and not job.damage for job in jobs):
@@ -121,6 +127,8 @@ def report(words: tuple[str, ...]) -> int:
     into = folders[0] / "report"
     write_sweep_report(jobs, into, title=f"Report of {', '.join(map(str, folders))}")
     left = len([job for job in jobs if job.status not in DONE])
+    for damage in filter(None, map(request_damage, folders)):
+        print(f"error: {damage}", file=sys.stderr)
     print(f"{into / 'report.html'}, .md, replicas.csv, replicas.parquet and summary.csv are written")
     if left:
         print(f"{left} jobs are not finished, and not in it", file=sys.stderr)

@@ -1,6 +1,5 @@
 """The files of an evaluation: result.json, replicas.csv, curve.csv, stream.csv, and the pictures of the last two."""
 
-import json
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from learning_to_learn.config import Config, load
 from learning_to_learn.config_check import make_network
 from learning_to_learn.errors import UserError
 from learning_to_learn.figures import curve_figure, save, stream_figure
-from learning_to_learn.runs.run_folder import CONFIG, CURVE, REPLICAS, RESULT, STREAM, read_rows, write_atomically, write_rows
+from learning_to_learn.runs.run_folder import CONFIG, CURVE, REPLICAS, RESULT, STREAM, read_rows, write_json, write_rows
 
 if TYPE_CHECKING:  # it imports torch and Lightning, which the dashboard need not wait for
     from learning_to_learn.training.evaluation import Evaluation
@@ -34,7 +33,7 @@ def write_evaluation(found: "Evaluation", folder: Path) -> None:
     times = zip(*(values.tolist() for values in found.stream.values()), strict=True)
     errors = [{"time": t, **dict(zip(found.stream, values, strict=True))} for t, values in enumerate(times)]
     write_rows(folder / STREAM, errors)
-    write_atomically(folder / RESULT, json.dumps(found.result, indent=2))
+    write_json(folder / RESULT, found.result)
 
 
 def draw_pictures(folder: Path, config: Config) -> dict[str, Path]:

@@ -21,9 +21,12 @@ NOT_A_TOPIC = ("seed", "replicas", "engine")
 
 def find_jobs(folder: Path) -> list[Job]:
     """Return every run folder at or under `folder`, in the order of the sweep; of finished ones with what is damaged."""
-    return [
-        replace(job, damage=job.run.damage()) if job.status is Status.FINISHED else job for job in survey(folder) if job.place
-    ]
+    return [judged(job) for job in survey(folder) if job.place]
+
+
+def judged(job: Job) -> Job:
+    """Return the job; a finished one with what is damaged in its folder."""
+    return replace(job, damage=job.run.damage()) if job.status is Status.FINISHED else job
 
 
 def tabulate(jobs: list[Job]) -> list[dict[str, Any]]:

@@ -11,8 +11,9 @@ from collections import Counter
 from pathlib import Path
 from types import TracebackType
 
-from learning_to_learn.runs.run_folder import DONE, Status, read_json
-from learning_to_learn.runs.sweep_folder import SWEEP, Job, survey
+from learning_to_learn.runs.run_folder import DONE, Status
+from learning_to_learn.runs.sweep_folder import Job, survey
+from learning_to_learn.runs.sweep_request import readable_request
 
 LOOK_SECONDS, SAY_SECONDS = 1.0, 10.0
 OVER = (*DONE, Status.FAILED)
@@ -52,8 +53,8 @@ class Monitor:
 
     def _is_ours(self) -> bool:
         """Whether the jobs are elsewhere: those in this process speak for themselves."""
-        sweep = read_json(self._folder / SWEEP) if self._folder else None
-        return sweep is not None and not sweep["in_this_process"] and sweep["started"] >= self._began - 1
+        sweep = readable_request(self._folder) if self._folder else None
+        return sweep is not None and not sweep.in_this_process and sweep.started >= self._began - 1
 
     def _look(self, said: float) -> float:
         assert self._folder
@@ -70,8 +71,8 @@ class Monitor:
 
 def announce(folder: Path, number: int, overrides: list[str]) -> None:
     """Say, before a job of this process, which one it is."""
-    jobs = (read_json(folder / SWEEP) or {}).get("jobs")
-    total = f"/{len(jobs)}" if jobs else ""
+    asked = readable_request(folder)
+    total = f"/{len(asked.jobs)}" if asked and asked.jobs else ""
     print(f"job {number + 1}{total}: {' '.join(overrides)}", file=sys.stderr, flush=True)
 
 

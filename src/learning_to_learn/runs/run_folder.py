@@ -7,24 +7,29 @@ status.json       running, finished, failed ...     result.json     medians and 
 .lock             held by the process that runs it
 train.log         what was said                     stream.csv      the error over a stream of mappings (Figure 3)
 checkpoints/      last.ckpt                         figures/        *.png
+
+The JSON files carry a checksum of what they say, and status.json those of the CSV files of a finished run, so that a changed
+digit is noticed too. Files without checksums are read as they stand.
 """
 
 import csv
 import fcntl
+import hashlib
 import io
 import json
+import math
 import os
 import platform
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from learning_to_learn.errors import UserError
 
@@ -45,6 +50,12 @@ SUCCESS_RATE = "score/success_rate"
 RESULT_NUMBERS = ("no_learning", "no_learning_error", "floor", "floor_error", "seconds", "epochs", "replicas", "successes",
                   "score_median", "mse_median")  # fmt: skip
 """What result.json must say for a table."""
+CHECKSUM, CHECKSUMS = "sha256", "files"
+"""The key of a JSON file for the checksum of its other content, and that of status.json for those of other files."""
+VOUCHED_FOR = (METRICS, REPLICAS, CURVE, STREAM, RESULT)
+"""The files whose checksums stand in the status.json of a finished run."""
+MOST_BYTES = 64_000_000
+"""No file of a run, besides its checkpoints, is larger."""
 
 ROOT = Path(__file__).parent
 PEEKS = 5
@@ -100,6 +111,8 @@ class Said:
     seconds: float = 0.0
     time: float = 0.0
     """When the status was written."""
+    checksums: Mapping[str, str] = field(default_factory=dict)
+    """Of the files of a finished run."""
 
 
 class RunFolder:
@@ -119,26 +132,37 @@ class RunFolder:
         if found is None:
             return Said(Status.NOT_STARTED)
         overrides, epochs, fingerprint = found.get("overrides") or [], found.get("epochs"), found.get("fingerprint")
+        error, checksums = found.get("error", ""), found.get(CHECKSUMS, {})
         with self._judging(STATUS):
-            if not isinstance(overrides, list) or not isinstance(fingerprint, str | None):
-                raise TypeError("overrides and fingerprint are not text")
+            if not are_words(overrides) or not isinstance(fingerprint, str | None) or not isinstance(error, str):
+                raise TypeError("overrides, fingerprint and error are not text")
+            if not isinstance(epochs, int | None) or (epochs is not None and not 1 <= epochs < 2**53):
+                raise TypeError(f"epochs is {epochs!r}")
+            if not isinstance(checksums, dict) or not are_words(list(checksums.values())):
+                raise TypeError(f"{CHECKSUMS} holds no checksums")
             return Said(
                 status=Status(found["status"]),
-                error=str(found.get("error", "")),
-                overrides=tuple(map(str, overrides)),
+                error=error,
+                overrides=tuple(overrides),
                 fingerprint=fingerprint,
-                epochs=None if epochs is None else int(epochs),
-                seconds=float(found.get("seconds") or 0.0),
-                time=float(found.get("time") or 0.0),
+                epochs=epochs,
+                seconds=_duration(found.get("seconds"), "seconds"),
+                time=_duration(found.get("time"), "time"),
+                checksums=checksums,
             )
 
     def metrics(self) -> list[dict[str, float]]:
-        """Return the rows of metrics.csv; the epoch is an int."""
+        """Return the rows of metrics.csv; the epoch is an int, and both it and the seconds are there and rise."""
         with self._judging(METRICS):
-            return [
+            rows: list[dict[str, float]] = [
                 {key: int(value) if key == EPOCH else float(value) for key, value in row.items()}
                 for row in read_rows(self.path / METRICS)
             ]
+            for before, row in zip([None, *rows], rows, strict=False):
+                _duration(row[SECONDS], SECONDS)
+                if not (before[EPOCH] if before else 0) < row[EPOCH] < 2**53:
+                    raise ValueError(f"epoch {row[EPOCH]} follows {before[EPOCH] if before else 'nothing'}")
+            return rows
 
     def replicas(self) -> list[Replica]:
         """Return the rows of replicas.csv."""
@@ -148,10 +172,10 @@ class RunFolder:
     def result(self) -> dict[str, Any] | None:
         """Return the medians and ranges of result.json; the numbers that a table needs are there."""
         found = self._json(RESULT)
-        for key in RESULT_NUMBERS if found is not None else ():
+        if found is not None:
             with self._judging(RESULT):
-                if not isinstance(found[key], int | float):  # type: ignore[index]
-                    raise TypeError(f"{key} is no number")
+                for key in RESULT_NUMBERS:
+                    found[key] = _number(found[key], key)
         return found
 
     def curve(self) -> list[dict[str, float]]:
@@ -164,33 +188,50 @@ class RunFolder:
 
     def settings(self) -> dict[str, Any]:
         """Return the configuration, flat: {"arch.name": "lstm", ...}. It is only shown, so that a damaged one is empty."""
-        import yaml
-
         try:
-            nested = yaml.safe_load((self.path / CONFIG).read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError, UnicodeDecodeError):
+            return self._settings()
+        except DamagedRun:
             return {}
+
+    def _settings(self) -> dict[str, Any]:
+        from learning_to_learn.bounded_yaml import read_yaml
+
         flat: dict[str, Any] = {}
 
         def add(prefix: str, value: object) -> None:
             if isinstance(value, dict) and value:
                 for key, inner in value.items():
-                    add(f"{prefix}.{key}" if prefix else str(key), inner)
+                    add(f"{prefix}.{key}" if prefix else key, inner)
             else:
                 flat[prefix] = value
 
-        add("", nested if isinstance(nested, dict) else {})
+        with self._judging(CONFIG):
+            nested = read_yaml(self.path / CONFIG)
+            add("", nested if isinstance(nested, dict) else {})
+            for key in ("arch.name", "family.name"):
+                if not isinstance(flat[key], str):
+                    raise TypeError(f"{key} is no text")
         return flat
 
     def damage(self) -> str:
-        """Return what is wrong with the results of a finished run, in a line; nothing where all is well."""
+        """Return what is wrong with the files of a finished run, in a line; nothing where all is well."""
         try:
+            self._settings()
             self.metrics()
-            if self.result() is None:
-                return f"{RESULT} is missing or no JSON object"
-            return "" if self.replicas() else f"{REPLICAS} is missing or empty"
+            result, replicas = self.result(), self.replicas()
+            if result is None:
+                return f"{RESULT} is missing"
+            if not replicas:
+                return f"{REPLICAS} is missing or empty"
+            counted = (len({r.seed for r in replicas}), sum(r.success for r in replicas))
+            if len(replicas) != counted[0] or counted != (result["replicas"], result["successes"]):
+                return f"{REPLICAS} is damaged: its replicas are not those that {RESULT} counts"
+            for name, checksum in self.said().checksums.items():
+                if name in VOUCHED_FOR and _checksum_of(self.path / name) != checksum:
+                    return f"{name} is damaged: it is not what the run has written"
         except DamagedRun as error:
             return str(error)
+        return ""
 
     def _floats(self, name: str) -> list[dict[str, float]]:
         with self._judging(name):
@@ -202,19 +243,41 @@ class RunFolder:
             return None
         found = read_json(self.path / name)
         if found is None:
-            raise DamagedRun(f"{name} is damaged: it holds no JSON object")
+            raise DamagedRun(f"{name} is damaged: it holds no JSON object, or not what was written")
         return found
 
     @contextmanager
     def _judging(self, name: str) -> Iterator[None]:
         try:
             yield
+        except DamagedRun:
+            raise
         except KeyError as error:
             raise DamagedRun(f"{name} is damaged: {error.args[0]} is missing") from None
         except (ValueError, TypeError, OverflowError, OSError, csv.Error) as error:
             raise DamagedRun(
                 f"{name} is damaged: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
             ) from None
+
+
+def are_words(found: object) -> TypeGuard[list[str]]:
+    """Whether it is a list of text."""
+    return isinstance(found, list) and all(isinstance(word, str) for word in found)
+
+
+def _number(found: object, name: str) -> float:
+    """A number of a JSON file; null is NaN."""
+    if isinstance(found, bool) or not isinstance(found, int | float | None):
+        raise TypeError(f"{name} is no number")
+    return math.nan if found is None or math.isnan(float(found)) else found
+
+
+def _duration(found: object, name: str) -> float:
+    """A number of seconds, which is 0 where nothing is said."""
+    seconds = _number(found or 0.0, name)
+    if not 0.0 <= seconds < math.inf:
+        raise ValueError(f"{name} is {seconds}")
+    return float(seconds)
 
 
 def _replica(row: Mapping[str, str]) -> Replica:
@@ -255,9 +318,37 @@ def begin(folder: Path, config: "Config") -> None:
 
 
 def set_status(folder: Path, status: str, **more: Any) -> None:
-    """Write status.json. FINISHED is written after everything else."""
+    """Write status.json. FINISHED is written after everything else, with the checksums of the other files."""
     who = {"process": os.getpid(), "host": platform.node(), "time": time.time()}
-    write_atomically(folder / STATUS, json.dumps({"status": Status(status), **who, **more}, indent=2))
+    if status == Status.FINISHED:
+        more[CHECKSUMS] = {name: _checksum_of(folder / name) for name in VOUCHED_FOR if (folder / name).is_file()}
+    write_json(folder / STATUS, {"status": Status(status), **who, **more})
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object with its checksum, whole or not at all. NaN, which JSON has not, becomes null."""
+    plain = json.loads(json.dumps(_finite(dict(content)), allow_nan=False))  # as it will be read
+    write_atomically(path, json.dumps({**plain, CHECKSUM: _checksum(plain)}, indent=2))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _checksum_of(path: Path) -> str:
+    """The checksum of a file; nothing where it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 @contextmanager
@@ -299,13 +390,25 @@ def get_status(folder: Path) -> Status | None:
     return None if status is Status.NOT_STARTED else status
 
 
-def read_json(path: Path) -> dict | None:
-    """The file's object, or None where there is none or it is damaged."""
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The file's object; None where there is none or it is damaged: too large, too deep, or another than `write_json` wrote."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(_read_bounded(path))
+        if not isinstance(found, dict):
+            return None
+        checksum = found.pop(CHECKSUM, None)
+        return found if checksum is None or checksum == _checksum(found) else None
+    except (OSError, ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+
+
+def _read_bounded(path: Path) -> str:
+    """The text of a file. Raises OSError where it cannot be read, ValueError where it is no text or larger than MOST_BYTES."""
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"it is larger than {MOST_BYTES:,} bytes")
+    return content.decode("utf-8")
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
@@ -319,11 +422,23 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The whole rows of a CSV file; a last row that was cut off is left out, and none are where the file is missing."""
+    """The whole rows of a CSV file, none where the file is missing; a last row that was cut off is left out.
+
+    Raises DamagedRun where another row has more or fewer values than the header.
+    """
     if not path.exists():
         return []
-    with path.open(encoding="utf-8", newline="", errors="replace") as file:
-        return [row for row in csv.DictReader(file) if None not in row and None not in row.values()]
+    try:
+        text = _read_bounded(path)
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    except (OSError, ValueError, csv.Error) as error:
+        raise DamagedRun(f"{path.name} is damaged: {str(error) or type(error).__name__}") from None
+    if rows and not text.endswith("\n"):
+        del rows[-1]
+    for number, row in enumerate(rows, 1):
+        if None in row or None in row.values():
+            raise DamagedRun(f"{path.name} is damaged: row {number} has not as many values as the header")
+    return rows
 
 
 def keep_rows(path: Path, keep: Callable[[Mapping[str, str]], bool]) -> None:

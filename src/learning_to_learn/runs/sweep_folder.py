@@ -23,10 +23,9 @@ from learning_to_learn.runs.run_folder import (
     Said,
     Status,
     is_held,
-    read_json,
 )
-
-SWEEP = "sweep.json"
+from learning_to_learn.runs.sweep_request import SWEEP as SWEEP
+from learning_to_learn.runs.sweep_request import read_request, readable_request
 
 
 @dataclass(frozen=True)
@@ -81,11 +80,11 @@ def run_folders(folder: Path) -> list[Path]:
 def survey(folder: Path) -> list[Job]:
     """Every job that the sweep was asked for, then whatever else lies in the folder."""
     states = [_job(path) for path in run_folders(folder)]
-    asked = (read_json(folder / SWEEP) or {}).get("jobs") or []
+    asked = readable_request(folder)
     rest: dict[tuple[str, ...], list[Job]] = {}
     for state in states:
         rest.setdefault(state.overrides, []).append(state)
-    jobs: list[tuple[str, ...]] = [tuple(job) for job in asked]
+    jobs: list[tuple[str, ...]] = [tuple(job) for job in asked.jobs] if asked else []
     found = [rest[job].pop(0) if rest.get(job) else Job(Status.NOT_STARTED, None, job) for job in jobs]
     kept = {id(state) for state in found}
     return found + [state for state in states if id(state) not in kept]
@@ -115,8 +114,12 @@ def find_place(folder: Path, sweep: Path, fingerprint: str) -> tuple[Path, Path 
 
 
 def arguments_of(folder: Path) -> list[str] | None:
-    """The overrides that a sweep was started with, or None where the folder is no sweep's."""
-    return (read_json(folder / SWEEP) or {}).get("arguments")
+    """The overrides that a sweep was started with, or None where the folder is no sweep's.
+
+    Raises UserError where sweep.json is damaged.
+    """
+    asked = read_request(folder)
+    return asked.arguments if asked else None
 
 
 def trials_left(folder: Path) -> list[str] | None:
@@ -124,15 +127,14 @@ def trials_left(folder: Path) -> list[str] | None:
 
     The sampler is seeded anew, or it would propose what it has proposed before.
     """
-    asked = read_json(folder / SWEEP) or {}
-    if not asked.get("trials"):
+    asked = read_request(folder)
+    if asked is None or asked.trials is None:
         return []
     done = sum(state.status in (Status.FINISHED, Status.FAILED) and not state.damage for state in survey(folder))
-    if done >= asked["trials"]:
+    if done >= asked.trials:
         return None
-    seed = asked.get("sampler_seed")
-    reseed = [] if seed is None else [f"hydra.sweeper.sampler.seed={seed + done}"]
-    return [f"hydra.sweeper.n_trials={asked['trials'] - done}", *reseed]
+    reseed = [] if asked.sampler_seed is None else [f"hydra.sweeper.sampler.seed={asked.sampler_seed + done}"]
+    return [f"hydra.sweeper.n_trials={asked.trials - done}", *reseed]
 
 
 def _said(path: Path) -> Said:
