@@ -4,6 +4,7 @@ PyYAML's safe loader runs no code, but a few hundred bytes of aliases can take i
 Python's recursion limit, and of two equal keys the last one wins in silence.
 """
 
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def read_yaml(path: Path) -> Any:
     """Return what a YAML file holds: dicts with text as keys, lists, text, numbers, True, False and None.
 
     A date stays text. Raises UserError, which names no file, on a file that is larger than MOST_BYTES or damaged, on nesting
-    deeper than DEEPEST, aliases, tags and a key that occurs twice; OSError where the file cannot be read.
+    deeper than DEEPEST, aliases, tags, control characters and a key that occurs twice; OSError where the file cannot be read.
     """
     with path.open("rb") as file:
         content = file.read(MOST_BYTES + 1)
@@ -54,8 +55,11 @@ def _bound(text: str) -> None:
                 raise UserError(f"line {event.start_mark.line + 1}: it is nested deeper than {DEEPEST} levels")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
-        elif isinstance(event, yaml.ScalarEvent) and len(event.value) > LONGEST:
-            raise UserError(f"line {event.start_mark.line + 1}: a value is longer than {LONGEST:,} characters")
+        elif isinstance(event, yaml.ScalarEvent):
+            if len(event.value) > LONGEST:
+                raise UserError(f"line {event.start_mark.line + 1}: a value is longer than {LONGEST:,} characters")
+            if any(unicodedata.category(c) == "Cc" for c in event.value if c not in "\n\t"):
+                raise UserError(f"line {event.start_mark.line + 1}: a value holds a control character")
 
 
 class _Loader(_Base):

@@ -58,8 +58,8 @@ def status(words: tuple[str, ...]) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from learning_to_learn.runs.monitor import duration, summary
     from learning_to_learn.results.table import judged
+    from learning_to_learn.runs.monitor import duration, summary
     from learning_to_learn.runs.sweep_folder import survey
     from learning_to_learn.runs.sweep_request import readable_request, request_damage
 
@@ -84,14 +84,16 @@ def status(words: tuple[str, ...]) -> int:
 
 @sweep.add_command
 @command(name="resume")
-@FOLDERS
+@click.argument("words", metavar="FOLDER [KEY=VALUE]...", nargs=-1)
 def resume(words: tuple[str, ...]) -> int:
     """Run the jobs that are not done, from their checkpoints.
 
-    The exit code is 0 where all jobs are done afterwards. A sweep with plugins needs plugins=[...] again.
+    The exit code is 0 where all jobs are done afterwards. A sweep with plugins needs plugins=[...] again. So does whatever else
+    a folder from somebody else could do harm with, such as +hydra... or --config-dir; and the launcher can be another one.
 
     Examples:
       python -m src.sweep resume runs/2026-01-31/12-00-00
+      python -m src.sweep resume runs/2026-01-31/12-00-00 launcher=joblib
       python -m src.sweep resume runs/2026-01-31/12-00-00 plugins=[examples/leaky_neuron.py]
 
     """
@@ -99,10 +101,10 @@ def resume(words: tuple[str, ...]) -> int:
     from learning_to_learn.results.table import print_table
     from learning_to_learn.runs.sweep_folder import arguments_of
 
-    folder = _folder("resume", words)
+    folder = _folder("resume", words[:1])
     if arguments_of(folder) is None and not (folder / CONFIG).exists():
         raise UserError(f"{folder} was not made by a sweep: there is no sweep.json")
-    resume_it(folder)
+    resume_it(folder, words[1:])
     return FAILED if print_table(folder) else 0
 
 

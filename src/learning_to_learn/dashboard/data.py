@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from learning_to_learn.errors import cause_in_a_line
 from learning_to_learn.jobs.evaluation_files import pictures_of
 from learning_to_learn.results.table import find_jobs, plain, varying
 from learning_to_learn.runs.run_folder import (
@@ -68,8 +69,10 @@ def _run(job: Job, folder: Path) -> dict[str, Any]:
         _add_learning(run, job)
         if job.status is Status.FINISHED and not job.damage:
             _add_results(run, job)
-    except (DamagedRun, KeyError) as error:
-        run["error"] = run["error"] or (str(error) if isinstance(error, DamagedRun) else f"{error.args[0]} is missing")
+    except DamagedRun as error:
+        run["error"] = run["error"] or str(error)
+    except (KeyError, ValueError) as error:  # a file that no checksum vouches for
+        run["error"] = run["error"] or f"a file is damaged: {cause_in_a_line(error)}"
     return run
 
 
@@ -94,11 +97,11 @@ def _add_learning(run: dict[str, Any], job: Job) -> None:
 def _add_results(run: dict[str, Any], job: Job) -> None:
     curve, stream = _curve(job.run), _stream(job.run)
     result = job.run.result() or {}
+    run["curve"], run["stream"] = curve, stream
     run["scores"] = [_rounded(r.score) for r in job.run.replicas()]
     run["successes"], run["replicas"] = result["successes"], result["replicas"]
     for key in ("score_median", "mse_median", "floor", "cycles_to_learn", "seconds", "epochs", "sequence_length"):
         run[key] = result.get(key)
-    run["curve"], run["stream"] = curve, stream
 
 
 def _curve(run: RunFolder) -> dict[str, list[float]]:

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from learning_to_learn import composing, plugins
 from learning_to_learn.config import load
 from learning_to_learn.errors import UserError, cause_in_a_line
+from learning_to_learn.jobs.recorded_words import resumed_words
 from learning_to_learn.lazy import import_heavy
 from learning_to_learn.runs.monitor import Monitor, announce
 from learning_to_learn.runs.run_folder import CONFIG
@@ -73,12 +74,17 @@ def start(arguments: Sequence[str]) -> Started | None:
     return Started(short(folder), refused=any(o.refused for o in outcomes))
 
 
-def resume(folder: Path) -> Started:
-    """Resume the run or the sweep in a folder. Raises UserError where there is none."""
+def resume(folder: Path, given: Sequence[str] = ()) -> Started:
+    """Resume the run or the sweep in a folder, a sweep with the words that are `given` besides those it was started with.
+
+    Raises UserError where there is none, or where a word of the folder cannot be trusted.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
     sweep = arguments_of(folder)
     if sweep is None:
+        if given:
+            raise UserError(f"{folder} holds a run, which is resumed as it is: {given[0]} is for a sweep")
         import_heavy(JOB)
         from learning_to_learn.jobs.job import run_job
 
@@ -87,15 +93,15 @@ def resume(folder: Path) -> Started:
     # Only what the user names now is imported.
     asked = [one for word in sweep if word.startswith("plugins=") for one in composing.listed(word)]
     plugins.require(asked)
-    given = (
+    loaded = (
         [f"plugins=[{','.join(composing.quoted(plugins.LOADED[plugins.name_of(one)].given) for one in asked)}]"]
         if asked
         else []
     )
+    words = resumed_words([word for word in sweep if not word.startswith("plugins=")], given, folder)
     left = trials_left(folder)
     if left is not None:
-        rest = [word for word in sweep if not word.startswith("plugins=")]
-        start(["-m", *rest, *given, f"hydra.sweep.dir={composing.quoted(folder)}", *left])
+        start(["-m", *words, *loaded, f"hydra.sweep.dir={composing.quoted(folder)}", *left])
     return Started(folder)
 
 

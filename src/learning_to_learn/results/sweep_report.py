@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from learning_to_learn.results.aggregate import learning_curve, replicas
-from learning_to_learn.results.markdown import markdown_table, short, to_html
+from learning_to_learn.results.markdown import escaped, markdown_table, short, to_html
 from learning_to_learn.results.table import groups, name_damaged, tabulate
 from learning_to_learn.runs.run_folder import REPLICAS, write_atomically
 from learning_to_learn.runs.sweep_folder import Job
@@ -34,7 +34,7 @@ def write_sweep_report(jobs: list[Job], folder: Path, *, title: str) -> None:
     curves = {name: learning_curve(group) for name, group in list(named.items())[:MOST]}
     save(learning_figure(curves, title="Median score while training"), folder / "learning.png")
     text = "\n".join([
-        f"# {title}", "",
+        f"# {escaped(title)}", "",
         f"{len(frame)} replicas of {len(rows)} settings. *Score* runs from 0, no learning, to 1, the Bayes-optimal learner;",
         f"a replica succeeds from {SUCCESS}. Intervals are Wilson's, 95 %.", "",
         *summary_table(rows), "", "![Scores](scores.png)", "", "![Learning curves](learning.png)", "",
@@ -46,12 +46,13 @@ def write_sweep_report(jobs: list[Job], folder: Path, *, title: str) -> None:
 def summary_table(rows: list[dict[str, Any]]) -> list[str]:
     """Markdown lines: the settings that vary, then the results."""
     topics = [key for key in rows[0] if "." in key]
-    headings = [*(t.removesuffix(".name").split(".")[-1] for t in topics), "success", "interval", "score", "MSE", "floor",
-                "cycles", "seconds"]  # fmt: skip
+    headings = [*(escaped(t.removesuffix(".name").split(".")[-1]) for t in topics), "success", "interval", "score", "MSE",
+                "floor", "cycles", "seconds"]  # fmt: skip
     return markdown_table(headings, [
-        [*(row[t] for t in topics), f"{row['successes']}/{row['replicas']}", "{:.2f} – {:.2f}".format(*row["success_interval"]),
-         f"{row['score_median']:.3f}", short(row["mse_median"]), short(row["floor"]),
-         "never" if row["cycles_to_learn"] is None else f"{row['cycles_to_learn']:g}", f"{row['seconds']:.0f}"]
+        [*(escaped(row[t]) for t in topics), f"{row['successes']}/{row['replicas']}",
+         "{:.2f} – {:.2f}".format(*row["success_interval"]), f"{row['score_median']:.3f}", short(row["mse_median"]),
+         short(row["floor"]), "never" if row["cycles_to_learn"] is None else f"{row['cycles_to_learn']:g}",
+         f"{row['seconds']:.0f}"]
         for row in rows
     ])  # fmt: skip
 

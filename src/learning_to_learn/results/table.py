@@ -55,7 +55,7 @@ def varying(jobs: list[Job]) -> list[str]:
     names = ["arch.name", "family.name"]
     by_name: dict[tuple, list[dict]] = defaultdict(list)
     for job in jobs:
-        by_name[tuple(job.settings.get(n) for n in names)].append(job.settings)
+        by_name[tuple(str(job.settings.get(n)) for n in names)].append(job.settings)
     keys: dict[str, None] = dict.fromkeys(names)
     for settings in by_name.values():
         for key in seeds_apart([k for s in settings for k in s]):

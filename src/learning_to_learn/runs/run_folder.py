@@ -20,6 +20,7 @@ import json
 import math
 import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -60,6 +61,10 @@ MOST_BYTES = 64_000_000
 ROOT = Path(__file__).parent
 PEEKS = 5
 _PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "numba", "llvmlite", "numpy", "wandb")
+
+
+COMMANDS_TERMINAL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Characters that a folder from elsewhere must not bring to the console."""
 
 
 class Status(StrEnum):
@@ -134,7 +139,7 @@ class RunFolder:
         overrides, epochs, fingerprint = found.get("overrides") or [], found.get("epochs"), found.get("fingerprint")
         error, checksums = found.get("error", ""), found.get(CHECKSUMS, {})
         with self._judging(STATUS):
-            if not are_words(overrides) or not isinstance(fingerprint, str | None) or not isinstance(error, str):
+            if not are_words(overrides) or not are_words([fingerprint or "", error]):
                 raise TypeError("overrides, fingerprint and error are not text")
             if not isinstance(epochs, int | None) or (epochs is not None and not 1 <= epochs < 2**53):
                 raise TypeError(f"epochs is {epochs!r}")
@@ -261,8 +266,8 @@ class RunFolder:
 
 
 def are_words(found: object) -> TypeGuard[list[str]]:
-    """Whether it is a list of text."""
-    return isinstance(found, list) and all(isinstance(word, str) for word in found)
+    """Whether it is a list of text, none of which could command a terminal."""
+    return isinstance(found, list) and all(isinstance(word, str) and not COMMANDS_TERMINAL.search(word) for word in found)
 
 
 def _number(found: object, name: str) -> float:
@@ -320,6 +325,8 @@ def begin(folder: Path, config: "Config") -> None:
 def set_status(folder: Path, status: str, **more: Any) -> None:
     """Write status.json. FINISHED is written after everything else, with the checksums of the other files."""
     who = {"process": os.getpid(), "host": platform.node(), "time": time.time()}
+    if "error" in more:
+        more["error"] = COMMANDS_TERMINAL.sub("?", more["error"])
     if status == Status.FINISHED:
         more[CHECKSUMS] = {name: _checksum_of(folder / name) for name in VOUCHED_FOR if (folder / name).is_file()}
     write_json(folder / STATUS, {"status": Status(status), **who, **more})
