@@ -53,7 +53,7 @@ RESULT_NUMBERS = ("no_learning", "no_learning_error", "floor", "floor_error", "s
 """What result.json must say for a table."""
 CHECKSUM, CHECKSUMS = "sha256", "files"
 """The key of a JSON file for the checksum of its other content, and that of status.json for those of other files."""
-VOUCHED_FOR = (METRICS, REPLICAS, CURVE, STREAM, RESULT)
+VOUCHED_FOR = (CONFIG, METRICS, REPLICAS, CURVE, STREAM, RESULT)
 """The files whose checksums stand in the status.json of a finished run."""
 MOST_BYTES = 64_000_000
 """No file of a run, besides its checkpoints, is larger."""
