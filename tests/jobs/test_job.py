@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from learning_to_learn.jobs.job import run_job
 from learning_to_learn.jobs.metrics_log import METRICS
 from learning_to_learn.jobs.signals import Interruptible
 from learning_to_learn.runs.checkpoint import load_checkpoint
-from learning_to_learn.runs.run_folder import get_status
+from learning_to_learn.runs.run_folder import Status, get_status
 from tests.helpers import job
 
 
@@ -132,6 +134,22 @@ def test_a_bad_value_is_one_line_without_a_traceback(tmp_path, capsys):
     assert run_job(job("optimizer.lr=-1"), tmp_path).status == "failed"
     assert "Traceback" not in (tmp_path / "train.log").read_text()
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_lightning_takes_no_part_in_slurm(tmp_path, monkeypatch, capfd):
+    """Where `srun` is installed, and within a job of SLURM, nothing is warned of and no file of Lightning's is loaded."""
+    srun = tmp_path / "bin" / "srun"
+    srun.parent.mkdir()
+    srun.write_text("#!/bin/sh\n")
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{srun.parent}:{os.environ['PATH']}")
+    for slurm_tasks in (None, "1"):
+        if slurm_tasks:
+            monkeypatch.setenv("SLURM_NTASKS", slurm_tasks)
+            Path("hpc_ckpt_1.ckpt").write_bytes(b"somebody's pickle")
+        outcome = run_job(job(), tmp_path / f"run{slurm_tasks}")
+        assert outcome.status is Status.FINISHED, outcome.error
+    assert capfd.readouterr().err.count("srun") == 0
 
 
 def test_a_damaged_checkpoint_stops_a_resume_and_loses_nothing(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ import numba
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments import LightningEnvironment, SLURMEnvironment
 from omegaconf import DictConfig
 
 from learning_to_learn import plugins
@@ -208,7 +208,8 @@ def _train(config: Config, folder: Path, *, sweep: str | None, progress: bool) -
                     MetricsLog(folder, tracker),
                     Checkpointing(folder, config.trainer.checkpoint_seconds, interruptible, best=config.logger.artifact),
                 ]
-                _trainer(config, learner.epochs_done, callbacks).fit(learner, datamodule=data)
+                with _without_slurm():
+                    _trainer(config, learner.epochs_done, callbacks).fit(learner, datamodule=data)
             save_checkpoint(folder, learner)
         for replica, epoch in learner.diverged.items():
             _log.warning("seed %d diverged after epoch %d and was frozen there", config.seed + replica, epoch)
@@ -240,6 +241,17 @@ def _trainer(config: Config, epochs_done: int, callbacks: list[pl.Callback]) -> 
         reload_dataloaders_every_n_epochs=1,
         plugins=[LightningEnvironment()],  # else it takes part in SLURM by itself, with signal handlers of its own
     )  # fmt: skip
+
+
+@contextmanager
+def _without_slurm() -> Iterator[None]:
+    """Keep Lightning from SLURM: it would warn where srun is installed, and load any hpc_ckpt_*.ckpt of the working directory."""
+    before = SLURMEnvironment.detect
+    SLURMEnvironment.detect = staticmethod(lambda: False)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        SLURMEnvironment.detect = staticmethod(before)  # type: ignore[method-assign]
 
 
 def _is_finished(config: Config, folder: Path) -> bool:
