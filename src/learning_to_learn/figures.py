@@ -1,5 +1,6 @@
 """Pictures: the error at every cycle beside the best possible, and the error over a stream of mappings (Figure 3)."""
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREY = "#2f6db3", "#c8641e", "#777777"
 OTHERS = ("#3a9a5b", "#8e4fa8")
-LONGEST_LABEL = 200
+LONGEST_LABEL, LABEL_WIDTH = 200, 60
 FAINTEST = 1e-4
 """Errors below this part of the no-learning MSE are off the picture."""
 
@@ -63,8 +64,9 @@ def _figure(**options: Any) -> "Figure":
 
 
 def literal(name: str) -> str:
-    """Return a name as a label that matplotlib shows as it stands, for between two $ it expects mathematics."""
-    return (name if len(name) <= LONGEST_LABEL else f"{name[:LONGEST_LABEL]}…").replace("$", r"\$")
+    """Return a name as a label that matplotlib shows as it stands, in lines; between two $ it would expect mathematics."""
+    whole = name if len(name) <= LONGEST_LABEL else f"{name[:LONGEST_LABEL]}…"
+    return "\n".join(textwrap.wrap(whole, LABEL_WIDTH)).replace("$", r"\$")
 
 
 def save(figure: "Figure", path: Path) -> Path:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 
@@ -90,7 +91,7 @@ def report(words: Sequence[str]) -> int:
     for run in data["runs"]:
         draw_missing(folder / run["path"])
     into.parent.mkdir(parents=True, exist_ok=True)
-    base = os.path.relpath(folder, into.parent)
+    base = quote(os.path.relpath(folder, into.parent))
     write_atomically(into, with_data({**data, "base": f"{base}/"}))
     print(f"{into} is written: {len(data['runs'])} runs")
     return 0

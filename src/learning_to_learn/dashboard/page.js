@@ -7,7 +7,7 @@ const $ = (id) => document.getElementById(id);
 
 function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {  // a style attribute is against the page's policy
+  for (const [name, value] of Object.entries(attributes)) {
     if (name === "onclick" || name === "onchange") node[name] = value;
     else if (value !== false && value !== null && value !== undefined) node.setAttribute(name, value === true ? "" : value);
   }

@@ -245,7 +245,7 @@ def _trainer(config: Config, epochs_done: int, callbacks: list[pl.Callback]) -> 
 
 @contextmanager
 def _without_slurm() -> Iterator[None]:
-    """Keep Lightning from SLURM: it would warn where srun is installed, and load any hpc_ckpt_*.ckpt of the working directory."""
+    """Keep Lightning from SLURM: it would warn where srun is installed, and load a hpc_ckpt_*.ckpt of the working folder."""
     before = SLURMEnvironment.detect
     SLURMEnvironment.detect = staticmethod(lambda: False)  # type: ignore[method-assign]
     try:
