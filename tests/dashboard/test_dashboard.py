@@ -202,6 +202,7 @@ def hostile(sweep, tmp_path_factory):
         changed = text.replace("name: lstm", f"name: '{arch}'").replace("name: boolean", f"name: '{EVIL}'")
         (folder / name / "config.yaml").write_text(changed)
         set_status(folder / name, "finished", fingerprint=name, overrides=[EVIL])
+    shutil.copytree(sweep / "0_lstm_boolean", os.fsdecode(os.fsencode(folder / "3_") + b"\xff"))
     shutil.copytree(sweep / "4_lstm_boolean", folder / "2_x")
     set_status(folder / "2_x", "failed", error=EVIL)
     return folder
@@ -222,6 +223,9 @@ def test_html_in_names_errors_and_folders_is_shown_as_text(page, hostile):
         wait(page, "[...document.images].some((i) => i.complete && i.naturalWidth > 100)")
         assert page.request.get(server.url + page.locator("ul.files a").first.get_attribute("href")).ok
         assert page.evaluate("[window.hacked, document.images.length]") == [None, 2]
+        page.goto(server.url)
+        page.locator("#runs a", has_text="3_\ufffd").click()
+        assert page.request.get(server.url + page.locator("ul.files a").first.get_attribute("href")).ok
         server.shutdown()
 
 
@@ -319,7 +323,7 @@ HOST = b" HTTP/1.1\r\nHost: localhost\r\n\r\n"
         (b"GET /files/" + b"x/" * 5000 + b"x.png" + HOST, b"404"),
         (b"GET /files/../../../../../../x.png" + HOST, b"404"),
         (b"GET http://[::1" + HOST, b"400"),
-        (b"GET /%ff" + HOST, b"400"),
+        (b"GET /%ff" + HOST, b"404"),
         (b"GET " + b"x" * 70_000 + HOST, b"414"),
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", b"431"),
         (b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 200 + b"\r\n", b"431"),

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 a job failed, 2 the user asked for something that does not
 """
 
 import inspect
+import io
 import os
 import sys
 import textwrap
@@ -22,6 +23,9 @@ FAILED, WRONG, INTERRUPTED = 1, 2, 130
 
 def exit_with(main: Callable[[list[str]], int]) -> None:
     """Run a command on the shell's arguments; a UserError becomes one line on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # where the locale has no such character
     try:
         code = main(sys.argv[1:])
     except UserError as error:
@@ -82,12 +86,16 @@ def command(**settings: Any) -> Callable[[Callable], click.Command]:
 
 
 def split(words: Iterable[str], keys: Iterable[str]) -> tuple[list[str], dict[str, str]]:
-    """The words that are no key=value, and the others as a table. Raises UserError on a key that is not among `keys`."""
-    options = dict(word.split("=", 1) for word in words if "=" in word)
+    """The words that are no key=value, and the others as a table. Raises UserError on a key that is not among `keys`.
+
+    A file or folder may have an = in its name.
+    """
+    words = list(words)
+    options = dict(word.split("=", 1) for word in words if "=" in word and not os.path.exists(word))
     for key in options:
         if key not in keys:
             raise unknown("option", key, [*keys, PLUGINS])
-    return [word for word in words if "=" not in word], options
+    return [word for word in words if "=" not in word or os.path.exists(word)], options
 
 
 def without_plugins(words: Iterable[str]) -> list[str]:

@@ -1,7 +1,9 @@
 """What the page shows, as plain values: every job of any run folders, with short curves."""
 
+import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -24,6 +26,7 @@ from learning_to_learn.runs.run_folder import (
     DamagedRun,
     RunFolder,
     Status,
+    legible,
 )
 from learning_to_learn.runs.sweep_folder import Job
 from learning_to_learn.training.metrics import SUCCESS
@@ -39,7 +42,7 @@ def collect(folder: Path) -> dict[str, Any]:
     """The page's data; what is missing or damaged in a run folder is left out."""
     jobs = find_jobs(folder)
     return {
-        "title": str(folder),
+        "title": legible(folder),
         "success": SUCCESS,
         "topics": _topics(jobs),
         "runs": [_run(job, folder) for job in jobs if job.status is not Status.DUPLICATE],
@@ -53,10 +56,10 @@ def _topics(jobs: list[Job]) -> list[str]:
 
 def _run(job: Job, folder: Path) -> dict[str, Any]:
     settings = job.settings
-    name = job.folder.relative_to(folder).as_posix() if job.folder != folder else job.folder.name
+    path = job.folder.relative_to(folder)
     run: dict[str, Any] = {
-        "id": name,
-        "path": job.folder.relative_to(folder).as_posix(),
+        "id": legible(path if path.name else job.folder.name),
+        "path": quote(os.fsencode(path)),
         "status": job.status,
         "error": job.error or job.damage,
         "arch": str(settings.get("arch.name", "?")),

@@ -150,7 +150,7 @@ function drawRuns(runs) {
 const focusSort = (name) => document.querySelector(`[data-sort="${name}"]`)?.focus();
 
 function drawRun(run) {
-  const link = (path) => state.data.base + (run.path === "." ? path : `${run.path}/${path}`).split("/").map(encodeURIComponent).join("/");
+  const link = (path) => `${state.data.base}${run.path}/${path.split("/").map(encodeURIComponent).join("/")}`;
   const config = Object.entries(run.settings).map(([k, v]) => `${k}: ${v}`).join("\n");
   const facts = run.replicas ? `${run.successes} of ${run.replicas} replicas succeed, median score ${digits(run.score_median, 4)}, MSE ` +
     `${digits(run.mse_median)} (floor ${digits(run.floor)}), ${digits(run.seconds)} s` : run.error || "";

@@ -6,6 +6,7 @@ the check of the host's name, the policy, the time-outs and the limit on connect
 
 import hashlib
 import mimetypes
+import os
 import sys
 import threading
 import time
@@ -13,12 +14,13 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from learning_to_learn.dashboard.data import collect
 from learning_to_learn.dashboard.page import policy, to_json, without_data
 from learning_to_learn.errors import UserError, cause_in_a_line
 from learning_to_learn.jobs.evaluation_files import draw_missing
+from learning_to_learn.runs.run_folder import legible
 
 ADDRESS, PORT = "127.0.0.1", 8765
 HOSTS = (ADDRESS, "localhost")
@@ -79,7 +81,7 @@ class Server(ThreadingHTTPServer):
         """The data as JSON, and its tag."""
         with self._lock:
             if time.monotonic() - self._made > FRESH_SECONDS:
-                self._body = to_json({**collect(self.folder), "title": self.folder.name, "base": "files/"}).encode()
+                self._body = to_json({**collect(self.folder), "title": legible(self.folder.name), "base": "files/"}).encode()
                 self._tag = f'"{hashlib.sha256(self._body).hexdigest()[:16]}"'
                 self._made = time.monotonic()
             return self._body, self._tag
@@ -123,7 +125,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(403)
             return
         try:
-            path = unquote(urlsplit(self.path).path, errors="strict")
+            path = os.fsdecode(unquote_to_bytes(urlsplit(self.path).path))
         except ValueError:
             self.send_error(400)
             return

@@ -281,7 +281,7 @@ def _threads(threads: int, engine: str) -> Iterator[None]:
 @contextmanager
 def _logging_to(path: Path) -> Iterator[None]:
     """Everything that is said goes to the job's own log; warnings also to the console. Afterwards all is as it was before."""
-    file, console = logging.FileHandler(path, encoding="utf-8"), logging.StreamHandler(sys.stderr)
+    file, console = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace"), logging.StreamHandler(sys.stderr)
     file.setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
     console.setFormatter(logging.Formatter("%(message)s"))
     console.addFilter(lambda record: record.name.startswith("learning_to_learn.engine") or record.levelno == logging.WARNING)

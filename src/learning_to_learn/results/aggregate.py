@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from learning_to_learn.results.table import plain, seeds_apart, unique_jobs
-from learning_to_learn.runs.run_folder import EPOCH, SCORE
+from learning_to_learn.runs.run_folder import EPOCH, SCORE, legible
 from learning_to_learn.runs.sweep_folder import Job
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def replicas(jobs: list[Job]) -> "pd.DataFrame":
             share = float(result["seconds"]) / len(found)
             rows.append(
                 {
-                    "run": str(job.folder),
+                    "run": legible(job.folder),
                     "seed": row.seed,
                     "success": row.success,
                     **numbers,

@@ -300,10 +300,16 @@ def _replica(row: Mapping[str, str]) -> Replica:
     )
 
 
+def legible(path: Path | str) -> str:
+    """Return a path as text, with a mark in place of bytes that are none."""
+    return os.fsencode(path).decode("utf-8", errors="replace")
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write the whole file or nothing, also when the power fails in between."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(text, encoding="utf-8", newline="")
+    # Under a locale without UTF-8 a path's bytes are surrogates, which become those bytes again.
+    aside.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
     aside.replace(path)
 
 
