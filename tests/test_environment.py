@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from learning_to_learn.commands import dashboard, evaluate, probe, sweep, train
+from learning_to_learn.compiled import cache_folder
+from learning_to_learn.composing import quoted
 from learning_to_learn.runs.run_folder import set_status
 from tests.commands.test_train import SMALL
 
@@ -20,8 +22,6 @@ ODD = ["a b", "a=b,c", "x[1]{y}(z)", "größer", "'single' \"double\"", "$HOME %
 def every_command(folder):
     """Train, resume, measure, probe and show a run and a sweep in a folder."""
     arch = ["arch=lstm", "arch.layers=[{memory_cell: 2}]"]
-    from learning_to_learn.composing import quoted
-
     assert train._main([*arch, *SMALL, f"hydra.run.dir={quoted(folder / 'run')}"]) == 0
     set_status(folder / "run", "interrupted")
     assert train._main([f"resume={folder / 'run'}"]) == 0
@@ -54,10 +54,11 @@ exit_with(lambda words: every_command(Path(words[0])) or 0)
 
 @pytest.mark.parametrize("name", [pytest.param("plain", marks=pytest.mark.slow), "größer"])
 def test_a_locale_without_utf8_a_home_that_cannot_be_written_and_no_git(tmp_path, name):
+    """LEARNING_TO_LEARN_CACHE is all that compiled code needs."""
     kept = ("PYTHONPATH", "LD_LIBRARY_PATH", "PLAYWRIGHT_BROWSERS_PATH")
     environment = {key: os.environ[key] for key in kept if key in os.environ} | {
         "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "HOME": "/proc/no/home", "PATH": "/nothing",
-        "TMPDIR": str(tmp_path),
+        "TMPDIR": str(tmp_path), "LEARNING_TO_LEARN_CACHE": str(cache_folder()),
     }  # fmt: skip
     folder = tmp_path / name
     folder.mkdir()
@@ -67,5 +68,5 @@ def test_a_locale_without_utf8_a_home_that_cannot_be_written_and_no_git(tmp_path
     said = done.stderr.decode(errors="replace")
     assert done.returncode == 0, said
     assert "Error" not in said
-    assert said.count("cannot be written: every process compiles anew") == 1
+    assert "cannot be written: every process compiles anew" not in said
     assert json.loads((folder / "run" / "provenance.json").read_text())["starts"][0]["revision"] == "unknown"

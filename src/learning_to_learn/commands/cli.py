@@ -91,11 +91,12 @@ def split(words: Iterable[str], keys: Iterable[str]) -> tuple[list[str], dict[st
     A file or folder may have an = in its name.
     """
     words = list(words)
-    options = dict(word.split("=", 1) for word in words if "=" in word and not os.path.exists(word))
+    pairs = [word for word in words if "=" in word and not os.path.exists(word)]  # noqa: PTH110 - Path's fails on a long word
+    options = dict(word.split("=", 1) for word in pairs)
     for key in options:
         if key not in keys:
             raise unknown("option", key, [*keys, PLUGINS])
-    return [word for word in words if "=" not in word or os.path.exists(word)], options
+    return [word for word in words if word not in pairs], options
 
 
 def without_plugins(words: Iterable[str]) -> list[str]:

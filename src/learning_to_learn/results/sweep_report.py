@@ -24,7 +24,8 @@ def write_sweep_report(jobs: list[Job], folder: Path, *, title: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     frame, rows = replicas(jobs), tabulate(jobs)
     write_atomically(folder / REPLICAS, frame.to_csv(index=False))
-    frame.to_parquet(folder / "replicas.parquet", index=False)
+    with (folder / "replicas.parquet").open("wb") as file:  # pyarrow itself takes no path with bytes that are no text
+        frame.to_parquet(file, index=False)
     write_atomically(folder / "summary.csv", pd.DataFrame(rows).to_csv(index=False))
     found = groups(jobs)
     named = {_label(topics): group for topics, group in found}
