@@ -76,14 +76,18 @@ class TrainerConfig:
 class LoggerConfig:
     """What wandb is given."""
 
-    mode: str = one_of(("offline", "online", "disabled"), "offline")
-    """offline, online (to the user's server) or disabled."""
-    project: str = "learning-to-learn"
-    """wandb's project."""
+    mode: str | None = one_of(("offline", "online", "disabled"), None)
+    """offline, online (to the user's server) or disabled; null: what WANDB_MODE or WANDB_DISABLED says, else offline."""
+    project: str | None = None
+    """wandb's project; null: WANDB_PROJECT, else learning-to-learn."""
     entity: str | None = None
-    """wandb's entity; null: the user's own."""
+    """wandb's entity; null: WANDB_ENTITY, else the user's own."""
     group: str | None = None
-    """wandb's group; null: the sweep's folder, or the arch."""
+    """wandb's group; null: WANDB_RUN_GROUP, else the sweep's day and folder, or the arch."""
+    notes: str | None = None
+    """What wandb shows beside the run, such as logger.notes='with the old clipping'; null: WANDB_NOTES."""
+    tags: list[str] = field(default_factory=list)
+    """Tags in wandb, such as logger.tags=[draft], besides those of WANDB_TAGS and the names of family, arch and experiment."""
     artifact: bool = False
     """Keep the checkpoint with the best median score on the validation data, and give it to wandb."""
 

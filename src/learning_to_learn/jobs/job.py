@@ -198,14 +198,14 @@ def _train(config: Config, folder: Path, *, sweep: str | None, progress: bool) -
         restore(learner, checkpoint)
         _log.info("resumed after epoch %d", learner.epochs_done)
     data.next_epoch = learner.epochs_done
-    tracker = WandbRun(folder, config, sweep=sweep)
+    wandb_run = WandbRun(folder, config, sweep=sweep)
     finished = False
     try:
         if learner.epochs_done < config.trainer.epochs:
             with Interruptible() as interruptible:
                 callbacks = [
                     *([ProgressBar(f"{config.arch.name} {config.family.name}")] if progress else []),
-                    MetricsLog(folder, tracker),
+                    MetricsLog(folder, wandb_run),
                     Checkpointing(folder, config.trainer.checkpoint_seconds, interruptible, best=config.logger.artifact),
                 ]
                 with _without_slurm():
@@ -217,11 +217,11 @@ def _train(config: Config, folder: Path, *, sweep: str | None, progress: bool) -
         write_evaluation(found, folder)
         # A sweep's pictures are drawn from curve.csv and stream.csv when somebody looks: they take longer than the rest.
         pictures = {} if sweep else draw_pictures(folder, config)
-        tracker.conclude(found, pictures, best_checkpoint(folder) if config.logger.artifact else None)
+        wandb_run.conclude(found, pictures, best_checkpoint(folder) if config.logger.artifact else None)
         _log.info("score %.4f, mse %.6f (medians)", found.result["score_median"], found.result["mse_median"])
         finished = True
     finally:
-        tracker.finish(failed=not finished)
+        wandb_run.finish(failed=not finished)
     return _validation_score(learner, data)
 
 

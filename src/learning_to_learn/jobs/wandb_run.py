@@ -1,11 +1,16 @@
-"""wandb: offline by default, online where asked for. Whatever it does, the run goes on."""
+"""wandb: offline by default, online where asked for. Whatever it does, the run goes on.
 
-import json
+A key of the configuration wins over wandb's own environment variables, and those over our defaults. What was used stands in the
+run folder's wandb.json, and a resumed run keeps its id, project, entity and group.
+"""
+
 import logging
 import os
+import re
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -18,10 +23,38 @@ import numpy as np
 from learning_to_learn.config import Config
 from learning_to_learn.config_check import make_network
 from learning_to_learn.errors import cause_in_a_line
-from learning_to_learn.runs.run_folder import EPOCH, read_json, write_atomically
+from learning_to_learn.runs.run_folder import (
+    EPOCH,
+    SCORE,
+    SCORE_LOWER,
+    SCORE_UPPER,
+    SCORES,
+    SECONDS,
+    SUCCESS_RATE,
+    TRAIN_MSE,
+    VALIDATION_MSE,
+    VALIDATION_MSE_MAX,
+    VALIDATION_MSE_MIN,
+    RunFolder,
+    read_json,
+    read_rows,
+    write_json,
+)
+from learning_to_learn.runs.sweep_request import readable_request
 from learning_to_learn.training.evaluation import Evaluation
 
-SCORES = "score/replicas"
+PROJECT, WANDB = "learning-to-learn", "wandb.json"
+USED = ("id", "project", "entity", "group")
+"""What wandb.json says besides the mode."""
+SPREAD, CURVES = "score/replicas", "score/curves"
+RISING, FALLING = (
+    (SCORE, SCORE_LOWER, SCORE_UPPER, SUCCESS_RATE),
+    (TRAIN_MSE, VALIDATION_MSE, VALIDATION_MSE_MIN, VALIDATION_MSE_MAX),
+)
+"""Metrics of which wandb's summary keeps the largest, and the least."""
+LONGEST_NAME = 128
+"""The most characters of a run's name in wandb."""
+_ID, _DAY = re.compile(r"[0-9a-f]{8}"), re.compile(r"\d{4}-\d\d-\d\d")
 INIT_SECONDS, ANSWER_SECONDS, FINISH_SECONDS = 20, 2, 15
 STREAM_POINTS = 256
 """The most points of a plot that wandb is given of a stream."""
@@ -34,8 +67,9 @@ class WandbRun:
     def __init__(self, folder: Path, config: Config, *, sweep: str | None = None) -> None:
         self._run: Any = None
         self._folder, self._complained, self._online = folder, False, False
-        modes: list[Literal["offline", "online"]] = [] if config.logger.mode == "disabled" else ["offline"]
-        if config.logger.mode == "online":
+        asked = wandb_mode(config)
+        modes: list[Literal["offline", "online"]] = [] if asked == "disabled" else ["offline"]
+        if asked == "online":
             if answers(_server()):
                 modes.insert(0, "online")
             else:
@@ -54,7 +88,7 @@ class WandbRun:
             import wandb
 
             spread = wandb.Histogram(np_histogram=np.histogram(np.nan_to_num(scores), bins=20, range=(-1.0, 1.0)))
-            self._call("log", {EPOCH: epoch, **values, SCORES: spread}, step=epoch)
+            self._call("log", {EPOCH: epoch, **values, SPREAD: spread}, step=epoch)
 
     def conclude(self, found: Evaluation, pictures: Mapping[str, Path], checkpoint: Path | None = None) -> None:
         """Log final values, the error by cycle and over a stream as plots, `pictures` if any, and a checkpoint to be kept."""
@@ -78,12 +112,23 @@ class WandbRun:
         self._call("log", {**final, **images})
         if self._online and not answers(_server()):
             return  # what follows is checked with the server before it is kept, and would wait for it
-        for values in ({"test/curve": curve}, {"test/stream": stream}):
+        for values in ({"test/curve": curve}, {"test/stream": stream}, self._curves()):
             self._call("log", values)
         if checkpoint is not None:
             artifact = wandb.Artifact(f"checkpoint-{self._run.id}", type="model", metadata=final)
             artifact.add_file(str(checkpoint))
             self._call("log_artifact", artifact)
+
+    def _curves(self) -> dict[str, Any]:
+        """The score of every replica while it trained, as a plot with its table."""
+        import wandb
+
+        rows = read_rows(self._folder / SCORES)
+        rows = rows[:: -(-len(rows) // STREAM_POINTS) or 1]
+        seeds = [key for key in rows[0] if key != EPOCH] if rows else []
+        scores = [[float(row[seed]) for row in rows] for seed in seeds]
+        title = "Score of every replica while training"
+        return {CURVES: wandb.plot.line_series([int(r[EPOCH]) for r in rows], scores, keys=seeds, title=title, xname=EPOCH)}
 
     def finish(self, *, failed: bool = False) -> None:
         """Let go of the run; a server that has gone is not waited for longer than FINISH_SECONDS."""
@@ -170,25 +215,85 @@ def _within(seconds: float, call: Callable[[], None]) -> bool:
     return not thread.is_alive()
 
 
+def wandb_mode(config: Config) -> str:
+    """Return offline, online or disabled: what the configuration says, else the environment."""
+    said = os.environ.get("WANDB_MODE", "")
+    if config.logger.mode is not None:
+        return config.logger.mode
+    if os.environ.get("WANDB_DISABLED", "").lower() in ("true", "1", "yes", "on") or said == "disabled":
+        return "disabled"
+    return "online" if said in ("online", "run", "shared") else "offline"
+
+
+def name_of(config: Config, folder: Path) -> str:
+    """Return what the run is called: its arch and family, then what the other jobs of its sweep have not all been given.
+
+    Such as `lstm boolean lr=0.01 seed=8`.
+    """
+    words, asked = RunFolder(folder).said().overrides, readable_request(folder.parent)
+    shared = (
+        set.intersection(*map(set, asked.jobs)) if asked and len(asked.jobs) > 1 else set(asked.arguments if asked else words)
+    )
+    pairs = [word.partition("=") for word in words if word not in shared]
+    told = {key.split(".")[-1]: value for key, _, value in pairs if key not in ("arch", "family")}
+    named = [f"{key}={value}" for key, value in {**told, "seed": told.get("seed", config.seed)}.items()]
+    return " ".join([config.arch.name, config.family.name, *named])[:LONGEST_NAME]
+
+
+def group_of(config: Config, folder: Path, sweep: str | None) -> str:
+    """Return the group: the day and the name of the sweep's folder, `2026-01-31 12-00-00`; for a single run its arch."""
+    if sweep is None:
+        return config.sweep or config.arch.name
+    place = next((path for path in folder.absolute().parents if path.name == sweep), folder)
+    asked = readable_request(place)
+    day = (
+        place.parent.name
+        if _DAY.fullmatch(place.parent.name)
+        else time.strftime("%Y-%m-%d", time.localtime(asked.started if asked else None))
+    )
+    return f"{day} {sweep}"
+
+
 def _start(folder: Path, config: Config, mode: Literal["offline", "online"], sweep: str | None) -> Any:
     """A new run, or the same one where the folder has one; its id is kept there."""
     import wandb
 
-    known = read_json(folder / "wandb.json")
-    identity = known["id"] if known else secrets.token_hex(4)
+    environment, logger = os.environ, config.logger
+    known = _known(folder)
+    used = known or {
+        "id": secrets.token_hex(4),
+        "project": logger.project or environment.get("WANDB_PROJECT") or PROJECT,
+        "entity": logger.entity or environment.get("WANDB_ENTITY"),
+        "group": logger.group or environment.get("WANDB_RUN_GROUP") or group_of(config, folder, sweep),
+    }
     if known is None:
-        write_atomically(folder / "wandb.json", json.dumps({"id": identity}))
-    os.environ.setdefault("WANDB_SILENT", "true")
+        write_json(folder / WANDB, {**used, "mode": mode})
     settings = wandb.Settings(
         silent=True, console="off", x_disable_stats=True, x_disable_meta=True, x_save_requirements=False, disable_git=True,
         disable_code=True, init_timeout=INIT_SECONDS,
     )  # fmt: skip
+    tags = [config.family.name, config.arch.name, *([config.experiment] if config.experiment else []), *logger.tags,
+            *filter(None, environment.get("WANDB_TAGS", "").split(","))]  # fmt: skip
     # Inside a `wandb agent` the sweep decides on project and group.
-    tags = [config.family.name, config.arch.name, *([config.experiment] if config.experiment else [])]
-    return wandb.init(
-        dir=folder, mode=mode, id=identity, resume="allow" if mode == "online" else None, project=config.logger.project,
-        entity=config.logger.entity, group=config.logger.group or sweep or config.sweep or config.arch.name,
-        job_type=config.arch.name, name=f"{config.arch.name}-{config.family.name}-{config.seed}", tags=tags,
+    run = wandb.init(
+        dir=environment.get("WANDB_DIR") or folder, mode=mode, resume="allow", **used,
+        job_type=config.arch.name, name=name_of(config, folder), notes=logger.notes, tags=list(dict.fromkeys(tags)),
         config={**asdict(config), "topology": make_network(config).describe(), "folder": str(folder)}, settings=settings,
         reinit="finish_previous",
     )  # type: ignore[arg-type]  # fmt: skip
+    run.define_metric(EPOCH)
+    for metric, best in {
+        **dict.fromkeys(RISING, "max"),
+        **dict.fromkeys(FALLING, "min"),
+        SECONDS: "last",
+        SPREAD: None,
+    }.items():
+        run.define_metric(metric, step_metric=EPOCH, summary=best)
+    return run
+
+
+def _known(folder: Path) -> dict[str, Any] | None:
+    """What wandb.json says of the run; None where there is none, or one that cannot be ours."""
+    found = read_json(folder / WANDB) or {}
+    right = all(isinstance(found.get(key), str | None) for key in ("project", "entity", "group"))
+    return {key: found.get(key) for key in USED} if right and _ID.fullmatch(str(found.get("id"))) else None

@@ -6,7 +6,8 @@ local.diff        changes that were not committed   curve.csv       the error at
 status.json       running, finished, failed ...     result.json     medians and ranges: the row of the table
 .lock             held by the process that runs it
 train.log         what was said                     stream.csv      the error over a stream of mappings (Figure 3)
-checkpoints/      last.ckpt                         figures/        *.png
+checkpoints/      last.ckpt                         scores.csv      one row an evaluation, a column a replica
+figures/          *.png                             wandb.json      which run of wandb this is
 
 The JSON files carry a checksum of what they say, and status.json those of the CSV files of a finished run, so that a changed
 digit is noticed too. Files without checksums are read as they stand.
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 CONFIG, PROVENANCE, DIFFERENCE = "config.yaml", "provenance.json", "local.diff"
 STATUS, LOCK, LOG = "status.json", ".lock", "train.log"
 METRICS, REPLICAS, CURVE, STREAM, RESULT = "metrics.csv", "replicas.csv", "curve.csv", "stream.csv", "result.json"
+SCORES = "scores.csv"
 FIGURES = "figures"
 
 EPOCH, SECONDS = "epoch", "time/seconds"
@@ -53,7 +55,7 @@ RESULT_NUMBERS = ("no_learning", "no_learning_error", "floor", "floor_error", "s
 """What result.json must say for a table."""
 CHECKSUM, CHECKSUMS = "sha256", "files"
 """The key of a JSON file for the checksum of its other content, and that of status.json for those of other files."""
-VOUCHED_FOR = (CONFIG, METRICS, REPLICAS, CURVE, STREAM, RESULT)
+VOUCHED_FOR = (CONFIG, METRICS, SCORES, REPLICAS, CURVE, STREAM, RESULT)
 """The files whose checksums stand in the status.json of a finished run."""
 MOST_BYTES = 64_000_000
 """No file of a run, besides its checkpoints, is larger."""
