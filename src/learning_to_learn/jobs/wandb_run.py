@@ -36,6 +36,7 @@ from learning_to_learn.runs.run_folder import (
     VALIDATION_MSE_MAX,
     VALIDATION_MSE_MIN,
     RunFolder,
+    are_words,
     read_json,
     read_rows,
     write_json,
@@ -47,10 +48,8 @@ PROJECT, WANDB = "learning-to-learn", "wandb.json"
 USED = ("id", "project", "entity", "group")
 """What wandb.json says besides the mode."""
 SPREAD, CURVES = "score/replicas", "score/curves"
-RISING, FALLING = (
-    (SCORE, SCORE_LOWER, SCORE_UPPER, SUCCESS_RATE),
-    (TRAIN_MSE, VALIDATION_MSE, VALIDATION_MSE_MIN, VALIDATION_MSE_MAX),
-)
+RISING = (SCORE, SCORE_LOWER, SCORE_UPPER, SUCCESS_RATE)
+FALLING = (TRAIN_MSE, VALIDATION_MSE, VALIDATION_MSE_MIN, VALIDATION_MSE_MAX)
 """Metrics of which wandb's summary keeps the largest, and the least."""
 LONGEST_NAME = 128
 """The most characters of a run's name in wandb."""
@@ -144,7 +143,8 @@ class WandbRun:
 
         if not _within(FINISH_SECONDS, end):
             _log.warning(
-                "wandb: the server is gone: `wandb sync --no-skip-online %s/wandb/run-*` sends the run later", self._folder
+                "wandb: the server is gone: `wandb sync --no-skip-online %s/wandb/run-*` sends the run later",
+                _place(self._folder),
             )
             teardown()
 
@@ -225,15 +225,19 @@ def wandb_mode(config: Config) -> str:
     return "online" if said in ("online", "run", "shared") else "offline"
 
 
+def _place(folder: Path) -> str:
+    """Where wandb keeps its files."""
+    return os.environ.get("WANDB_DIR") or str(folder)
+
+
 def name_of(config: Config, folder: Path) -> str:
     """Return what the run is called: its arch and family, then what the other jobs of its sweep have not all been given.
 
     Such as `lstm boolean lr=0.01 seed=8`.
     """
     words, asked = RunFolder(folder).said().overrides, readable_request(folder.parent)
-    shared = (
-        set.intersection(*map(set, asked.jobs)) if asked and len(asked.jobs) > 1 else set(asked.arguments if asked else words)
-    )
+    jobs = asked.jobs if asked and len(asked.jobs) > 1 else [asked.arguments if asked else words]
+    shared = set.intersection(*map(set, jobs))
     pairs = [word.partition("=") for word in words if word not in shared]
     told = {key.split(".")[-1]: value for key, _, value in pairs if key not in ("arch", "family")}
     named = [f"{key}={value}" for key, value in {**told, "seed": told.get("seed", config.seed)}.items()]
@@ -246,11 +250,8 @@ def group_of(config: Config, folder: Path, sweep: str | None) -> str:
         return config.sweep or config.arch.name
     place = next((path for path in folder.absolute().parents if path.name == sweep), folder)
     asked = readable_request(place)
-    day = (
-        place.parent.name
-        if _DAY.fullmatch(place.parent.name)
-        else time.strftime("%Y-%m-%d", time.localtime(asked.started if asked else None))
-    )
+    began = time.localtime(asked.started if asked else None)
+    day = place.parent.name if _DAY.fullmatch(place.parent.name) else time.strftime("%Y-%m-%d", began)
     return f"{day} {sweep}"
 
 
@@ -259,41 +260,37 @@ def _start(folder: Path, config: Config, mode: Literal["offline", "online"], swe
     import wandb
 
     environment, logger = os.environ, config.logger
-    known = _known(folder)
-    used = known or {
+    used = {
         "id": secrets.token_hex(4),
         "project": logger.project or environment.get("WANDB_PROJECT") or PROJECT,
         "entity": logger.entity or environment.get("WANDB_ENTITY"),
         "group": logger.group or environment.get("WANDB_RUN_GROUP") or group_of(config, folder, sweep),
+        **_known(folder),
     }
-    if known is None:
-        write_json(folder / WANDB, {**used, "mode": mode})
+    write_json(folder / WANDB, {**used, "mode": mode})
     settings = wandb.Settings(
         silent=True, console="off", x_disable_stats=True, x_disable_meta=True, x_save_requirements=False, disable_git=True,
         disable_code=True, init_timeout=INIT_SECONDS,
     )  # fmt: skip
     tags = [config.family.name, config.arch.name, *([config.experiment] if config.experiment else []), *logger.tags,
             *filter(None, environment.get("WANDB_TAGS", "").split(","))]  # fmt: skip
-    # Inside a `wandb agent` the sweep decides on project and group.
+    # Inside a `wandb agent` the sweep decides on project and group. resume="allow" also stands in an offline run, so that
+    # `wandb sync` adds the folder of a resumed run to what the server has, and does not write over it.
     run = wandb.init(
-        dir=environment.get("WANDB_DIR") or folder, mode=mode, resume="allow", **used,
+        dir=_place(folder), mode=mode, resume="allow", **used,
         job_type=config.arch.name, name=name_of(config, folder), notes=logger.notes, tags=list(dict.fromkeys(tags)),
         config={**asdict(config), "topology": make_network(config).describe(), "folder": str(folder)}, settings=settings,
         reinit="finish_previous",
     )  # type: ignore[arg-type]  # fmt: skip
     run.define_metric(EPOCH)
-    for metric, best in {
-        **dict.fromkeys(RISING, "max"),
-        **dict.fromkeys(FALLING, "min"),
-        SECONDS: "last",
-        SPREAD: None,
-    }.items():
-        run.define_metric(metric, step_metric=EPOCH, summary=best)
+    best = {**dict.fromkeys(RISING, "max"), **dict.fromkeys(FALLING, "min"), SECONDS: "last", SPREAD: None}
+    for metric, kept in best.items():
+        run.define_metric(metric, step_metric=EPOCH, summary=kept)
     return run
 
 
-def _known(folder: Path) -> dict[str, Any] | None:
-    """What wandb.json says of the run; None where there is none, or one that cannot be ours."""
+def _known(folder: Path) -> dict[str, str]:
+    """What wandb.json says of a run that is resumed; nothing where there is none, or one that cannot be ours."""
     found = read_json(folder / WANDB) or {}
-    right = all(isinstance(found.get(key), str | None) for key in ("project", "entity", "group"))
-    return {key: found.get(key) for key in USED} if right and _ID.fullmatch(str(found.get("id"))) else None
+    known = {key: found[key] for key in USED if are_words([found.get(key)])}
+    return known if _ID.fullmatch(known.get("id", "")) else {}
