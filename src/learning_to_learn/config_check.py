@@ -3,7 +3,7 @@
 from learning_to_learn.config import Config
 from learning_to_learn.errors import UserError
 from learning_to_learn.gradients import make_gradient
-from learning_to_learn.ranges import check_ranges
+from learning_to_learn.ranges import LARGEST, check_ranges
 from learning_to_learn.topology import Network
 
 
@@ -36,6 +36,9 @@ def check(config: Config) -> None:
 
 def _check_bias(bias: object) -> None:
     """Raise UserError where the initial biases are not a finite number for each pre-activation."""
-    numbers = isinstance(bias, dict) and all(isinstance(v, int | float) and abs(v) < float("inf") for v in bias.values())
-    if bias is not None and not numbers:
+
+    def is_number(value: object) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+
+    if bias is not None and not (isinstance(bias, dict) and all(map(is_number, bias.values()))):
         raise UserError(f"arch.bias={bias}: give a number for each pre-activation, such as {{input_gate: -1}}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from learning_to_learn.commands.cli import FAILED, Verbs, command, exit_with, invoke
+from learning_to_learn.commands.cli import FAILED, WRONG, Verbs, command, exit_with, invoke
 from learning_to_learn.errors import UserError
 from learning_to_learn.runs.run_folder import CONFIG, DONE, Status
 
@@ -104,8 +104,11 @@ def resume(words: tuple[str, ...]) -> int:
     folder = _folder("resume", words[:1])
     if arguments_of(folder) is None and not (folder / CONFIG).exists():
         raise UserError(f"{folder} was not made by a sweep: there is no sweep.json")
-    resume_it(folder, words[1:])
-    return FAILED if print_table(folder) else 0
+    started = resume_it(folder, words[1:])
+    if started.refused:
+        return WRONG
+    missing = print_table(folder)
+    return FAILED if missing or started.failed else 0
 
 
 @sweep.add_command

@@ -24,13 +24,13 @@ from learning_to_learn.runs.run_folder import (
     keep_rows,
 )
 from learning_to_learn.training.evaluation import validation_metrics
-from learning_to_learn.training.metrics import summarise
+from learning_to_learn.training.metrics import finite, median, ranked, summarise
 
 
 class MetricsLog(pl.Callback):
     """A row for every look at the validation data: medians, ranges and quartiles over the replicas, and all scores."""
 
-    def __init__(self, folder: Path, wandb_run: WandbRun) -> None:
+    def __init__(self, folder: Path, wandb_run: WandbRun | None = None) -> None:
         self.path, self.scores, self.wandb_run = folder / METRICS, folder / SCORES, wandb_run
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ARG002
@@ -41,14 +41,15 @@ class MetricsLog(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ARG002
         found = validation_metrics(pl_module)
         summary, scores = summarise(found, pl_module.validation_floor), np.array([m.score for m in found])
+        ordered = ranked(scores, worst=-np.inf)
         row = {
-            TRAIN_MSE: float(np.median(pl_module.train_mse)),
+            TRAIN_MSE: median(pl_module.train_mse, worst=np.inf),
             VALIDATION_MSE: summary["mse_median"],
             VALIDATION_MSE_MIN: summary["mse_min"],
             VALIDATION_MSE_MAX: summary["mse_max"],
             SCORE: summary["score_median"],
-            SCORE_LOWER: float(np.quantile(scores, 0.25)),
-            SCORE_UPPER: float(np.quantile(scores, 0.75)),
+            SCORE_LOWER: finite(np.quantile(ordered, 0.25)),
+            SCORE_UPPER: finite(np.quantile(ordered, 0.75)),
             SUCCESS_RATE: summary["success_rate"],
             SECONDS: pl_module.seconds,
         }
@@ -56,4 +57,5 @@ class MetricsLog(pl.Callback):
         seeds = range(pl_module.config.seed, pl_module.config.seed + len(scores))
         replicas = {f"seed_{seed}": score for seed, score in zip(seeds, scores.tolist(), strict=True)}
         append_row(self.scores, {EPOCH: pl_module.epochs_done, **replicas})
-        self.wandb_run.log(row, scores=scores, epoch=pl_module.epochs_done)
+        if self.wandb_run:
+            self.wandb_run.log(row, scores=scores, epoch=pl_module.epochs_done)

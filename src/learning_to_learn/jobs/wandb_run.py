@@ -11,7 +11,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -43,6 +43,7 @@ from learning_to_learn.runs.run_folder import (
 )
 from learning_to_learn.runs.sweep_request import readable_request
 from learning_to_learn.training.evaluation import Evaluation
+from learning_to_learn.training.metrics import ranked
 
 PROJECT, WANDB = "learning-to-learn", "wandb.json"
 USED = ("id", "project", "entity", "group")
@@ -55,6 +56,8 @@ LONGEST_NAME = 128
 """The most characters of a run's name in wandb."""
 _ID, _DAY = re.compile(r"[0-9a-f]{8}"), re.compile(r"\d{4}-\d\d-\d\d")
 INIT_SECONDS, ANSWER_SECONDS, FINISH_SECONDS = 20, 2, 15
+INTERRUPTED_SECONDS = 0.5
+"""The patience with wandb of a job that was interrupted."""
 STREAM_POINTS = 256
 """The most points of a plot that wandb is given of a stream."""
 _log = logging.getLogger(__name__)
@@ -66,6 +69,8 @@ class WandbRun:
     def __init__(self, folder: Path, config: Config, *, sweep: str | None = None) -> None:
         self._run: Any = None
         self._folder, self._complained, self._online = folder, False, False
+        self.is_new = not (folder / WANDB).exists()
+        """Whether nothing has been logged to it."""
         asked = wandb_mode(config)
         modes: list[Literal["offline", "online"]] = [] if asked == "disabled" else ["offline"]
         if asked == "online":
@@ -89,6 +94,12 @@ class WandbRun:
             spread = wandb.Histogram(np_histogram=np.histogram(np.nan_to_num(scores), bins=20, range=(-1.0, 1.0)))
             self._call("log", {EPOCH: epoch, **values, SPREAD: spread}, step=epoch)
 
+    def replay(self, rows: Iterable[Mapping[str, str]]) -> None:
+        """Log the rows of metrics.csv, which were written while no wandb run was there."""
+        for row in rows:
+            values = {key: float(value) for key, value in row.items() if value not in ("", "nan")}
+            self._call("log", values, step=int(values[EPOCH]))
+
     def conclude(self, found: Evaluation, pictures: Mapping[str, Path], checkpoint: Path | None = None) -> None:
         """Log final values, the error by cycle and over a stream as plots, `pictures` if any, and a checkpoint to be kept."""
         if self._run is None:
@@ -99,7 +110,7 @@ class WandbRun:
         cycles = list(range(1, found.curves.shape[1] + 1))
         curve = wandb.plot.line_series(
             cycles,
-            [np.median(found.curves, 0).tolist(), found.best.tolist()],
+            [np.median(ranked(found.curves, worst=np.inf), 0).tolist(), found.best.tolist()],
             keys=["median replica", "Bayes-optimal"],
             title="Error at every cycle",
             xname="cycle",
@@ -129,8 +140,8 @@ class WandbRun:
         title = "Score of every replica while training"
         return {CURVES: wandb.plot.line_series([int(r[EPOCH]) for r in rows], scores, keys=seeds, title=title, xname=EPOCH)}
 
-    def finish(self, *, failed: bool = False) -> None:
-        """Let go of the run; a server that has gone is not waited for longer than FINISH_SECONDS."""
+    def finish(self, *, failed: bool = False, patience: float = FINISH_SECONDS) -> None:
+        """Let go of the run; a server that has gone is not waited for longer than `patience`, in seconds."""
         run, self._run = self._run, None
         if run is None:
             return
@@ -141,7 +152,7 @@ class WandbRun:
             except Exception as error:  # noqa: BLE001
                 _log.warning("wandb: %s", cause_in_a_line(error))
 
-        if not _within(FINISH_SECONDS, end):
+        if not _within(patience, end):
             _log.warning(
                 "wandb: the server is gone: `wandb sync --no-skip-online %s/wandb/run-*` sends the run later",
                 _place(self._folder),

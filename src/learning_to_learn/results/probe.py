@@ -5,7 +5,6 @@ much of the function's parameters can be read off the cells by a linear map, as 
 1/t? Everything is fitted on one half of the test sequences and measured on the other.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from learning_to_learn.errors import UserError
 from learning_to_learn.families import FAMILIES
 from learning_to_learn.figures import lines_figure, map_figure, save
 from learning_to_learn.randomness import Stream
-from learning_to_learn.runs.run_folder import write_atomically
+from learning_to_learn.runs.run_folder import write_json
 from learning_to_learn.training.evaluation import curves_on
 from learning_to_learn.training.learner import MetaLearner
 from learning_to_learn.training.sequences import held_out
@@ -51,7 +50,7 @@ def probe(learner: MetaLearner, folder: Path) -> dict:
     folder.mkdir(parents=True, exist_ok=True)
     found = {"replica": seen.replica, "cells": seen.states.shape[2]}
     found |= _continuous(names, seen, folder) if names else _boolean(seen, folder)
-    write_atomically(folder / "probe.json", json.dumps(found, indent=2))
+    write_json(folder / "probe.json", found)
     return found
 
 

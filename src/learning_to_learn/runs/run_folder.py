@@ -6,7 +6,7 @@ local.diff        changes that were not committed   curve.csv       the error at
 status.json       running, finished, failed ...     result.json     medians and ranges: the row of the table
 .lock             held by the process that runs it
 train.log         what was said                     stream.csv      the error over a stream of mappings (Figure 3)
-checkpoints/      last.ckpt                         scores.csv      one row an evaluation, a column a replica
+checkpoints/      last.ckpt, previous.ckpt          scores.csv      one row an evaluation, a column a replica
 figures/          *.png                             wandb.json      which run of wandb this is
 
 The JSON files carry a checksum of what they say, and status.json those of the CSV files of a finished run, so that a changed
@@ -14,6 +14,7 @@ digit is noticed too. Files without checksums are read as they stand.
 """
 
 import csv
+import errno
 import fcntl
 import hashlib
 import io
@@ -43,6 +44,7 @@ STATUS, LOCK, LOG = "status.json", ".lock", "train.log"
 METRICS, REPLICAS, CURVE, STREAM, RESULT = "metrics.csv", "replicas.csv", "curve.csv", "stream.csv", "result.json"
 SCORES = "scores.csv"
 FIGURES = "figures"
+FOLDERS = (FIGURES, "checkpoints", "wandb", "plugins", "evaluations", "probe")
 
 EPOCH, SECONDS = "epoch", "time/seconds"
 TRAIN_MSE, VALIDATION_MSE = "train/mse", "validation/mse"
@@ -55,10 +57,12 @@ RESULT_NUMBERS = ("no_learning", "no_learning_error", "floor", "floor_error", "s
 """What result.json must say for a table."""
 CHECKSUM, CHECKSUMS = "sha256", "files"
 """The key of a JSON file for the checksum of its other content, and that of status.json for those of other files."""
-VOUCHED_FOR = (CONFIG, METRICS, SCORES, REPLICAS, CURVE, STREAM, RESULT)
+VOUCHED_FOR = (METRICS, SCORES, REPLICAS, CURVE, STREAM, RESULT)
 """The files whose checksums stand in the status.json of a finished run."""
 MOST_BYTES = 64_000_000
 """No file of a run, besides its checkpoints, is larger."""
+UNKNOWN_IF_DIVERGED = ("score_median", "mse_median")
+"""Those of RESULT_NUMBERS that are null where most replicas have none, and NaN where they are read."""
 
 ROOT = Path(__file__).parent
 PEEKS = 5
@@ -182,7 +186,7 @@ class RunFolder:
         if found is not None:
             with self._judging(RESULT):
                 for key in RESULT_NUMBERS:
-                    found[key] = _number(found[key], key)
+                    found[key] = _number(found[key], key, null=key in UNKNOWN_IF_DIVERGED)
         return found
 
     def curve(self) -> list[dict[str, float]]:
@@ -222,6 +226,10 @@ class RunFolder:
 
     def damage(self) -> str:
         """Return what is wrong with the files of a finished run, in a line; nothing where all is well."""
+        from learning_to_learn.runs.saved_config import config_damage
+
+        if wrong := config_damage(self):
+            return wrong
         try:
             self._settings()
             self.metrics()
@@ -272,11 +280,14 @@ def are_words(found: object) -> TypeGuard[list[str]]:
     return isinstance(found, list) and all(isinstance(word, str) and not COMMANDS_TERMINAL.search(word) for word in found)
 
 
-def _number(found: object, name: str) -> float:
-    """A number of a JSON file; null is NaN."""
-    if isinstance(found, bool) or not isinstance(found, int | float | None):
+def _number(found: object, name: str, *, null: bool = False) -> float:
+    """A number of a JSON file; where it may be null, that is NaN."""
+    if found is None and null:
+        return math.nan
+    if isinstance(found, bool) or not isinstance(found, int | float):
         raise TypeError(f"{name} is no number")
-    return math.nan if found is None or math.isnan(float(found)) else found
+    float(found)  # an OverflowError where it is too large
+    return found
 
 
 def _duration(found: object, name: str) -> float:
@@ -310,9 +321,23 @@ def legible(path: Path | str) -> str:
 def write_atomically(path: Path, text: str) -> None:
     """Write the whole file or nothing, also when the power fails in between."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    # Under a locale without UTF-8 a path's bytes are surrogates, which become those bytes again.
-    aside.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
-    aside.replace(path)
+    try:
+        # Under a locale without UTF-8 a path's bytes are surrogates, which become those bytes again.
+        aside.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)  # on a full disk its room is needed
+        raise
+
+
+def check_kinds(folder: Path) -> None:
+    """Raise OSError where a folder stands in the place of a file of ours, or a file in that of a folder."""
+    for name in (CONFIG, PROVENANCE, DIFFERENCE, STATUS, LOCK, LOG, METRICS, SCORES, REPLICAS, CURVE, STREAM, RESULT):
+        if (folder / name).is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(folder / name))
+    for name in FOLDERS:
+        if (folder / name).exists() and not (folder / name).is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder / name))
 
 
 def begin(folder: Path, config: "Config") -> None:
@@ -323,7 +348,7 @@ def begin(folder: Path, config: "Config") -> None:
     started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     before = (read_json(folder / PROVENANCE) or {}).get("starts", [])
     starts = [*before, {"started": started, **_provenance()}]
-    write_atomically(folder / PROVENANCE, json.dumps({"starts": starts}, indent=2))
+    write_json(folder / PROVENANCE, {"starts": starts})
     if _difference():
         write_atomically(folder / DIFFERENCE, _difference())
     if not (folder / CONFIG).exists():
