@@ -57,8 +57,8 @@ RESULT_NUMBERS = ("no_learning", "no_learning_error", "floor", "floor_error", "s
 """What result.json must say for a table."""
 CHECKSUM, CHECKSUMS = "sha256", "files"
 """The key of a JSON file for the checksum of its other content, and that of status.json for those of other files."""
-VOUCHED_FOR = (METRICS, SCORES, REPLICAS, CURVE, STREAM, RESULT)
-"""The files whose checksums stand in the status.json of a finished run."""
+VOUCHED_FOR = (METRICS, SCORES, REPLICAS, CURVE, STREAM)
+"""The files whose checksums stand in the status.json of a finished run; result.json has its own."""
 MOST_BYTES = 64_000_000
 """No file of a run, besides its checkpoints, is larger."""
 UNKNOWN_IF_DIVERGED = ("score_median", "mse_median")
