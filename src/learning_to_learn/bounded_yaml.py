@@ -46,20 +46,24 @@ def _bound(text: str) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=_Base):
         if isinstance(event, yaml.AliasEvent):
-            raise UserError(f"line {event.start_mark.line + 1}: an alias is not allowed")
+            raise UserError(f"line {_line(event)}: an alias is not allowed")
         if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag is not None:
-            raise UserError(f"line {event.start_mark.line + 1}: a tag is not allowed")
+            raise UserError(f"line {_line(event)}: a tag is not allowed")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > DEEPEST:
-                raise UserError(f"line {event.start_mark.line + 1}: it is nested deeper than {DEEPEST} levels")
+                raise UserError(f"line {_line(event)}: it is nested deeper than {DEEPEST} levels")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         elif isinstance(event, yaml.ScalarEvent):
             if len(event.value) > LONGEST:
-                raise UserError(f"line {event.start_mark.line + 1}: a value is longer than {LONGEST:,} characters")
+                raise UserError(f"line {_line(event)}: a value is longer than {LONGEST:,} characters")
             if any(unicodedata.category(c) == "Cc" for c in event.value if c not in "\n\t"):
-                raise UserError(f"line {event.start_mark.line + 1}: a value holds a control character")
+                raise UserError(f"line {_line(event)}: a value holds a control character")
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 1
 
 
 class _Loader(_Base):

@@ -271,7 +271,7 @@ def _start(folder: Path, config: Config, mode: Literal["offline", "online"], swe
     import wandb
 
     environment, logger = os.environ, config.logger
-    used = {
+    used: dict[str, Any] = {
         "id": secrets.token_hex(4),
         "project": logger.project or environment.get("WANDB_PROJECT") or PROJECT,
         "entity": logger.entity or environment.get("WANDB_ENTITY"),
