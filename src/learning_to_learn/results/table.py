@@ -30,9 +30,12 @@ NUMBERS = ("success", "worse", "score", "MSE", "floor", "excess", "cycles", "sec
 
 def find_jobs(folder: Path) -> list[Job]:
     """Return every run folder at or under `folder`, in the order of the sweep; of finished ones with what is damaged."""
-    return [
-        replace(job, damage=job.run.damage()) if job.status is Status.FINISHED else job for job in survey(folder) if job.place
-    ]
+    return [judged(job) for job in survey(folder) if job.place]
+
+
+def judged(job: Job) -> Job:
+    """Return the job; a finished one with what is damaged in its folder."""
+    return replace(job, damage=job.run.damage()) if job.status is Status.FINISHED else job
 
 
 @dataclass(frozen=True)
@@ -203,7 +206,10 @@ def _columns(rows: Sequence[dict[str, Any]], headings: dict[str, str]) -> list[C
     found = [Column(headings[topic], [str(row[topic]) for row in rows]) for topic in headings]
     cells = [_numbers(row) for row in rows]
     shown = [name for name in NUMBERS if name != "worse" or any(cell["worse"] != "0" for cell in cells)]
-    return [*found, *(Column(n, [cell[n] for cell in cells], number=True, always=n not in ("floor", "excess", "cycles")) for n in shown)]
+    return [
+        *found,
+        *(Column(n, [cell[n] for cell in cells], number=True, always=n not in ("floor", "excess", "cycles")) for n in shown),
+    ]
 
 
 def _numbers(row: dict[str, Any]) -> dict[str, str]:
