@@ -148,16 +148,18 @@ _TABLES: dict[str, dict[str, Any]] = {"family": FAMILIES, "optimizer": OPTIMIZER
 
 
 INCIDENTAL = ("logger", "launcher", "threads", "experiment", "sweep", "plugins", "trainer.checkpoint_seconds")
-"""Keys that change how a job is run and called, not what it computes."""
+"""Keys that change how a job is run, not what it computes."""
+LABELS = ("arch.name",)
+"""Keys that only say what a job is called. `family.name` and `optimizer.name` choose what is computed."""
 
 
 def fingerprint(config: Config | Mapping[str, Any]) -> str:
-    """The same for two jobs that compute the same: of every key but the incidental ones, with the seeds.
+    """The same for two jobs that compute the same: of every key but the incidental ones and the labels, with the seeds.
 
-    The mapping is what stands in a saved config.yaml. Raises KeyError where it lacks an incidental key.
+    The mapping is what stands in a saved config.yaml. Raises KeyError where it lacks an incidental key or a label.
     """
     plain: Any = dataclasses.asdict(config) if isinstance(config, Config) else copy.deepcopy(dict(config))
-    for key in INCIDENTAL:
+    for key in (*INCIDENTAL, *LABELS):
         *groups, name = key.split(".")
         node = plain
         for group in groups:
