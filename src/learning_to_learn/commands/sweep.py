@@ -12,21 +12,7 @@ import click
 from learning_to_learn.commands.cli import FAILED, WRONG, Verbs, command, exit_with, invoke, split
 from learning_to_learn.errors import UserError
 from learning_to_learn.runs.run_folder import CONFIG, DONE, Status, read_json
-<<<<<<< HEAD
-
-COLOURS = {
-    Status.FINISHED: "green",
-    Status.RUNNING: "cyan",
-    Status.FAILED: "red",
-    Status.KILLED: "red",
-    Status.INTERRUPTED: "yellow",
-    Status.QUEUED: "cyan",
-    Status.QUEUED_AGAIN: "cyan",
-    Status.CANCELLED: "yellow",
-}
-=======
 from learning_to_learn.runs.sweep_folder import SWEEP, Job, names, survey
->>>>>>> main
 
 
 def main() -> None:
@@ -71,17 +57,8 @@ def status(words: tuple[str, ...], *, as_json: bool) -> int:
       python -m src.sweep status runs/2026-01-31/12-00-00 --json
 
     """
-<<<<<<< HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from learning_to_learn.runs.monitor import duration, summary
-    from learning_to_learn.runs.slurm_queue import in_queue
-    from learning_to_learn.runs.sweep_folder import SWEEP, survey
-=======
     from learning_to_learn.runs.monitor import summary
->>>>>>> main
+    from learning_to_learn.runs.slurm_queue import in_queue
 
     folder = _folder("status", words)
     states = in_queue(folder, survey(folder))

@@ -21,16 +21,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 LOOK_SECONDS, SAY_SECONDS = 1.0, 10.0
-<<<<<<< HEAD
+LOOKING = 0.05
+"""The most of its time that the process spends looking."""
 OVER = (*DONE, Status.FAILED, Status.CANCELLED)
 COUNTED = (Status.FINISHED, Status.DUPLICATE, Status.RUNNING, Status.QUEUED, Status.QUEUED_AGAIN, Status.FAILED, Status.KILLED,
            Status.INTERRUPTED, Status.CANCELLED)  # fmt: skip
-=======
-LOOKING = 0.05
-"""The most of its time that the process spends looking."""
-OVER = (*DONE, Status.FAILED)
-COUNTED = (Status.FINISHED, Status.DUPLICATE, Status.RUNNING, Status.FAILED, Status.KILLED, Status.INTERRUPTED)
->>>>>>> main
 
 
 class Monitor:
@@ -75,13 +70,8 @@ class Monitor:
         if sweep is None or sweep["started"] < self._began - 1:
             return  # it has not begun
         assert self._folder
-<<<<<<< HEAD
-        states = in_queue(self._folder, survey(self._folder))
-        for state in states:
-=======
-        self._states = survey(self._folder, self._states)
+        self._states = in_queue(self._folder, survey(self._folder, self._states))
         for state in self._states if not sweep["in_this_process"] else ():  # a job in this process has said so itself
->>>>>>> main
             if state.status is Status.FAILED and state.place and state.time >= self._began and state.place not in self._told:
                 print(failure(state), file=sys.stderr, flush=True)
                 self._told.add(state.place)
@@ -124,23 +114,15 @@ def summary(states: Sequence[Job], began: float, total: int | None = None) -> st
     """
     count, total = Counter(state.status for state in states), max(total or 0, len(states))
     parts = [f"{count[s]} {s}" for s in COUNTED if count[s]]
-<<<<<<< HEAD
-    rest = sum(1.0 - s.done for s in states if s.status not in OVER)
-    speed = (sum(s.done for s in states) - done_before) / max(time.time() - began, 1e-9)
-    running = any(state.status is Status.RUNNING for state in states)
-    left = f", {duration(rest / speed)} left" if rest and speed > 0 and running else ""
-    obstacles = dict.fromkeys(
-        state.error for state in states if state.status in (Status.QUEUED, Status.QUEUED_AGAIN) and state.error
-    )
-    return "; ".join([f"{len(states)} jobs: {', '.join(parts) or 'none begun'}{left}", *obstacles])
-=======
     scores = [state.score for state in states if state.score is not None]
     best = f", best score {max(scores):.3f}" if scores else ""
     rest = total - len(states) + sum(1.0 - s.done for s in states if s.status not in OVER)
     speed = sum(s.done for s in states if s.time >= began) / max(time.time() - began, 1e-9)
     left = f", {duration(rest / speed)} left" if rest and speed > 0 and count[Status.RUNNING] else ""
-    return f"{total} {'job' if total == 1 else 'jobs'}: {', '.join(parts) or 'none begun'}{best}{left}"
->>>>>>> main
+    obstacles = dict.fromkeys(
+        state.error for state in states if state.status in (Status.QUEUED, Status.QUEUED_AGAIN) and state.error
+    )
+    return "; ".join([f"{total} {'job' if total == 1 else 'jobs'}: {', '.join(parts) or 'none begun'}{best}{left}", *obstacles])
 
 
 def duration(seconds: float) -> str:
