@@ -5,7 +5,7 @@ RUN := $(BIN)/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 RUNS ?= runs
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep test test-slow test-next lint reproduce-table1 reproduce-figure3 compare-topologies report floors bench lock clean
+.PHONY: help setup train sweep test test-slow test-cluster test-next lint reproduce-table1 reproduce-figure3 readme compare-topologies report floors bench lock clean
 
 help:  ## This list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -33,6 +33,10 @@ test: .venv/ready  ## The tests
 test-slow: .venv/ready  ## The tests that take minutes
 	$(RUN) -m pytest -m slow
 
+# Debian's packages, to be installed by root: apt-get install slurm-wlm munge slurmdbd mariadb-server
+test-cluster: .venv/ready  ## Sweeps on a real SLURM and a real Ray cluster on this machine (ten minutes; root; Debian's SLURM)
+	$(RUN) -m pytest -m cluster tests/cluster
+
 lint: .venv/ready  ## Style, types, formatting, the direction of imports, and the page's JavaScript
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,6 +49,9 @@ reproduce-table1: .venv/ready  ## Table 1 of the paper, beside the Bayes floor, 
 
 reproduce-figure3: .venv/ready  ## Figure 3 of the paper, before and after meta-training, into reports/
 	$(RUN) -m src.reproduce figure3
+
+readme: .venv/ready  ## Train what README says, and write its figures and pictures: reports/readme.csv
+	$(RUN) -m src.reproduce readme
 
 compare-topologies: .venv/ready  ## Which topologies learn to learn: the study of five, on three families, into reports/ (QUICK=1: small)
 	$(RUN) -m src.compare

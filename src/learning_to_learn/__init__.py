@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from learning_to_learn.gradients import Gradient
     from learning_to_learn.optimizers import Optimizer, OptimizerConfig
     from learning_to_learn.results import results as results
+    from learning_to_learn.results.paired import compare
     from learning_to_learn.topology import Below, LogUniform, Own, Trained, Uniform, unit
 
 _HOMES = {
@@ -22,6 +23,7 @@ _HOMES = {
     **dict.fromkeys(("Family", "FamilyConfig"), "learning_to_learn.families"),
     **dict.fromkeys(("Optimizer", "OptimizerConfig"), "learning_to_learn.optimizers"),
     "Gradient": "learning_to_learn.gradients",
+    "compare": "learning_to_learn.results.paired",
     "results": "learning_to_learn.results",
     **dict.fromkeys(("Below", "LogUniform", "Own", "Trained", "Uniform", "unit"), "learning_to_learn.topology"),
 }
@@ -38,6 +40,7 @@ __all__ = [
     "Run",
     "Trained",
     "Uniform",
+    "compare",
     "compose",
     "evaluate",
     "load_run",

@@ -1,4 +1,4 @@
-"""Reproduce the paper's Table 1 and Figure 3: `python -m src.reproduce --help`."""
+"""Reproduce the paper's Table 1 and Figure 3, and the figures of README.md: `python -m src.reproduce --help`."""
 
 import os
 
@@ -18,13 +18,15 @@ def _main(arguments: list[str]) -> int:
 
 @click.group(cls=Verbs, what="report")
 def reproduce() -> None:
-    """Reproduce the paper's Table 1 and Figure 3. What has been trained before is not trained again.
+    """Reproduce the paper's Table 1 and Figure 3, and the figures that README.md states.
 
-    QUICK=1 in the environment trains a small version into folders of its own.
+    What has been trained before is not trained again. QUICK=1 in the environment trains a small version into folders of its
+    own.
 
     Examples:
       python -m src.reproduce table1
       python -m src.reproduce figure3
+      python -m src.reproduce readme
 
     """
 
@@ -53,6 +55,17 @@ def figure3() -> int:
     quick = bool(os.environ.get("QUICK"))
     failed = draw_figure3(compose_config, quick=quick)
     return _end(failed, f"{report_folder(quick=quick)}/figure3.png is written")
+
+
+@reproduce.add_command
+@command(name="readme")
+def readme() -> int:
+    """Train what README.md tells its reader to train; write reports/readme.csv, README's figures and its pictures."""
+    from learning_to_learn.composing import compose_config
+    from learning_to_learn.jobs.sweeps import start
+    from learning_to_learn.results.figures_in_text import write_readme
+
+    return _end(write_readme(compose_config, start), "reports/readme.csv, README.md and docs/ are written")
 
 
 def _end(failed: list[str], written: str) -> int:

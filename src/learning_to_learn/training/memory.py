@@ -48,7 +48,7 @@ def estimate_memory(config: Config, *, training: bool = True) -> dict[str, int]:
     """
     network, gradient = make_network(config), make_gradient(config.arch.gradient, window=config.arch.window)
     replicas, sequences = config.replicas, config.trainer.sequences if training else 0
-    length = max([config.family.sequence_length, *config.trainer.curriculum])
+    length = max([config.family.sequence_length, *map(int, config.trainer.curriculum)])
     measured = config.evaluation.mappings
     threads = config.threads or os.cpu_count() or 1
     blocks = replicas * math.ceil(config.trainer.batch / LANES)
@@ -98,5 +98,6 @@ def machine_memory() -> int:
 
 def _shown(count: int) -> str:
     """Such as 3.2 GB."""
+    count = min(count, 10**30)  # more than any float need hold
     power = min(int(math.log10(max(count, 1))) // 3, len(UNITS) - 1)
     return f"{count / 1000**power:.3g} {UNITS[power]}"
