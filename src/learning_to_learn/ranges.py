@@ -46,7 +46,9 @@ class Range:
             return
         if self.file_name:
             if value != as_file_name(value):
-                raise UserError(f"{key}={value}: folders are named by it: give at most {LONGEST_NAME} bytes, no / and no ..")
+                raise UserError(
+                    f"{key}={repr(value)[1:-1]}: folders are named by it: give at most {LONGEST_NAME} bytes, no / and no .."
+                )
             return
         values = value if isinstance(value, list) else [value]
         if self.count is not None and len(values) != self.count:
@@ -97,7 +99,7 @@ def file_name(default: Any = MISSING) -> Any:
 
 def as_file_name(text: str) -> str:
     """Return the text without what could lead into another folder, or is no name: "../x" is ".._x"."""
-    plain = re.sub(r"[/\\\x00-\x1f\x7f]", "_", text).encode()[:LONGEST_NAME].decode(errors="ignore")
+    plain = re.sub(r"[/\\\x00-\x1f\x7f]", "_", text).encode(errors="replace")[:LONGEST_NAME].decode(errors="ignore")
     return plain if plain.strip(".") else f"_{plain}"
 
 

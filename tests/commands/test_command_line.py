@@ -133,6 +133,7 @@ def test_the_folder_of_another_run_is_left_alone(capsys):
     [
         (["arch.name=../../OUT"], "arch.name=../../OUT: folders are named by it"),
         (["arch.name=.."], "arch.name=..: folders are named by it"),
+        (["arch.name='a\nb'"], "arch.name=a\\nb: folders are named by it"),
         (["-m", "seed=0,1", "hydra.sweep.subdir=../x"], "hydra.sweep.subdir=../x: every job's folder must lie in the sweep's"),
         (["-m", "seed=0,1", "hydra.sweep.subdir=/tmp/x"], "hydra.sweep.subdir=/tmp/x: every job's folder"),
         (["-m", "seed=0,1", "hydra.sweep.subdir=."], "hydra.sweep.subdir=.: every job's folder"),

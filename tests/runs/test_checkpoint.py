@@ -372,4 +372,5 @@ def test_an_altered_checkpoint_is_itself_or_the_one_before_or_one_line(trained, 
         learner.load_state_dict(start)
         learner.load_learning_state(memory)
     print(outcomes)
-    assert min(outcomes.values()) > 0
+    assert outcomes["the one before"]
+    assert outcomes["refused"]  # how many leave the content alone is chance

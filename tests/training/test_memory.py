@@ -16,6 +16,7 @@ from tests.helpers import job
 
 HUGE = {
     "replicas=1000000000": "replicas",
+    f"replicas={'9' * 400}": "replicas",
     "arch.layers=[{neuron: 1000000}]": "arch.layers",
     "trainer.sequences=1000000000": "trainer.sequences",
     "evaluation.mappings=1000000000": "evaluation.mappings",

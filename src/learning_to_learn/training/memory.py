@@ -98,5 +98,6 @@ def machine_memory() -> int:
 
 def _shown(count: int) -> str:
     """Such as 3.2 GB."""
+    count = min(count, 10**30)  # more than any float need hold
     power = min(int(math.log10(max(count, 1))) // 3, len(UNITS) - 1)
     return f"{count / 1000**power:.3g} {UNITS[power]}"
