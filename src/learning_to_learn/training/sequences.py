@@ -64,7 +64,7 @@ def draw_sequences(
     return Sequences(inputs, y, mappings, epoch)
 
 
-def _chosen(among: Float[Tensor, "R M *E"], u: Float[Tensor, "R N"]) -> Float[Tensor, "R N E"]:
+def _chosen(among: Float[Tensor, "R M *E"], u: Float[Tensor, "R N"]) -> Float[Tensor, "R N *E"]:
     """Return for each of the numbers uniform in [0, 1) one of the mappings."""
     index = (u * among.shape[1]).long()
     return among[torch.arange(len(among))[:, None], index]
