@@ -68,6 +68,16 @@ def readme() -> int:
     return _end(write_readme(compose_config, start), "reports/readme.csv, README.md and docs/ are written")
 
 
+@reproduce.add_command
+@command(name="texts")
+def texts() -> int:
+    """Write the figures of README.md and docs/ again from the files of reports/, without training anything."""
+    from learning_to_learn.results.figures_in_text import write_texts
+
+    write_texts()
+    return _end([], "README.md and docs/ are written")
+
+
 def _end(failed: list[str], written: str) -> int:
     if failed:
         complain(f"these did not finish, and are not in the report: {', '.join(failed)}")
