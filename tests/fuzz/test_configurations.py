@@ -12,9 +12,11 @@ from learning_to_learn.runs.run_folder import CONFIG, RunFolder
 from learning_to_learn.runs.saved_config import load_config
 from tests.helpers import job
 
-SNIPPETS = ["${oc.env:HOME}", "${seed}", "&a [*a]", "[" * 3000, "{" * 50, "!!python/object/apply:os.system ['touch hacked']", "? :",
-            "_target_: os.system", "*x", "&x", "\t", "\x00", "\ufeff", "---\n", "...\n", "- 1\n", "a: b: c\n", "nan", "1e999", "~",
-            "9" * 5000, "'", '"', "{neuron: 4}", "[{neuron: 4}]", "seed: 7\n", "  lr: 0.5\n", "<<: {seed: 9}\n", "null"]  # fmt: skip
+SNIPPETS = [
+    "${oc.env:HOME}", "${seed}", "&a [*a]", "[" * 3000, "{" * 50, "!!python/object/apply:os.system ['touch hacked']", "? :",
+    "_target_: os.system", "*x", "&x", "\t", "\x00", "\ufeff", "---\n", "...\n", "- 1\n", "a: b: c\n", "nan", "1e999", "~",
+    "9" * 5000, "'", '"', "{neuron: 4}", "[{neuron: 4}]", "seed: 7\n", "  lr: 0.5\n", "<<: {seed: 9}\n", "null",
+]  # fmt: skip
 
 
 def changed(text: str, chance: random.Random) -> str:
