@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from learning_to_learn.results.compare import write_report
+from learning_to_learn.results.topologies import write_report
 
 from learning_to_learn.commands import sweep, train
 from learning_to_learn.dashboard.data import collect
