@@ -248,7 +248,7 @@ def name_of(config: Config, folder: Path) -> str:
     Such as `lstm boolean lr=0.01 seed=8`.
     """
     words, asked = RunFolder(folder).said().overrides, readable_request(folder.parent)
-    jobs = [words, *((asked.jobs or [asked.arguments]) if asked else [])]
+    jobs = [words, *((asked.jobs or [asked.arguments]) if asked else [words])]
     varied = {key: value for key, value in varying_overrides(jobs)[0].items() if key != "seed"}
     values = {"arch.name": config.arch.name, "family.name": config.family.name, **varied, "seed": str(config.seed)}
     return joined(values, spell_overrides(values, jobs))[:LONGEST_NAME]
