@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from learning_to_learn.results.compare import write_report
 
 from learning_to_learn.commands import sweep, train
 from learning_to_learn.dashboard.data import collect
 from learning_to_learn.errors import UserError
 from learning_to_learn.results.table import find_jobs, print_table, tabulate
+from learning_to_learn.results.topologies import write_report
 from learning_to_learn.runs.monitor import announce
 from learning_to_learn.runs.run_folder import (
     CONFIG,
