@@ -30,7 +30,7 @@ from learning_to_learn.errors import UserError, choose
 from learning_to_learn.lazy import torch
 from learning_to_learn.topology.units import UNITS, Sources, Unit
 
-OPTIONS = ("heads", "recurrent", "feedback", "fixed", "radius")
+OPTIONS = ("heads", "recurrent", "residual", "feedback", "fixed", "radius")
 """What a layer can be given besides its units."""
 NOTHING_KNOWN = 0.5
 """The previous target and the previous output before the first cycle: y[0]."""
@@ -117,6 +117,8 @@ class Layer:
     recurrent: bool = True
     """Whether anything in the layer hears its own outputs of the cycle before."""
     heads: int = 1
+    residual: bool = False
+    """Whether the layer above hears the sum of this layer's outputs and of what lies below it."""
     fixed: bool = False
     """Whether the layer's parameters stay as they were drawn."""
     radius: float | None = None
@@ -232,6 +234,8 @@ class Network:
         - `heads: n`: every count is divided into n heads, and the layer's recurrent weights connect units of the same head
           only. 1 is fully connected; with as many heads as units, every unit hears only itself.
         - `recurrent: false`: the layer has no recurrent weights. Its units' states remain.
+        - `residual: true`: the layer above hears the sum of this layer's outputs and of what this layer hears from below (He et
+          al. 2016). Not in the first layer, and only where both are equally many. Recurrent weights hear the outputs alone.
         - `feedback: true`: the first layer hears the network's output of the cycle before, besides the inputs (Jordan 1986).
         - `fixed: true`: the layer does not learn; its weights stay as they were drawn (a reservoir: Jaeger 2001).
         - `radius: r`: the recurrent weights are scaled to the spectral radius r. Only in a recurrent layer of units that have
@@ -248,7 +252,7 @@ class Network:
             if not counts:
                 raise UserError(f"layer {number} is empty: name its units, such as {{neuron: 12}}")
             heads, recurrent = given.get("heads", 1), given.get("recurrent", True)
-            for name in ("recurrent", "feedback", "fixed"):
+            for name in ("recurrent", "residual", "feedback", "fixed"):
                 if not isinstance(given.get(name, False), bool):
                     raise UserError(f"layer {number}: {name}: {given[name]!r}; it is true or false")
             if number > 1 and given.get("feedback"):
@@ -262,8 +266,13 @@ class Network:
                 if count % heads:
                     raise UserError(f"layer {number}: {count} units of {name} cannot be divided into {heads} equal heads")
             layer = _layer({name: (UNITS[name], count) for name, count in counts.items()}, below, recurrent, heads)
-            radius = _radius(given.get("radius"), layer, number)
-            built.append(replace(layer, fixed=given.get("fixed", False), radius=radius))
+            radius, residual = _radius(given.get("radius"), layer, number), given.get("residual", False)
+            if residual and (number == 1 or layer.outputs != below):
+                raise UserError(
+                    f"layer {number}: residual: {layer.outputs} outputs cannot be added to the {below} "
+                    + ("inputs; only to those of a layer below" if number == 1 else "of the layer below")
+                )
+            built.append(replace(layer, residual=residual, fixed=given.get("fixed", False), radius=radius))
             below = layer.outputs
         output = _layer({"logistic": (UNITS["logistic"], 1)}, below, recurrent=False)
         if feedback and error_feedback:
@@ -358,7 +367,7 @@ class Network:
             source = torch.cat([h.detach() if detach_recurrent else h, x], -1)
             h, s = layer.apply(linear(own.matrix, source), s, own.numbers.unsqueeze(1))
             pieces += [h, s] if layer.recurrent else [s]
-            x = h
+            x = h + x if layer.residual else h
         y, _ = self.output.apply(linear(parameters[-1].matrix, x), x[..., :0], parameters[-1].numbers.unsqueeze(1))
         return y.squeeze(-1), torch.cat([*pieces, y], -1)
 
@@ -453,7 +462,7 @@ def _describe(layer: Layer) -> str:
     options = [f"{layer.heads} heads"] if layer.heads > 1 else []
     could = any(s is not Sources.BELOW for b in kinds for s in _wirings(b.unit))
     options += ["not recurrent"] if could and not layer.recurrent else []
-    options += ["fixed"] if layer.fixed else []
+    options += [name for name in ("residual", "fixed") if getattr(layer, name)]
     options += [f"spectral radius {layer.radius:g}"] if layer.radius else []
     return f"{text} ({', '.join(options)})" if options else text
 
