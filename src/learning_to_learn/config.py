@@ -35,8 +35,8 @@ class ArchConfig:
 
     name: str = file_name()
     """What the arch is called in tables, and its job's folder in a sweep."""
-    layers: list[dict[str, int]] = MISSING
-    """The units of each layer, such as [{memory_cell: 6, neuron: 6}]."""
+    layers: list[dict[str, Any]] = MISSING
+    """The units of each layer, such as [{memory_cell: 6, neuron: 6}], and its options, such as [{gru: 8, heads: 2}]."""
     gradient: str = MISSING
     """How the error gradient is formed: bptt, truncated or rtrl."""
     window: int | None = number(None, least=1)
@@ -103,6 +103,8 @@ class LauncherConfig:
     """Cores of a job; null: this machine's, divided by `jobs`."""
     address: str | None = None
     """ray only: the address of a cluster; null: a Ray is started for the sweep."""
+    wait: bool = True
+    """submitit_slurm only: wait for the jobs; false: submit them and leave."""
 
 
 @dataclass
@@ -147,16 +149,18 @@ _TABLES: dict[str, dict[str, Any]] = {"family": FAMILIES, "optimizer": OPTIMIZER
 
 
 INCIDENTAL = ("logger", "launcher", "threads", "experiment", "sweep", "plugins", "trainer.checkpoint_seconds")
-"""Keys that change how a job is run and called, not what it computes."""
+"""Keys that change how a job is run, not what it computes."""
+LABELS = ("arch.name",)
+"""Keys that only say what a job is called. `family.name` and `optimizer.name` choose what is computed."""
 
 
 def fingerprint(config: Config | Mapping[str, Any]) -> str:
-    """The same for two jobs that compute the same: of every key but the incidental ones, with the seeds.
+    """The same for two jobs that compute the same: of every key but the incidental ones and the labels, with the seeds.
 
-    The mapping is what stands in a saved config.yaml. Raises KeyError where it lacks an incidental key.
+    The mapping is what stands in a saved config.yaml. Raises KeyError where it lacks an incidental key or a label.
     """
     plain: Any = dataclasses.asdict(config) if isinstance(config, Config) else copy.deepcopy(dict(config))
-    for key in INCIDENTAL:
+    for key in (*INCIDENTAL, *LABELS):
         *groups, name = key.split(".")
         node = plain
         for group in groups:

@@ -66,10 +66,10 @@ def trajectory(learner: MetaLearner) -> Trajectory:
     errors = curves_on(learner, data).mean(1)
     replica = int(np.argsort(errors)[(len(errors) - 1) // 2])
     network, weights = learner.network, learner.evaluated[replica : replica + 1]
-    matrices, state, states = network.matrices(weights), None, []
-    state = network.initial_state(1, data.inputs.shape[1], data.inputs)
+    layers, states = network.split(weights), []
+    state = network.initial_state(weights, data.inputs.shape[1])
     for t in range(data.inputs.shape[2]):
-        _, state = network.step(matrices, state, data.inputs[:, :, t])
+        _, state = network.step(layers, state, data.inputs[:, :, t])
         states.append(torch.cat(network.split_state(state)[1], -1)[0])
     return Trajectory(torch.stack(states, 1).double().numpy(), data.mappings[0].double().numpy(), replica)
 
