@@ -121,8 +121,6 @@ def test_every_key_is_read_by_something():
         ("trainer.batch=7", "no multiple"),
         ("trainer.average=1", "below 1"),
         ("trainer.curriculum=[0]", "whole numbers"),
-        ("trainer.curriculum=[1.5]", "whole numbers >= 1, or parts"),
-        ("trainer.curriculum=[inf]", "whole numbers"),
         ("engine=cuda", "choose one of auto, fused, reference"),
         ("logger.mode=sometimes", "choose one of disabled, offline, online"),
     ],

@@ -203,7 +203,10 @@ def _columns(rows: Sequence[dict[str, Any]], headings: dict[str, str]) -> list[C
     found = [Column(headings[topic], [str(row[topic]) for row in rows]) for topic in headings]
     cells = [_numbers(row) for row in rows]
     shown = [name for name in NUMBERS if name != "worse" or any(cell["worse"] != "0" for cell in cells)]
-    return [*found, *(Column(n, [cell[n] for cell in cells], number=True, always=n not in ("floor", "excess", "cycles")) for n in shown)]
+    return [
+        *found,
+        *(Column(n, [cell[n] for cell in cells], number=True, always=n not in ("floor", "excess", "cycles")) for n in shown),
+    ]
 
 
 def _numbers(row: dict[str, Any]) -> dict[str, str]:
