@@ -46,7 +46,7 @@ def test_a_published_experiment_does_not_change_with_the_defaults(path, tmp_path
     shutil.copytree(CONF, tmp_path / "conf")
     for group, option in (("trainer", "default"), ("optimizer", "adam"), ("optimizer", "soap")):
         file = tmp_path / "conf" / group / f"{option}.yaml"
-        changed = {"trainer": {"curriculum": [3], "curriculum_part": 0.3, "epochs": 7}, "optimizer": {"lr": 0.5, "clip": 0.25}}
+        changed = {"trainer": {"curriculum": [3], "curriculum_part": 0.3, "epochs": 7, "batch": 20}, "optimizer": {"lr": 0.5, "clip": 0.25}}
         file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | changed[group]))
     here, there = (compose_config(*flag, f"experiment={path.stem}") for flag in ([], [f"--config-path={tmp_path / 'conf'}"]))
     if path.stem == "held_out":
