@@ -22,10 +22,8 @@ def check(config: Config) -> None:
     _check_bias(config.arch.bias)
     _check_launcher(config.launcher)
     trainer = config.trainer
-    if not all(0 < length < 1 or (length >= 1 and float(length).is_integer()) for length in trainer.curriculum):
-        raise UserError(
-            f"trainer.curriculum={trainer.curriculum}: give whole numbers >= 1, or parts below 1 of the family's length"
-        )
+    if any(length < 1 for length in trainer.curriculum):
+        raise UserError(f"trainer.curriculum={trainer.curriculum}: lengths are whole numbers >= 1")
     if trainer.sequences % trainer.batch:
         raise UserError(
             f"trainer.sequences={trainer.sequences} is no multiple of trainer.batch={trainer.batch}: "
