@@ -62,7 +62,9 @@ def register() -> None:
     schema.register()
     for path in SWEEPS.glob("*.yaml"):
         if path.stem not in _stored("sweep"):
-            ConfigStore.instance().store(group="sweep", name=path.stem, node=OmegaConf.load(path), package="_global_")
+            study = OmegaConf.load(path)
+            study.pop("study", None)  # how it is answered is no setting of a job
+            ConfigStore.instance().store(group="sweep", name=path.stem, node=study, package="_global_")
 
 
 def register_resolvers() -> None:

@@ -1,5 +1,7 @@
 """What makes a configuration unfit to run, besides a single key's range: checked before anything is built."""
 
+import math
+
 from learning_to_learn.config import Config
 from learning_to_learn.errors import UserError
 from learning_to_learn.gradients import make_gradient
@@ -9,17 +11,18 @@ from learning_to_learn.topology import Network
 
 def make_network(config: Config) -> Network:
     """Return the topology that the configuration describes. Raises UserError on a unit or a count that there is not."""
-    return Network.of(config.arch.layers, error_feedback=config.family.feedback == "error")
+    return Network.of(config.arch.layers, error_feedback=config.family.feedback == "error", hold=config.arch.hold)
 
 
 def check(config: Config) -> None:
     """Raise UserError, one line, on a value that no job could run with."""
+    for key in ("bias", "hold"):
+        _check_numbers(key, getattr(config.arch, key))
     make_network(config)
     make_gradient(config.arch.gradient, window=config.arch.window)
     config.family.make()
     config.family.make(test=True)
     check_ranges(config)
-    _check_bias(config.arch.bias)
     trainer = config.trainer
     if any(length < 1 for length in trainer.curriculum):
         raise UserError(f"trainer.curriculum={trainer.curriculum}: lengths are whole numbers >= 1")
@@ -34,8 +37,11 @@ def check(config: Config) -> None:
         )
 
 
-def _check_bias(bias: object) -> None:
-    """Raise UserError where the initial biases are not a finite number for each pre-activation."""
-    numbers = isinstance(bias, dict) and all(isinstance(v, int | float) and abs(v) < float("inf") for v in bias.values())
-    if bias is not None and not numbers:
-        raise UserError(f"arch.bias={bias}: give a number for each pre-activation, such as {{input_gate: -1}}")
+def _check_numbers(key: str, given: object) -> None:
+    """Raise UserError where arch.bias or arch.hold is not a finite number for each pre-activation that it names."""
+    if given is not None and not (isinstance(given, dict) and all(map(_is_finite_number, given.values()))):
+        raise UserError(f"arch.{key}={given}: give a number for each pre-activation, such as {{input_gate: -1}}")
+
+
+def _is_finite_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

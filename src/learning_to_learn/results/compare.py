@@ -19,13 +19,12 @@ from learning_to_learn.results.statistics import (
     performance_profile,
     profile_interval,
 )
+from learning_to_learn.results.studies import FRESH, QUICK, load_study, run_study
 from learning_to_learn.results.table import Job, find_jobs
 from learning_to_learn.runs.run_folder import Status, write_atomically
-from learning_to_learn.runs.sweep_folder import DONE
 from learning_to_learn.training.metrics import SUCCESS, success_interval
 
 REPORTS = Path("reports")
-QUICK = ("trainer.epochs=20", "trainer.evaluate_every=5", "replicas=4", "evaluation.mappings=64", "logger.mode=disabled")
 PROFILE_RESAMPLES = 500
 """Resamples of the bootstrap of profiles, which are only drawn."""
 THRESHOLDS = np.linspace(0.0, 1.0, 51)
@@ -36,12 +35,10 @@ def compare(start: Callable[[list[str]], object], *, quick: bool = False) -> lis
 
     `start` runs the sweep that command-line arguments say.
     """
-    folder = Path("runs") / ("topologies_quick" if quick else "topologies")
-    folder.mkdir(parents=True, exist_ok=True)
-    start(["sweep=topologies", f"hydra.sweep.dir={folder}", *(QUICK if quick else ())])
-    jobs = find_jobs(folder)
-    write_report(jobs, report_folder(quick=quick))
-    return [job for job in jobs if job.status not in DONE]
+    folder = Path("runs/studies") / ("quick/topologies" if quick else "topologies")
+    _, unfinished = run_study(load_study("topologies"), start, folder, QUICK if quick else ())
+    write_report(find_jobs(folder / FRESH), report_folder(quick=quick))
+    return unfinished
 
 
 def report_folder(*, quick: bool = False) -> Path:
@@ -107,8 +104,8 @@ def _introduction(frame: pd.DataFrame) -> list[str]:
 # Which topologies learn to learn?
 
 Written by `make compare-topologies` from the study [sweeps/topologies.yaml](../sweeps/topologies.yaml): {len(count)} cells of
-{count.min()} replicas, {epochs} epochs each, the same optimizer and learning rate for all. The paper: "The only fully
-successful topology in meta-learning was the LSTM". A replica *succeeds* where its learning score, 0 for no learning and 1 for
+{count.min()} replicas, {epochs} epochs each, the same optimizer for all, and for each cell the learning rate that did best on
+other seeds and other data. The paper: "The only fully successful topology in meta-learning was the LSTM". A replica *succeeds* where its learning score, 0 for no learning and 1 for
 the Bayes-optimal learner, is at least {SUCCESS} on test functions. Intervals are at 95 %.
 """.splitlines()
 

@@ -4,7 +4,10 @@
 397
 """
 
+from learning_to_learn.registry import import_all
 from learning_to_learn.topology.network import Block, Layer, Network
 from learning_to_learn.topology.units import UNITS, Unit, unit
+
+import_all(__name__, __path__)
 
 __all__ = ["UNITS", "Block", "Layer", "Network", "Unit", "unit"]

@@ -21,6 +21,7 @@ from jaxtyping import Float
 
 from learning_to_learn.errors import UserError, choose
 from learning_to_learn.lazy import torch
+from learning_to_learn.topology.hold import check_hold, held
 from learning_to_learn.topology.units import UNITS, Unit
 
 NOTHING_KNOWN = 0.5
@@ -105,8 +106,18 @@ class Network:
     """
 
     @staticmethod
-    def of(layers: Sequence[Mapping[str, int]], *, inputs: int = 3, error_feedback: bool = False) -> Network:
-        """Build from `[{unit name: count, ...}, ...]`. Raises UserError on an unknown unit, no layer, or a count < 1."""
+    def of(
+        layers: Sequence[Mapping[str, int]],
+        *,
+        inputs: int = 3,
+        error_feedback: bool = False,
+        hold: Mapping[str, float] | None = None,
+    ) -> Network:
+        """Build from `[{unit name: count, ...}, ...]`.
+
+        `hold` fixes pre-activations of the hidden units, by name, at numbers. Raises UserError on an unknown unit, no layer, a
+        count < 1, or a `hold` that no unit can follow.
+        """
         if not layers:
             raise UserError("arch.layers is empty: give at least one layer, such as [{memory_cell: 6, neuron: 6}]")
         built, below = [], inputs
@@ -117,8 +128,9 @@ class Network:
                     raise UserError(f"layer {number}: {name}: {count!r} units; the count must be a whole number >= 1")
             if not blocks:
                 raise UserError(f"layer {number} is empty: name its units, such as {{neuron: 12}}")
-            built.append(_layer([(UNITS[name], count) for name, count in blocks.items()], below))
+            built.append(_layer([(held(UNITS[name], hold or {}), count) for name, count in blocks.items()], below))
             below = built[-1].outputs
+        check_hold(hold or {}, [UNITS[name] for blocks in layers for name in blocks])
         output = _layer([(UNITS["logistic"], 1)], below, recurrent=False)
         return Network(tuple(built), output, inputs, error_feedback)
 
