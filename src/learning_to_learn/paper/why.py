@@ -41,8 +41,8 @@ feature taken out, by the paper's truncated gradient. Each variant on each famil
 tuning seeds, from as many settings as the whole cell does; what is reported are fresh seeds.
 
 A feature is **necessary** where without it success is rarer: Wilson's 95 % interval of the success rate lies below that of the
-whole cell. It **helps** where the variant succeeds as often, as far as can be told, and its score's 95 % bootstrap interval lies
-below the whole cell's. Otherwise it is **not necessary**, as far as so many replicas can tell.
+whole cell. It **helps** where the variant succeeds as often, as far as can be told, and its score's 95 % bootstrap interval
+lies below the whole cell's. Otherwise it is **not necessary**, as far as so many replicas can tell.
 """
 
 
@@ -162,8 +162,9 @@ def _continuous(found: dict[str, Any]) -> list[str]:
     told |= {"last": found["r2_at_the_end"], "last, shuffled": found["r2_at_the_end_shuffled"]}
     correlation = ", ".join(f"{c:.2f}" for c in found["correlation_of_each_cell_with_1_over_t"])
     return [
-        "The paper found \"continuous values\", and for quadratic functions a signal \"approximately inversely proportional to the",
-        "cycle step number\". R² of the function's parameters, read from the cells:", "",
+        "The paper found \"continuous values\", and for quadratic functions a signal \"approximately inversely proportional to",
+        "the cycle step number\". R² of the function's parameters, read from the cells:", "",
         *markdown_table(["cycle", *names], [[t, *(f"{row[n]:.3f}" for n in names)] for t, row in told.items()]), "",
-        f"The correlation of the cells' mean states with 1/t: {correlation}. {found['sequences']} sequences, {found['cells']} cells.",
+        f"The correlation of the cells' mean states with 1/t: {correlation}.", "",
+        f"{found['sequences']} sequences, {found['cells']} cells.",
     ]  # fmt: skip

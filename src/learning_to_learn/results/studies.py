@@ -10,8 +10,8 @@ A study is a file of sweeps/ whose comment is the question. Its key `study` says
       answer: best                what the answer says: `best`, `least` (the first that succeeds) or `necessary`
       labels: {"[6, 9]": XOR}     names for values, where the values do not speak for themselves
 
-A study without `tune` runs its sweep once. One with `tune` runs the sweep on tuning seeds, chooses, and trains each cell with fresh
-ones. Everything that a report says is made from one table, a row for every replica, which is written beside it.
+A study without `tune` runs its sweep once. One with `tune` runs the sweep on tuning seeds, chooses, and trains each cell with
+fresh ones. Everything that a report says is made from one table, a row for every replica, which is written beside it.
 """
 
 import ast
@@ -82,8 +82,8 @@ def studies() -> dict[str, Study]:
 def run_study(study: Study, start: Start, folder: Path, words: Sequence[str] = ()) -> tuple["pd.DataFrame", list[Job]]:
     """Run a study, or what is left of it, in a folder; return its table and the jobs that are not in it.
 
-    `words` are further overrides of all its jobs. The table has a row for every replica and the columns COLUMNS. Raises UserError
-    where no job is finished.
+    `words` are further overrides of all its jobs. The table has a row for every replica and the columns COLUMNS. Raises
+    UserError where no job is finished.
     """
     import pandas as pd
 
@@ -105,7 +105,7 @@ def run_study(study: Study, start: Start, folder: Path, words: Sequence[str] = (
 
 
 def chosen_settings(study: Study, frame: "pd.DataFrame", jobs: list[Job]) -> Iterator[list[str]]:
-    """Yield for each cell the overrides of its best job: that with the most successes, and among those the highest mean score."""
+    """Yield for each cell the overrides of the job whose setting is the best."""
     best = choose_settings(frame)
     for job in jobs:
         key = (study.label(study.for_each, job.settings), study.label(study.compare, job.settings))
@@ -148,8 +148,4 @@ def _name(key: str, value: Any) -> str:
         return "; ".join(" + ".join(f"{count} {unit}" for unit, count in layer.items()) for layer in value)
     if isinstance(value, str):
         return value
-    return (
-        f"{key.rsplit('.', maxsplit=1)[-1]}={value:g}"
-        if isinstance(value, float)
-        else f"{key.rsplit('.', maxsplit=1)[-1]}={value}"
-    )
+    return f"{key.rsplit('.', maxsplit=1)[-1]}={f'{value:g}' if isinstance(value, float) else value}"

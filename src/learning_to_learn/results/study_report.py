@@ -27,8 +27,8 @@ REPORTS, RUNS = Path("reports"), Path("runs/studies")
 def answer_studies(asked: Iterable[Study], start: Start, words: Sequence[str] = (), *, quick: bool = False) -> list[Job]:
     """Run studies, or what is left of them, and write reports/studies.*; return the jobs that are not in it.
 
-    `words` are further overrides of all jobs. The report keeps what it says of other studies. It is written after every study, so
-    that it is there even where a later one is interrupted.
+    `words` are further overrides of all jobs. The report keeps what it says of other studies. It is written after every study,
+    so that it is there even where a later one is interrupted.
     """
     from learning_to_learn.figures import save
 
@@ -58,9 +58,9 @@ def report(folder: Path, *, title: str) -> str:
     lines = [
         f"# {title}", "",
         "Written by `make studies`. *Score* runs from 0, no learning, to 1, the Bayes-optimal learner; a replica succeeds from",
-        f"{SUCCESS}. A cell shows how many replicas succeed with Wilson's interval, and the interquartile mean of the scores with its",
-        "bootstrap interval, both at 95 %. Two cells are told apart where the intervals of their scores do not overlap. Where cells",
-        "have a setting of their own, it was chosen on other seeds and other data; all figures are those of fresh seeds.",
+        f"{SUCCESS}. A cell shows how many replicas succeed with Wilson's interval, and the interquartile mean of the scores with",
+        "its bootstrap interval, both at 95 %. Two cells are told apart where the intervals of their scores do not overlap. Where",
+        "cells have a setting of their own, it was chosen on other seeds and other data; all figures are those of fresh seeds.",
     ]  # fmt: skip
     for study in studies().values():
         if (folder / "studies" / f"{study.name}.csv").exists():
@@ -163,8 +163,8 @@ def _necessary(members: list[Cell]) -> str:
 def verdict(whole: Cell, variant: Cell) -> str:
     """Return "necessary" where the variant succeeds less often than the whole, "helps" where it only scores lower.
 
-    Both are claimed only where the 95 % intervals, Wilson's and the bootstrap's, do not overlap. Where the whole succeeds in less
-    than half of its replicas nothing can be said of what success needs.
+    Both are claimed only where the 95 % intervals, Wilson's and the bootstrap's, do not overlap. Where the whole succeeds in
+    less than half of its replicas nothing can be said of what success needs.
     """
     if 2 * whole.successes < whole.replicas:
         return "the whole fails itself"

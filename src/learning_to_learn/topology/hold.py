@@ -19,7 +19,7 @@ from learning_to_learn.topology.units import Unit
 
 
 def held(unit: Unit, numbers: Mapping[str, float]) -> Unit:
-    """Return the unit with each pre-activation that `numbers` names fixed at its number; the unit itself if it has none of them.
+    """Return the unit with each pre-activation that `numbers` names fixed at its number; the unit itself if it has none.
 
     Raises UserError if no pre-activation is left.
     """
