@@ -106,7 +106,8 @@ def _introduction(frame: pd.DataFrame) -> list[str]:
 Written by `make compare-topologies` from the study [sweeps/topologies.yaml](../sweeps/topologies.yaml): {len(count)} cells of
 {count.min()} replicas, {epochs} epochs each, the same optimizer for all, and for each cell the learning rate that did best on
 other seeds and other data. The paper: "The only fully successful topology in meta-learning was the LSTM".
-A replica *succeeds* where its learning score, 0 for no learning and 1 for the Bayes-optimal learner, is at least {SUCCESS} on test functions. Intervals are at 95 %.
+A replica *succeeds* where its learning score, 0 for no learning and 1 for the Bayes-optimal learner, is at least
+{SUCCESS} on test functions. Intervals are at 95 %.
 """.splitlines()
 
 

@@ -74,8 +74,10 @@ def studies() -> dict[str, Study]:
         if "study" in read:
             comment = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines()[1:])
             question = " ".join(line.removeprefix("#").strip() for line in comment)
-            lists = {key: tuple(value) if isinstance(value, list) else value for key, value in read["study"].items()}
-            found[path.stem] = Study(path.stem, question, read["hydra"]["sweeper"]["params"], **lists)
+            how: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value for key, value in read["study"].items()
+            }
+            found[path.stem] = Study(path.stem, question, read["hydra"]["sweeper"]["params"], **how)
     return found
 
 

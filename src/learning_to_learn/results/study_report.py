@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 REPORTS, RUNS = Path("reports"), Path("runs/studies")
+INTRODUCTION = """\
+# {title}
+
+Written by `make studies`. *Score* runs from 0, no learning, to 1, the Bayes-optimal learner; a replica succeeds from {success}.
+A cell shows how many replicas succeed with Wilson's interval, and the interquartile mean of the scores with its bootstrap
+interval, both at 95 %. Two cells are told apart where the intervals of their scores do not overlap. Where cells have a setting
+of their own, it was chosen on other seeds and other data; all figures are those of fresh seeds.
+"""
 
 
 def answer_studies(asked: Iterable[Study], start: Start, words: Sequence[str] = (), *, quick: bool = False) -> list[Job]:
@@ -55,13 +63,7 @@ def read_table(folder: Path, study: Study) -> "pd.DataFrame":
 
 def report(folder: Path, *, title: str) -> str:
     """Return the Markdown of all studies whose tables lie in a folder of reports."""
-    lines = [
-        f"# {title}", "",
-        "Written by `make studies`. *Score* runs from 0, no learning, to 1, the Bayes-optimal learner; a replica succeeds from",
-        f"{SUCCESS}. A cell shows how many replicas succeed with Wilson's interval, and the interquartile mean of the scores with",
-        "its bootstrap interval, both at 95 %. Two cells are told apart where the intervals of their scores do not overlap. Where",
-        "cells have a setting of their own, it was chosen on other seeds and other data; all figures are those of fresh seeds.",
-    ]  # fmt: skip
+    lines = INTRODUCTION.format(title=title, success=SUCCESS).splitlines()
     for study in studies().values():
         if (folder / "studies" / f"{study.name}.csv").exists():
             lines += section(study, read_table(folder, study))
