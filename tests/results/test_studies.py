@@ -157,6 +157,26 @@ def test_quick_says_quick_and_writes_elsewhere(tiny, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        (
+            "{compare: [arch.layers], by: [family], tune: [optimizer.lr]}",
+            "unknown key of study in .*'by': choose one of answer",
+        ),
+        ("{compare: [arch.layers], for_each: [family]}", "name arch.layers, family; the sweep is over .*optimizer.lr"),
+        ("{for_each: [family, arch.layers], tune: [optimizer.lr]}", "compare, for_each and tune name"),
+    ],
+)
+def test_a_study_that_does_not_fit_its_sweep_is_one_line(tiny, tmp_path, said, says):
+    path = tmp_path / "sweeps" / "tiny.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) | {"study": yaml.safe_load(said)}
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(UserError, match=says) as error:
+        command._main([])
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
     ("words", "says"), [(["nonsense"], "unknown study"), (["replicas=3"], "choose one of launcher, logger")]
 )
 def test_what_cannot_be_asked_is_one_line(words, says):

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from learning_to_learn.composing import SWEEPS, quoted
-from learning_to_learn.errors import UserError, choose
+from learning_to_learn.errors import UserError, choose, unknown
 from learning_to_learn.results.aggregate import replicas
 from learning_to_learn.results.table import Job, find_jobs
 from learning_to_learn.runs.run_folder import DONE
@@ -66,7 +66,7 @@ def load_study(name: str) -> Study:
 
 
 def studies() -> dict[str, Study]:
-    """Return every study of sweeps/ that says how it is answered, by name."""
+    """Return every study of sweeps/ that says how it is answered, by name. Raises UserError where one says it wrongly."""
     found = {}
     for path in sorted(SWEEPS.glob("*.yaml")):
         text = path.read_text(encoding="utf-8")
@@ -74,11 +74,22 @@ def studies() -> dict[str, Study]:
         if "study" in read:
             comment = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines()[1:])
             question = " ".join(line.removeprefix("#").strip() for line in comment)
-            how: dict[str, Any] = {
-                key: tuple(value) if isinstance(value, list) else value for key, value in read["study"].items()
-            }
-            found[path.stem] = Study(path.stem, question, read["hydra"]["sweeper"]["params"], **how)
+            found[path.stem] = _study(path, question, read["hydra"]["sweeper"]["params"], read["study"])
     return found
+
+
+def _study(path: Path, question: str, params: dict[str, str], said: dict[str, Any]) -> Study:
+    """Return the study that a file's key `study` describes. Raises UserError where it does not fit the sweep."""
+    allowed = ("compare", "for_each", "tune", "fresh", "answer", "labels")
+    for key in said:
+        if key not in allowed:
+            raise unknown(f"key of study in {path}", key, allowed)
+    how: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in said.items()}
+    study = Study(path.stem, question, params, **{"compare": (), **how})
+    named = [*study.compare, *study.for_each, *study.tune]
+    if not study.compare or sorted(named) != sorted(params):
+        raise UserError(f"{path}: compare, for_each and tune name {', '.join(named)}; the sweep is over {', '.join(params)}")
+    return study
 
 
 def run_study(study: Study, start: Start, folder: Path, words: Sequence[str] = ()) -> tuple["pd.DataFrame", list[Job]]:
