@@ -161,7 +161,7 @@ def test_quick_says_quick_and_writes_elsewhere(tiny, tmp_path, monkeypatch):
     [
         (
             "{compare: [arch.layers], by: [family], tune: [optimizer.lr]}",
-            "unknown key of study in .*'by': choose one of answer",
+            "key of study in .*'by': choose one of answer",
         ),
         ("{compare: [arch.layers], for_each: [family]}", "name arch.layers, family; the sweep is over .*optimizer.lr"),
         ("{for_each: [family, arch.layers], tune: [optimizer.lr]}", "compare, for_each and tune name"),
