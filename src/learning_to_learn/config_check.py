@@ -11,7 +11,8 @@ from learning_to_learn.topology import Network
 
 def make_network(config: Config) -> Network:
     """Return the topology that the configuration describes. Raises UserError on a unit or a count that there is not."""
-    return Network.of(config.arch.layers, error_feedback=config.family.feedback == "error", hold=config.arch.hold)
+    hold = {name: float(number) for name, number in (config.arch.hold or {}).items()}
+    return Network.of(config.arch.layers, error_feedback=config.family.feedback == "error", hold=hold)
 
 
 def check(config: Config) -> None:

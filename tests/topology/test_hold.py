@@ -7,17 +7,17 @@ from learning_to_learn.engine import make_engine
 from learning_to_learn.engine.fused.cache import _fingerprint
 from learning_to_learn.errors import UserError
 from learning_to_learn.gradients import GRADIENTS, make_gradient
-from learning_to_learn.topology import Network
+from learning_to_learn.topology import UNITS, Network
 from learning_to_learn.topology.initial import initial_parameters
 from tests.helpers import random_case
 
-LAYERS = [{"memory_cell": 2, "neuron": 1}, {"forget_cell": 2}]
+LAYERS = [{"forget_cell": 2, "neuron": 1}]
 HOLD = {"input_gate": 0.3, "forget_gate": -1.25}
 
 
 def filled_in(parameters, held, whole, hold):
     """The parameters [R, P] of the whole network that computes what the held one does, and which of them the held one has."""
-    full, there = parameters.new_zeros(len(parameters), whole.parameters), torch.zeros(1, whole.parameters, dtype=torch.bool)
+    full, there = parameters.new_zeros(len(parameters), whole.parameters), torch.zeros(1, whole.parameters)
     small, large, mask = held.matrices(parameters), whole.matrices(full), whole.matrices(there)
     for layer, few, many, kept in zip(whole.all_layers, small, large, mask, strict=True):
         row = 0
@@ -26,10 +26,10 @@ def filled_in(parameters, held, whole, hold):
                 if name in hold:
                     many[:, rows, -1] = hold[name]
                 else:
-                    many[:, rows], kept[:, rows] = few[:, row : row + block.count], True
+                    many[:, rows], kept[:, rows] = few[:, row : row + block.count], 1.0
                     row += block.count
         assert row == few.shape[1]
-    return full, there[0]
+    return full, there[0] == 1
 
 
 @pytest.mark.parametrize("engine", ["reference", "fused"])
@@ -48,14 +48,14 @@ def test_a_held_network_is_the_whole_one_with_a_constant_row(gradient_name, engi
 
 
 def test_another_number_is_another_kernel_and_the_same_number_is_the_same():
-    keys = [_fingerprint(Network.of(LAYERS, hold={"input_gate": number})) for number in (10, 10.0, 10.000001, -10)]
+    keys = [_fingerprint(Network.of(LAYERS, hold={"input_gate": number})) for number in (10.0, 10.0, 10.000001, -10.0)]
     assert None not in keys
     assert keys[0] == keys[1]
     assert len({*keys, _fingerprint(Network.of(LAYERS))}) == 4
 
 
 def test_what_is_held_is_said_and_has_no_initial_bias():
-    net = Network.of([{"memory_cell": 1, "neuron": 1}], hold={"input_gate": 10})
+    net = Network.of([{"memory_cell": 1, "neuron": 1}], hold={"input_gate": 10.0})
     assert net.describe() == "H1: 1 memory_cell(input_gate=10) + 1 neuron"
     with pytest.raises(UserError, match=r"arch\.bias.*choose one of"):
         initial_parameters(net, [0], bias={"input_gate": -1.0})
@@ -64,12 +64,11 @@ def test_what_is_held_is_said_and_has_no_initial_bias():
 @pytest.mark.parametrize(
     ("hold", "says"),
     [
-        ({"reset_gate": 1}, "arch.hold 'reset_gate': choose one of cell_input, .*z"),
+        ({"reset_gate": 1.0}, "arch.hold 'reset_gate': choose one of cell_input, .*z"),
         ({"input_gate": float("nan")}, "finite number"),
         ({"input_gate": float("inf")}, "finite number"),
-        ({"input_gate": True}, "finite number"),
-        ({"z": 0}, "fixes every pre-activation of neuron"),
-        ({"input_gate": 1, "output_gate": 1, "cell_input": 1}, "fixes every pre-activation of memory_cell"),
+        ({"z": 0.0}, "fixes every pre-activation of neuron"),
+        (dict.fromkeys(UNITS["forget_cell"].pre_activations, 1.0), "fixes every pre-activation of forget_cell"),
     ],
 )
 def test_what_cannot_be_held_is_said_in_one_line(hold, says):

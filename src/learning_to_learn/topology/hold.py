@@ -48,5 +48,5 @@ def check_hold(numbers: Mapping[str, float], units: Iterable[Unit]) -> None:
     for name, number in numbers.items():
         if name not in known:
             raise unknown("pre-activation in arch.hold", name, known)
-        if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+        if not math.isfinite(number):
             raise UserError(f"arch.hold={{{name}: {number}}}: give a finite number, such as {{{name}: 10}}")
