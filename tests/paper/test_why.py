@@ -16,7 +16,8 @@ TINY = [
 ]  # fmt: skip
 
 
-def test_the_study_is_run_read_out_and_reported(tmp_path):
+def test_the_study_is_run_read_out_and_reported(tmp_path, monkeypatch):
+    monkeypatch.setattr(why, "STUDIES", ("why",))
     reports = tmp_path / "reports"
     assert why.why(start, reports, TINY) == []
     text = (reports / "why.md").read_text(encoding="utf-8")
@@ -32,14 +33,21 @@ def test_the_study_is_run_read_out_and_reported(tmp_path):
 def test_every_variant_is_the_whole_cell_with_one_feature_taken_out():
     named = {path.stem for path in (CONF / "arch" / "why").glob("*.yaml")}
     assert named == {why.WHOLE, *why.FEATURES}
-    assert load_study("why").params["arch"].split(",") == [f"why/{name}" for name in (why.WHOLE, *why.FEATURES)]
+    for study, folder in zip(why.STUDIES, ("why", "why/large"), strict=True):
+        assert load_study(study).params["arch"].split(",") == [f"{folder}/{name}" for name in (why.WHOLE, *why.FEATURES)]
     whole, lstm = compose_config(f"arch=why/{why.WHOLE}").arch, compose_config("arch=lstm").arch
-    assert (whole.layers, whole.gradient, whole.hold) == (lstm.layers, "truncated", None)
-    for name in why.FEATURES:
-        arch = compose_config(f"arch=why/{name}").arch
+    assert (whole.layers, whole.gradient) == (lstm.layers, "truncated")
+    for name in (why.WHOLE, *why.FEATURES):
+        arch, large = (compose_config(f"arch={folder}/{name}").arch for folder in ("why", "why/large"))
+        assert large.layers == [{unit: 2 * count for unit, count in layer.items()} for layer in arch.layers]
+        assert (large.name, large.hold, large.gradient) == (arch.name, arch.hold, "bptt")
         assert arch.name == name
         assert [sum(layer.values()) for layer in arch.layers] == [12]
-        assert (arch.layers == whole.layers) == (arch.hold is not None and "forget_gate" not in arch.hold)
+        cell = {"leaky_loop_0.9": "forget_cell", "leaky_loop_0.99": "forget_cell", "squashed_loop": "squashed_loop_cell",
+                "no_squashing": "unsquashed_cell"}.get(name, "memory_cell")  # fmt: skip
+        assert cell in arch.layers[0]
+        assert (arch.hold is not None) == (name.startswith(("leaky", "no_input", "no_output")))
+    assert whole.hold is None
 
 
 def test_the_committed_report_is_that_of_the_committed_table():

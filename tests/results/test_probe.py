@@ -81,7 +81,7 @@ def test_what_is_below_zero_is_in_the_picture():
 
 def test_the_trajectory_ends_where_the_engine_ends():
     learner = MetaLearner(job("arch=lstm"))
-    seen = trajectory(learner)
+    seen = trajectory(learner, 16)
     from learning_to_learn.randomness import Stream
     from learning_to_learn.training.sequences import held_out
 

@@ -1,7 +1,7 @@
 """The paper's section 5, put to the test: which features of the memory cell are necessary, and what do the cells keep?
 
-The study sweeps/why.yaml trains the memory cell whole and with one feature taken out, on the three families. The report is made
-from its table and from the read-outs of the whole cell, both of which stand beside it.
+The studies sweeps/why.yaml and why_quadratic.yaml train the memory cell whole and with one feature taken out, on the three
+families. The report is made from their tables and from the read-outs of the whole cell, which stand beside it.
 
 reports/why.md, .html         the report
 reports/why.json              the read-outs of the whole cell's median replica, by family
@@ -20,6 +20,7 @@ from learning_to_learn.results.study_report import RUNS, Cell, answer_studies, c
 from learning_to_learn.results.table import Job, find_jobs
 from learning_to_learn.runs.run_folder import Status, write_atomically
 
+STUDIES = ("why", "why_quadratic")
 WHOLE = "whole_cell"
 FEATURES = {
     "leaky_loop_0.9": ("a loop of weight 1", True, "weight 0.9: a forget gate held at log(0.9 / 0.1)"),
@@ -34,11 +35,13 @@ FEATURES = {
 INTRODUCTION = """\
 # {title}
 
-Written by `make reproduce-why` from the study [sweeps/why.yaml](../sweeps/why.yaml) and its table,
-[studies/why.csv](studies/why.csv). The paper's section 5: "there were two necessary features": the loop of a memory cell has
-weight 1 and is linear, and input gates "control the input to the loop cell". Here the memory cell is trained whole and with one
-feature taken out, by the paper's truncated gradient. Each variant on each family chooses its learning rate and clipping on
-tuning seeds, from as many settings as the whole cell does; what is reported are fresh seeds.
+Written by `make reproduce-why` from the studies [sweeps/why.yaml](../sweeps/why.yaml) and
+[sweeps/why_quadratic.yaml](../sweeps/why_quadratic.yaml) and their tables in [studies](studies). The paper's section 5: "there were
+two necessary features": the loop of a memory cell has weight 1 and is linear, and input gates "control the input to the loop
+cell". Here the memory cell is trained whole and with one feature taken out: on Boolean and semi-linear functions six cells and six
+neurons by the paper's truncated gradient; on quadratic functions, which these do not learn in this budget, twelve and twelve by the
+full gradient. Each variant on each family chooses its learning rate and clipping on tuning seeds, from as many settings as the
+whole cell does; what is reported are fresh seeds.
 
 A feature is **necessary** where without it success is rarer: Wilson's 95 % interval of the success rate lies below that of the
 whole cell. It **helps** where the variant succeeds as often, as far as can be told, and its score's 95 % bootstrap interval
@@ -47,15 +50,14 @@ lies below the whole cell's. Otherwise it is **not necessary**, as far as so man
 
 
 def why(start: Start, reports: Path, words: Sequence[str] = (), *, quick: bool = False) -> list[Job]:
-    """Run the study, or what is left of it, read out the whole cell, and write the report.
+    """Run the studies, or what is left of them, read out the whole cell, and write the report.
 
     `start` runs the sweep that command-line arguments say, `words` are further overrides of all jobs. Returns the jobs that are
     not in the report.
     """
-    study = load_study("why")
-    unfinished = answer_studies([study], start, words, quick=quick)
-    probes = {}
-    for job in find_jobs((RUNS / "quick" if quick else RUNS) / study.name / FRESH):
+    unfinished = answer_studies(map(load_study, STUDIES), start, words, quick=quick)
+    probes, runs = {}, RUNS / "quick" if quick else RUNS
+    for job in (job for name in STUDIES for job in find_jobs(runs / name / FRESH)):
         if job.status is Status.FINISHED and job.settings["arch.name"] == WHOLE:
             family = str(job.settings["family.name"])
             probes[family] = _probe(job, family, reports)
@@ -78,11 +80,13 @@ def _probe(job: Job, family: str, reports: Path) -> dict[str, Any]:
 
 def report(reports: Path, *, title: str) -> str:
     """Return the Markdown of the report, from the tables that lie in a folder of reports."""
-    study = load_study("why")
-    frame = read_table(reports, study)
     by_family: dict[str, dict[str, Cell]] = {}
-    for cell in cells(frame):
-        by_family.setdefault(cell.group, {})[cell.name] = cell
+    sections: list[str] = []
+    for study in map(load_study, STUDIES):
+        frame = read_table(reports, study)
+        sections += [line.replace("## ", "### ") for line in section(study, frame)]
+        for cell in cells(frame):
+            by_family.setdefault(cell.group, {})[cell.name] = cell
     lines = [
         *INTRODUCTION.format(title=title).splitlines(), "",
         "## Which features are necessary, where", "",
@@ -91,7 +95,7 @@ def report(reports: Path, *, title: str) -> str:
         "How a feature is taken out:", "",
         *(f"- `arch=why/{name}`: {how}" for name, (_, _, how) in FEATURES.items()), "",
         "## All figures",
-        *(line.replace("## why", "### The study") for line in section(study, frame)),
+        *sections,
     ]  # fmt: skip
     return "\n".join([*lines, *_read_outs(json.loads((reports / "why.json").read_text(encoding="utf-8")))]) + "\n"
 
