@@ -36,12 +36,12 @@ INTRODUCTION = """\
 # {title}
 
 Written by `make reproduce-why` from the studies [sweeps/why.yaml](../sweeps/why.yaml) and
-[sweeps/why_quadratic.yaml](../sweeps/why_quadratic.yaml), whose tables are in [studies](studies). The paper's section 5: "there
-were two necessary features": the loop of a memory cell has weight 1 and is linear, and input gates "control the input to the loop
-cell". Here the memory cell is trained whole and with one feature taken out: on Boolean and semi-linear functions six cells and
-six neurons by the paper's truncated gradient; on quadratic functions, which these do not learn in this budget, twelve and twelve
-by the full gradient. Each variant on each family chooses its learning rate and clipping on tuning seeds, from as many settings as
-the whole cell does; what is reported are fresh seeds.
+[sweeps/why_quadratic.yaml](../sweeps/why_quadratic.yaml), whose tables are in [studies](studies). The paper's section 5:
+"there were two necessary features": the loop of a memory cell has weight 1 and is linear, and input gates "control the input
+to the loop cell". Here the memory cell is trained whole and with one feature taken out: on Boolean and semi-linear functions
+six cells and six neurons by the paper's truncated gradient; on quadratic functions, which these do not learn in this budget,
+twelve and twelve by the full gradient. Each variant on each family chooses its learning rate and clipping on tuning seeds,
+from as many settings as the whole cell does; what is reported are fresh seeds.
 
 A feature is **necessary** where without it success is rarer: Wilson's 95 % interval of the success rate lies below that of the
 whole cell. It **helps** where the variant succeeds as often, as far as can be told, and its score's 95 % bootstrap interval
