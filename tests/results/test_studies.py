@@ -39,6 +39,12 @@ def test_a_cell_is_its_fresh_replicas():
     assert 0.5 <= cell.low <= cell.score <= cell.high == pytest.approx(0.95)
 
 
+def test_cells_stand_in_the_order_of_the_sweep():
+    tuned = [row for name in ("whole", "a", "b") for row in rows(name, [0.5], phase=TUNING)]
+    frame = pd.DataFrame([*tuned, *rows("b", [0.5]), *rows("whole", [0.5]), *rows("a", [0.5])])
+    assert [cell.name for cell in cells(frame)] == ["whole", "a", "b"]
+
+
 def test_a_replica_that_diverged_scores_nothing():
     (cell,) = cells(pd.DataFrame(rows("a", [float("nan")] * 4)))
     assert (cell.successes, cell.score) == (0, 0.0)

@@ -16,7 +16,8 @@ fresh ones. Everything that a report says is made from one table, a row for ever
 
 import ast
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,31 +101,52 @@ def run_study(study: Study, start: Start, folder: Path, words: Sequence[str] = (
     """
     import pandas as pd
 
-    first = folder / TUNING if study.tune else folder
-    folders = [first]
+    first, second = folder / TUNING if study.tune else folder, folder / FRESH
     first.mkdir(parents=True, exist_ok=True)
     start([f"sweep={study.name}", *words, f"hydra.sweep.dir={quoted(first)}"])
-    frame = _table(study, find_jobs(first), TUNING if study.tune else FRESH)
-    if study.tune:
-        for number, chosen in enumerate(chosen_settings(study, frame, find_jobs(first))):
-            place = folder / FRESH / f"{number:03}"
-            place.mkdir(parents=True, exist_ok=True)
-            rest = [word for word in words if word.split("=")[0] not in study.params]
-            start([f"sweep={study.name}", *study.fresh, *rest, *chosen, f"hydra.sweep.dir={quoted(place)}"])
-            folders.append(place)
-        fresh = [job for place in folders[1:] for job in find_jobs(place)]
-        frame = pd.concat([frame, _table(study, fresh, FRESH)], ignore_index=True)
-    return frame, [job for place in folders for job in find_jobs(place) if job.status not in DONE]
-
-
-def chosen_settings(study: Study, frame: "pd.DataFrame", jobs: list[Job]) -> Iterator[list[str]]:
-    """Yield for each cell the overrides of the job whose setting is the best."""
+    jobs = find_jobs(first)
+    frame = _table(study, jobs, TUNING if study.tune else FRESH)
+    if not study.tune:
+        return frame, [job for job in jobs if job.status not in DONE]
+    rest = [word for word in words if word.split("=")[0] not in study.params]
+    for place, chosen in fresh_sweeps(study, frame, jobs).items():
+        (second / place).mkdir(parents=True, exist_ok=True)
+        start([f"sweep={study.name}", *study.fresh, *rest, *chosen, f"hydra.sweep.dir={quoted(second / place)}"])
     best = choose_settings(frame)
+    fresh = _table(study, find_jobs(second), FRESH)
+    # The folder may hold what an earlier tuning chose.
+    fresh = fresh[[best.get((row.group, row.cell)) == row.setting for row in fresh.itertuples()]]
+    left = [job for job in [*jobs, *find_jobs(second)] if job.status not in DONE]
+    return pd.concat([frame, fresh], ignore_index=True), left
+
+
+def fresh_sweeps(study: Study, frame: "pd.DataFrame", jobs: list[Job]) -> dict[str, list[str]]:
+    """Return the overrides of the sweeps that train every cell at its best setting, by the name of their folders.
+
+    Cells that differ in the only compared key and chose the same setting are one sweep, so that a launcher can run them side by
+    side.
+    """
+    best = choose_settings(frame)
+    found: dict[tuple[str, ...], list[str]] = {}
     for job in jobs:
-        key = (study.label(study.for_each, job.settings), study.label(study.compare, job.settings))
-        if best.get(key) == study.label(study.tune, job.settings):
-            del best[key]
-            yield [word for word in job.overrides if word.split("=")[0] in study.params]
+        cell = (study.label(study.for_each, job.settings), study.label(study.compare, job.settings))
+        if best.get(cell) == study.label(study.tune, job.settings):
+            del best[cell]
+            words = {word.split("=")[0]: word for word in job.overrides if word.split("=")[0] in study.params}
+            apart = words.pop(study.compare[0]) if len(study.compare) == 1 else ""
+            found.setdefault(tuple(words.values()), []).append(apart)
+    return {_folder_name(shared): [*shared, *_joined(apart)] for shared, apart in found.items()}
+
+
+def _folder_name(words: Sequence[str]) -> str:
+    """("family=boolean", "optimizer.lr=0.01") as "boolean_0.01"."""
+    return "_".join(re.sub(r"[^\w.]+", "_", word.split("=", 1)[1]).strip("_") for word in words) or "all"
+
+
+def _joined(words: list[str]) -> list[str]:
+    """["key=a", "key=b"] as ["key=a,b"]; nothing where there are no words."""
+    values = [word.split("=", 1)[1] for word in words if word]
+    return [f"{words[0].split('=')[0]}={','.join(values)}"] if values else []
 
 
 def choose_settings(frame: "pd.DataFrame") -> dict[tuple[str, str], str]:

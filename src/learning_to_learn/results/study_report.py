@@ -119,8 +119,8 @@ def cells(frame: "pd.DataFrame") -> list[Cell]:
             Cell(str(group), str(name), chosen.get((group, name), ""), int(rows["success"].sum()), len(rows),
                  interquartile_mean(scores), low, high)
         )  # fmt: skip
-    order = list(dict.fromkeys(cell.group for cell in found))
-    return sorted(found, key=lambda cell: order.index(cell.group))
+    groups, order = list(frame["group"].unique()), list(zip(frame["group"], frame["cell"], strict=True))
+    return sorted(found, key=lambda cell: (groups.index(cell.group), order.index((cell.group, cell.name))))
 
 
 def answer(study: Study, found: list[Cell]) -> str:
@@ -198,9 +198,6 @@ def picture(study: Study, frame: "pd.DataFrame") -> "Figure":
     """Draw the score of every replica, a row for each cell."""
     from learning_to_learn.figures import scores_figure
 
-    fresh = frame[frame["phase"] == FRESH]
-    scores = {
-        f"{group} {name}".strip(): rows["score"].to_numpy()
-        for (group, name), rows in fresh.groupby(["group", "cell"], sort=False)
-    }
+    fresh = {key: rows["score"].to_numpy() for key, rows in frame[frame["phase"] == FRESH].groupby(["group", "cell"])}
+    scores = {f"{cell.group} {cell.name}".strip(): fresh[cell.group, cell.name] for cell in cells(frame)}
     return scores_figure(scores, threshold=SUCCESS, title=f"{study.name}: learning score of every replica")
