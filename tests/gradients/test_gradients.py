@@ -7,7 +7,7 @@ import torch
 
 from learning_to_learn.errors import UserError
 from learning_to_learn.gradients import Carry, make_gradient
-from learning_to_learn.topology import Network
+from learning_to_learn.topology import Network, unit
 from tests.helpers import NETWORKS_AND_UNITS, network, random_case
 
 
@@ -198,3 +198,14 @@ def test_the_sensitivities_survive_a_change_of_weights():
 def test_what_does_not_exist_is_refused(name, window):
     with pytest.raises(UserError):
         make_gradient(name, window=window)
+
+
+def test_rtrl_where_an_output_and_a_state_are_constants():
+    @unit(states=1)
+    def constant_unit(z, v):
+        return torch.full_like(z, 0.3), torch.zeros_like(v)
+
+    net = Network.of([{"constant_unit": 2, "neuron": 2}])
+    case = random_case(net, replicas=2, batch=3, length=5)
+    forward, backward = (make_gradient(name).segment(net, *case, None).gradient for name in ("rtrl", "bptt"))
+    torch.testing.assert_close(forward, backward, rtol=0, atol=1e-12)

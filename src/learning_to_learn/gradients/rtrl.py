@@ -92,10 +92,10 @@ def _apply(
         with torch.enable_grad():
             inputs = [i.detach().requires_grad_() for i in inputs]
             for result in block.unit.step(*inputs):
-                partials = torch.autograd.grad(result.sum(), inputs, retain_graph=True, allow_unused=True)
+                partials = _partials(result, inputs)
                 terms = [p.unsqueeze(-1) * d for p, d in zip(partials, d_inputs, strict=True) if p is not None]
                 results.append(result.detach())
-                d_results.append(torch.stack(terms).sum(0))
+                d_results.append(torch.stack(terms).sum(0) if terms else torch.zeros_like(d_inputs[0]))
         hs.append(results[0])
         d_hs.append(d_results[0])
         states += results[1:]
@@ -106,3 +106,10 @@ def _apply(
         torch.cat(d_hs, 2),
         torch.cat(d_states, 2) if d_states else d_s,
     )
+
+
+def _partials(result: torch.Tensor, inputs: list[torch.Tensor]) -> tuple[torch.Tensor | None, ...]:
+    """Return the derivative of a result by each input; None for an input that it does not depend on."""
+    if not result.requires_grad:  # a constant
+        return (None,) * len(inputs)
+    return torch.autograd.grad(result.sum(), inputs, retain_graph=True, allow_unused=True)
