@@ -112,5 +112,3 @@ def test_layer_specifications(layers):
     else:
         assert network.parameters > 0
         assert network.state_size > 0
-
-
