@@ -1,6 +1,6 @@
 """`python -m src.compare`: see learning_to_learn/commands/compare.py."""
 
-from learning_to_learn.commands.compare import main
+from learning_to_learn.commands import start
 
 if __name__ == "__main__":
-    main()
+    start("compare")

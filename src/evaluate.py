@@ -1,6 +1,6 @@
 """`python -m src.evaluate`: see learning_to_learn/commands/evaluate.py."""
 
-from learning_to_learn.commands.evaluate import main
+from learning_to_learn.commands import start
 
 if __name__ == "__main__":
-    main()
+    start("evaluate")

@@ -1,6 +1,6 @@
 """`python -m src.floors`: see learning_to_learn/commands/floors.py."""
 
-from learning_to_learn.commands.floors import main
+from learning_to_learn.commands import start
 
 if __name__ == "__main__":
-    main()
+    start("floors")

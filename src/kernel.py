@@ -1,6 +1,6 @@
 """`python -m src.kernel`: see learning_to_learn/commands/kernel.py."""
 
-from learning_to_learn.commands.kernel import main
+from learning_to_learn.commands import start
 
 if __name__ == "__main__":
-    main()
+    start("kernel")

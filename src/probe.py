@@ -1,6 +1,6 @@
 """`python -m src.probe`: see learning_to_learn/commands/probe.py."""
 
-from learning_to_learn.commands.probe import main
+from learning_to_learn.commands import start
 
 if __name__ == "__main__":
-    main()
+    start("probe")

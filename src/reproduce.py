@@ -1,6 +1,6 @@
 """`python -m src.reproduce`: see learning_to_learn/commands/reproduce.py."""
 
-from learning_to_learn.commands.reproduce import main
+from learning_to_learn.commands import start
 
 if __name__ == "__main__":
-    main()
+    start("reproduce")

@@ -1,6 +1,6 @@
 """`python -m src.sweep`: see learning_to_learn/commands/sweep.py."""
 
-from learning_to_learn.commands.sweep import main
+from learning_to_learn.commands import start
 
 if __name__ == "__main__":
-    main()
+    start("sweep")

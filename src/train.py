@@ -1,6 +1,6 @@
 """`python -m src.train`: see learning_to_learn/commands/train.py."""
 
-from learning_to_learn.commands.train import main
+from learning_to_learn.commands import start
 
 if __name__ == "__main__":
-    main()
+    start("train")

@@ -1,10 +1,23 @@
 import dataclasses
+import re
 import typing
 
 import pytest
+import yaml
 
 from learning_to_learn.composing import CONF, PACKAGE, SWEEPS, compose_config
-from learning_to_learn.config import ArchConfig, Config, EvaluationConfig, LauncherConfig, TrainerConfig, load, to_yaml
+from learning_to_learn.config import (
+    ArchConfig,
+    Config,
+    EvaluationConfig,
+    LauncherConfig,
+    LoggerConfig,
+    TrainerConfig,
+    fingerprint,
+    lacking,
+    load,
+    to_yaml,
+)
 from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError
 from learning_to_learn.families import FAMILIES
@@ -18,7 +31,12 @@ OPTIONS += [("sweep", path.stem) for path in sorted(SWEEPS.glob("*.yaml"))]
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_config_composes_and_is_sound(group, option):
-    check(compose_config(f"{group}={option}"))
+    """Saved and read as plain YAML, as a table reads it, it is complete and has the same fingerprint."""
+    config = compose_config(f"{group}={option}")
+    check(config)
+    plain = yaml.safe_load(to_yaml(config))
+    assert lacking(plain) == []
+    assert fingerprint(plain) == fingerprint(config)
 
 
 def test_every_folder_of_conf_is_tested():
@@ -44,11 +62,34 @@ def test_every_key_is_read_by_something():
         ("optimizer.lr=-1", "above 0"),
         ("optimizer.lr=inf", "above 0"),
         ("optimizer.lr=nan", "above 0"),
+        ("optimizer=sgd optimizer.momentum=nan", "optimizer.momentum=nan: it must be at least 0"),
+        ("optimizer=rmsprop optimizer.decay=nan", "optimizer.decay=nan"),
+        ("optimizer=soap optimizer.decay=1", "optimizer.decay=1"),
         ("optimizer.betas=[2,2]", "optimizer.betas=.*below 1"),
+        ("optimizer.betas=[]", "give 2 numbers"),
         ("optimizer.betas=[0.9]", "give 2 numbers"),
         ("optimizer.betas=[0.9,nan]", "at least 0"),
         ("arch.bias={input_gate: nan}", "give a number for each"),
+        ("arch.bias={input_gate: true}", "give a number for each"),
+        ("arch.bias={input_gate: 1e39}", "give a number for each"),
+        ("arch.init_scale=1e39", "arch.init_scale=.*above 0"),
         ("seed=18446744073709551616", "seed=.*below"),
+        ("seed=9223372036854775808", "seed=.*below"),
+        ("evaluation.seed=18446744073709551616", "evaluation.seed=.*below"),
+        ("replicas=true", "replicas: .*'True'"),
+        ("family=quadratic family.scaling=none", "scaling"),
+        ("family.functions=[]", r"family\.functions=\[\]"),
+        ("family.functions=[-1]", "0 to 15"),
+        ("family.test_functions=[]", r"family\.test_functions=\[\]"),
+        ("family.test_functions=[16]", r"family\.test_functions=\[16\].*0 to 15"),
+        ("launcher.jobs=0", "launcher.jobs=0: it must be at least 1"),
+        ("launcher.cores=0", "launcher.cores=0: it must be at least 1"),
+        ("launcher.name=pbs", "choose one of"),
+        ("threads=0", "threads=0"),
+        ("trainer.checkpoint_seconds=nan", "trainer.checkpoint_seconds=nan"),
+        ("trainer.checkpoint_seconds=-1", "trainer.checkpoint_seconds=-1"),
+        ("optimizer.warmup=1", "optimizer.warmup=1"),
+        ("optimizer.clip=0", "optimizer.clip=0"),
         ("family.feedback=both", "choose one of error, target"),
         ("family.corpus=none", "choose one of fixed, fresh"),
         ("family.sequence_length=0", "at least 1"),
@@ -75,7 +116,7 @@ def test_every_key_is_read_by_something():
 )
 def test_a_value_no_job_could_run_with_is_one_line(override, says):
     with pytest.raises(UserError, match=says) as error:
-        check(job(override))
+        check(job(*re.split(r" (?=\w+[.=])", override)))
     assert "\n" not in str(error.value)
 
 
@@ -105,6 +146,20 @@ def test_a_damaged_or_hostile_file_is_one_line_and_runs_nothing(tmp_path, damage
         load(path)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "hacked").exists()
+
+
+def test_no_line_can_be_lost_from_a_saved_configuration(tmp_path):
+    """A line that is gone is refused, or leaves another fingerprint behind."""
+    config = job("optimizer=soap", "arch.bias={input_gate: -2, output_gate: 1}", "family.functions=[1,2]")
+    lines, path, accepted = to_yaml(config).splitlines(), tmp_path / "config.yaml", []
+    for gone in range(len(lines)):
+        path.write_text("\n".join(lines[:gone] + lines[gone + 1 :]))
+        try:
+            if fingerprint(load(path)) == fingerprint(config):
+                accepted.append(lines[gone])
+        except UserError:
+            pass
+    assert accepted == []
 
 
 def test_a_missing_file_is_one_line(tmp_path):
@@ -140,7 +195,7 @@ def test_every_family_has_a_file_and_comes_back(name, tmp_path):
 
 def test_every_number_of_the_schema_has_a_range():
     """A new key cannot be forgotten: every int and float field declares what it may be."""
-    schemas = [ArchConfig, TrainerConfig, LauncherConfig, EvaluationConfig, Config]
+    schemas = [ArchConfig, TrainerConfig, LoggerConfig, LauncherConfig, EvaluationConfig, Config]
     schemas += [owner.config for table in (FAMILIES, OPTIMIZERS) for owner in table.values()]
     for schema in schemas:
         hints = typing.get_type_hints(schema)

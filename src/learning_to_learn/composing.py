@@ -33,7 +33,9 @@ from omegaconf.errors import OmegaConfBaseException
 from learning_to_learn import config as schema
 from learning_to_learn import plugins
 from learning_to_learn.config import Config, conform, explain
+from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError, cause_in_a_line, unknown
+from learning_to_learn.ranges import as_file_name
 
 PACKAGE = Path(__file__).parent
 CHECKOUT = PACKAGE.parents[1]
@@ -83,6 +85,7 @@ def register_resolvers() -> None:
     for resolver in (ray_cpus, ray_cpus_of_a_job, groups):
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
     OmegaConf.register_new_resolver("cores", usable_cores, replace=True)
+    OmegaConf.register_new_resolver("as_file_name", lambda name: as_file_name(str(name)), replace=True)
 
 
 # ------------------------------------------------------------------------------------------------ what the user typed
@@ -230,18 +233,19 @@ def run(
     job: Callable[[DictConfig], object],
     job_of_a_sweep: Callable[[DictConfig], object],
     *,
-    started: Callable[[Path, bool], None] = lambda *_: None,
+    started: Callable[[Path, DictConfig | None], None] = lambda *_: None,
 ) -> tuple[Path, bool]:
     """Give `job` the configuration that Hydra composes, or every one of a multirun to `job_of_a_sweep`.
 
-    The launchers send the latter to other processes, so that it is a function of a module. Returns the run or sweep folder, and
-    whether it is a sweep's; `started` is told both before anything runs. Raises UserError, in one line, on whatever Hydra does
-    not accept.
+    The launchers send the latter to other processes, so that it can be pickled. Returns the run or sweep folder, and whether it
+    is a sweep's; `started` is told the folder before anything runs, and the configuration of a sweep. Raises UserError, in one
+    line, on whatever Hydra does not accept.
     """
     with _hydra(request) as hydra:
-        folder, sweep, made = _ask(hydra, request)
+        folder, found, made = _ask(hydra, request)
+        sweep = found is not None
         try:
-            started(folder, sweep)
+            started(folder, found)
             key = "hydra.sweep.dir" if sweep else "hydra.run.dir"
             mode = "hydra.mode=MULTIRUN" if sweep else "hydra.mode=RUN"
             overrides = [*request.overrides, mode, f"{key}={quoted(folder)}"]
@@ -259,8 +263,8 @@ def run(
     return folder, sweep
 
 
-def _ask(hydra: Hydra, request: Request) -> tuple[Path, bool, bool]:
-    """Ask Hydra which folder it would write to, whether this is a sweep, and whether the folder was made for it just now."""
+def _ask(hydra: Hydra, request: Request) -> tuple[Path, DictConfig | None, bool]:
+    """Ask Hydra which folder it would write to, the configuration of a sweep, and whether the folder was made just now."""
     name = request.flags.config_name or NAME
     sweep = request.flags.multirun or any(w.startswith("sweep=") for w in request.overrides)
     try:
@@ -276,11 +280,30 @@ def _ask(hydra: Hydra, request: Request) -> tuple[Path, bool, bool]:
         found = hydra.compose_config(name, request.overrides, run_mode=mode, with_log_configuration=False)
         HydraConfig.instance().set_config(found)
         where = found.hydra.sweep if sweep else found.hydra.run
-        return (Path(str(where.dir)), sweep, False) if where.dir else (new_folder(), sweep, True)
+        if sweep:
+            _check_subdir(str(OmegaConf.to_container(where)["subdir"]))  # type: ignore[index,call-overload]
+        else:
+            _check_job(found)
+        of_sweep = found if sweep else None
+        return (Path(str(where.dir)), of_sweep, False) if where.dir else (new_folder(), of_sweep, True)
     except UserError:
         raise
+    except OSError as error:
+        raise UserError(f"cannot use {cause_in_a_line(error)}") from None
     except Exception as error:  # noqa: BLE001 - Hydra raises many kinds
         raise UserError(_hydra_line(error)) from None
+
+
+def _check_subdir(text: str) -> None:
+    """Raise UserError on a name for the jobs' folders that leads out of the sweep's, or is the sweep's."""
+    parts = Path(text).parts
+    if Path(text).is_absolute() or ".." in parts or not parts:
+        raise UserError(f"hydra.sweep.subdir={text}: every job's folder must lie in the sweep's")
+
+
+def _check_job(found: DictConfig) -> None:
+    """Raise UserError on what a single job cannot run with, before it has a folder."""
+    check(conform(OmegaConf.masked_copy(found, [str(key) for key in found if key != "hydra"])))
 
 
 @contextmanager

@@ -3,9 +3,11 @@
 What no range can say (a batch that does not divide an epoch) is judged in config_check.py.
 """
 
+import copy
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -20,19 +22,19 @@ from learning_to_learn.errors import UserError, choose
 from learning_to_learn.families import FAMILIES, FamilyConfig
 from learning_to_learn.optimizers import OPTIMIZERS, OptimizerConfig
 from learning_to_learn.plugins import require
-from learning_to_learn.ranges import number, one_of
+from learning_to_learn.ranges import file_name, number, one_of
 
-LAUNCHERS = ("basic", "joblib", "submitit_local", "submitit_slurm", "ray")
-IN_THIS_PROCESS = "basic"
-"""The launcher that runs the jobs of a sweep in the process that was started."""
+LAUNCHERS = ("basic", "packed", "joblib", "submitit_local", "submitit_slurm", "ray")
+IN_THIS_PROCESS = ("basic", "packed")
+"""The launchers that run the jobs of a sweep in the process that was started."""
 
 
 @dataclass
 class ArchConfig:
     """A topology and how its gradient is formed."""
 
-    name: str = MISSING
-    """What the arch is called in tables."""
+    name: str = file_name()
+    """What the arch is called in tables, and its job's folder in a sweep."""
     layers: list[dict[str, int]] = MISSING
     """The units of each layer, such as [{memory_cell: 6, neuron: 6}]."""
     gradient: str = MISSING
@@ -41,9 +43,9 @@ class ArchConfig:
     """bptt only: cut the flow of error every so many cycles."""
     update_every: int | None = number(None, least=1)
     """Cycles from one weight update to the next; null: at the end of the sequence."""
-    init_scale: float = number(0.5, above=0)
+    init_scale: float = number(0.5, above=0, per_replica=True)
     """Initial weights are uniform in [-init_scale, init_scale]."""
-    bias: Any = None
+    bias: Any = field(default=None, metadata={"per_replica": True})
     """Centre of the initial biases by pre-activation, such as {input_gate: -1}; others as their unit says.
 
     (Hydra cannot put keys into an empty typed dictionary, so that config_check.py judges its type.)
@@ -129,9 +131,9 @@ class Config:
     """The file of conf/experiment/ that the job was composed with."""
     sweep: str | None = None
     """The study in sweeps/ that this is a job of."""
-    replicas: int = number(4, least=1)
+    replicas: int = number(4, least=1, per_replica=True)
     """Independent networks that the job trains, replica i with seed + i."""
-    seed: int = number(0, least=0, below=2**63)
+    seed: int = number(0, least=0, below=2**63, per_replica=True)
     """The seed of the first replica."""
     engine: str = one_of(ENGINES, "auto")
     """Who runs the time loop: fused, reference, or auto: fused where the units allow it."""
@@ -149,9 +151,12 @@ INCIDENTAL = ("logger", "launcher", "threads", "experiment", "sweep", "plugins",
 """Keys that change how a job is run and called, not what it computes."""
 
 
-def fingerprint(config: Config) -> str:
-    """The same for two jobs that compute the same: of every key but the incidental ones, with the seeds."""
-    plain: Any = dataclasses.asdict(config)
+def fingerprint(config: Config | Mapping[str, Any]) -> str:
+    """The same for two jobs that compute the same: of every key but the incidental ones, with the seeds.
+
+    The mapping is what stands in a saved config.yaml. Raises KeyError where it lacks an incidental key.
+    """
+    plain: Any = dataclasses.asdict(config) if isinstance(config, Config) else copy.deepcopy(dict(config))
     for key in INCIDENTAL:
         *groups, name = key.split(".")
         node = plain
@@ -159,6 +164,30 @@ def fingerprint(config: Config) -> str:
             node = node[group]
         del node[name]
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def judge_fingerprint(found: str, expected: str | None, where: Path | str) -> None:
+    """Raise UserError where a saved configuration is not what its run began with; None: that is not known."""
+    if expected is not None and found != expected:
+        raise UserError(f"{where} was changed after the run began: its fingerprint is {found}, the run's is {expected}")
+
+
+def lacking(saved: Mapping[str, Any]) -> list[str]:
+    """The keys that a saved configuration lacks. `to_yaml` writes all of them, also those with a default."""
+
+    def walk(schema: Any, node: object, prefix: str) -> Iterator[str]:
+        for key in dataclasses.fields(schema):
+            name = f"{prefix}{key.name}"
+            if not isinstance(node, Mapping) or key.name not in node:
+                yield name
+                continue
+            inner, table = key.type, _TABLES.get(name)
+            if table and isinstance(node[key.name], Mapping) and (owner := table.get(str(node[key.name].get("name")))):
+                inner = owner.config
+            if dataclasses.is_dataclass(inner):
+                yield from walk(inner, node[key.name], f"{name}.")
+
+    return list(walk(Config, saved, ""))
 
 
 def register() -> None:
@@ -208,8 +237,17 @@ def explain(error: BaseException) -> str:
     key, node = getattr(error, "full_key", None), getattr(error, "object_type", None)
     if isinstance(error, ConfigKeyError | ConfigAttributeError) and dataclasses.is_dataclass(node):
         allowed = ", ".join(f.name for f in dataclasses.fields(node))
-        return f"unknown key {key}: choose one of {allowed}"
+        return f"unknown key {key}{_owners(str(key))}: choose one of {allowed}"
     return f"{key}: {line}" if key else line
+
+
+def _owners(key: str) -> str:
+    """Say which options of the group have a key that the one that was chosen has not."""
+    group, _, name = key.partition(".")
+    owners = [
+        option for option, owner in _TABLES.get(group, {}).items() if name in {f.name for f in dataclasses.fields(owner.config)}
+    ]
+    return f" (only with {group}={' or '.join(owners)})" if owners else ""
 
 
 def load(path: Path) -> Config:
@@ -222,9 +260,13 @@ def load(path: Path) -> Config:
         raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
     if not isinstance(raw, DictConfig):
         raise UserError(f"{path} is no configuration of ours")
-    named = OmegaConf.to_container(raw).get("plugins")  # type: ignore[union-attr]
+    saved = cast(dict[str, Any], OmegaConf.to_container(raw))
+    named = saved.get("plugins")
     require([str(one) for one in named] if isinstance(named, list) else [])
     try:
-        return conform(raw)
+        config = conform(raw)
     except UserError as error:
         raise UserError(f"{path} is no configuration of ours: {error}") from None
+    if keys := lacking(saved):
+        raise UserError(f"{path} lacks {', '.join(keys)}: lines were removed from it, or another version wrote it")
+    return config

@@ -1,11 +1,9 @@
 """What makes a configuration unfit to run, besides a single key's range: checked before anything is built."""
 
-import math
-
 from learning_to_learn.config import Config
 from learning_to_learn.errors import UserError
 from learning_to_learn.gradients import make_gradient
-from learning_to_learn.ranges import check_ranges
+from learning_to_learn.ranges import LARGEST, check_ranges
 from learning_to_learn.topology import Network
 
 
@@ -40,9 +38,9 @@ def check(config: Config) -> None:
 
 def _check_numbers(key: str, given: object) -> None:
     """Raise UserError where arch.bias or arch.hold is not a finite number for each pre-activation that it names."""
-    if given is not None and not (isinstance(given, dict) and all(map(_is_finite_number, given.values()))):
+
+    def is_number(value: object) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+
+    if given is not None and not (isinstance(given, dict) and all(map(is_number, given.values()))):
         raise UserError(f"arch.{key}={given}: give a number for each pre-activation, such as {{input_gate: -1}}")
-
-
-def _is_finite_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -10,6 +10,10 @@ class UserError(ValueError):
     """What was wrong and what is allowed, in one line."""
 
 
+class RunError(UserError):
+    """A job that could run has failed: the request was right, so that the exit code is another one."""
+
+
 def choose(what: str, name: str, table: Mapping[str, T]) -> T:
     """`table[name]`, or a UserError that names `what` and lists what exists."""
     if name in table:
@@ -24,5 +28,7 @@ def unknown(what: str, name: object, allowed: Iterable[object]) -> UserError:
 
 def cause_in_a_line(error: BaseException) -> str:
     """What an exception says, in one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
     text = str(error).strip()
     return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__

@@ -23,8 +23,18 @@ def curve_figure(curves: np.ndarray, best: np.ndarray, *, title: str, others: di
     axes = figure.subplots()
     cycles, bottom = np.arange(1, curves.shape[1] + 1), best[0] * FAINTEST
     # A replica with no error at all is drawn on the lower edge: a logarithmic axis has no zero.
-    low, middle, high = (np.maximum(f(curves, axis=0), bottom) for f in (np.min, np.median, np.max))
-    axes.fill_between(cycles, low, high, color=BLUE, alpha=0.2, linewidth=0, label=f"range of {len(curves)} replicas")
+    ordered = np.where(np.isnan(curves), np.inf, curves)  # a replica without a number is the worst
+    low, middle, high = (np.maximum(f(ordered, axis=0), bottom) for f in (np.min, np.median, np.max))
+    top = max(best[0] * 2, float(np.max(middle, where=np.isfinite(middle), initial=0.0)) * 1.2)
+    axes.fill_between(
+        cycles,
+        np.minimum(low, top),
+        np.minimum(high, top),
+        color=BLUE,
+        alpha=0.2,
+        linewidth=0,
+        label=f"range of {len(curves)} replicas",
+    )
     axes.plot(cycles, middle, color=BLUE, label="median replica")
     known = best > bottom
     axes.plot(cycles[known], best[known], color=ORANGE, label="Bayes-optimal learner")
@@ -32,7 +42,7 @@ def curve_figure(curves: np.ndarray, best: np.ndarray, *, title: str, others: di
         axes.plot(cycles, np.maximum(curve, bottom), color=color, linewidth=1, label=name)
     axes.axhline(best[0], color=GREY, linestyle=":", label="no learning")
     axes.set(xscale="log", yscale="log", xlabel="cycle within the sequence", ylabel="mean squared error", title=title)
-    axes.set_ylim(bottom, max(best[0] * 2, float(np.nanmax(middle)) * 1.2))
+    axes.set_ylim(bottom, top)
     axes.set_xlim(1, curves.shape[1])
     axes.legend(frameon=False)
     return figure
@@ -87,8 +97,9 @@ def scores_figure(scores: dict[str, np.ndarray], *, threshold: float, title: str
     axes = figure.subplots()
     for row, found in enumerate(scores.values()):
         spread = 0.25 * np.sin(2.4 * np.arange(len(found)))  # apart, so that equal scores can be counted
-        axes.plot(np.maximum(np.nan_to_num(found, nan=-1.0), -0.1), row + spread, "o", color=BLUE, alpha=0.5, markersize=4)
-        axes.plot([np.median(found)] * 2, [row - 0.35, row + 0.35], color=ORANGE, linewidth=2)
+        ordered = np.nan_to_num(found, nan=-1.0)  # a replica without a score is the worst
+        axes.plot(np.maximum(ordered, -0.1), row + spread, "o", color=BLUE, alpha=0.5, markersize=4)
+        axes.plot([np.median(ordered)] * 2, [row - 0.35, row + 0.35], color=ORANGE, linewidth=2)
     axes.axvline(threshold, color=GREY, linestyle=":")
     axes.set_yticks(range(len(scores)), list(scores))
     axes.set(xlim=(-0.13, 1.05), xlabel="learning score (dotted: success; orange: median)", title=title)

@@ -65,6 +65,10 @@ def test_a_sweep_with_options_of_ones_own_is_resumed_with_them():
         (["-m", "experiment=null,held_out"], "experiment=null,held_out: a group override must be one of figure3"),
         (["optimizer=[0]"], "optimizer=[0]: a group override must be one of adam"),
         (["launcher=[[1]]"], "launcher=[[1]]: a group override must be one of basic"),
+        (
+            ["-m", "family=boolean,quadratic", "family.scaling=per_mapping"],
+            "unknown key family.scaling (only with family=quadratic)",
+        ),
         (["+=x"], "cannot read '+=x'"),
         (["~arch.bias", "~arch"], "these words do not go together"),
         (["sweep=[{}]"], "sweep=[{}]: a group override must be one of feedback"),
@@ -101,25 +105,56 @@ def test_hydra_says_where_it_writes(capsys):
     """A folder with an interpolation, or in quotes, is that folder: the table and the exit code are those of its jobs."""
     assert train._main(["arch=elman", *SMALL, "hydra.run.dir=runs/${arch.name}_good"]) == 0
     assert "runs/elman_good" in capsys.readouterr().out
-    assert train._main(["arch=elman", *SMALL, "hydra.run.dir=runs/${arch.name}_bad", "optimizer.lr=-1"]) == 1
+    with pytest.raises(UserError, match="it must be a number above 0"):
+        train._main(["arch=elman", *SMALL, "hydra.run.dir=runs/${arch.name}_bad", "optimizer.lr=-1"])
     assert train._main(["arch=elman", *SMALL, 'hydra.run.dir="runs/my run"']) == 0
     assert train._main(["-m", "arch=elman,lstm", *SMALL, "hydra.sweep.dir=runs/${now:%Y}_s"]) == 0
-    assert {p.name[-2:] for p in Path("runs").iterdir()} == {"od", "ad", "un", "_s"}
+    assert {p.name[-2:] for p in Path("runs").iterdir()} == {"od", "un", "_s"}
 
 
 def test_the_folder_of_another_run_is_left_alone(capsys):
     train._main(["seed=0", "arch=elman", *SMALL, "hydra.run.dir=X"])
-    before = {p: p.read_bytes() for p in Path("X").rglob("*") if p.is_file() and p.name != "train.log"}
+    before = {p: p.read_bytes() for p in Path("X").rglob("*") if p.is_file()}
     capsys.readouterr()
-    for change in ("seed=5", "trainer.batch=4"):
-        assert train._main([change, "arch=elman", *SMALL, "hydra.run.dir=X"]) == 2
-        said = capsys.readouterr()
-        assert said.out == ""
-        assert said.err.count("\n") == 1
+    assert train._main(["seed=5", "arch=elman", *SMALL, "hydra.run.dir=X"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    with pytest.raises(UserError, match="is no multiple of"):
+        train._main(["trainer.batch=3", "arch=elman", *SMALL, "hydra.run.dir=X"])
     with pytest.raises(UserError, match="X holds a run, not a sweep"):
         train._main(["seed=7,8", "-m", "arch=elman", *SMALL, "hydra.sweep.dir=X"])
-    assert {p: p.read_bytes() for p in Path("X").rglob("*") if p.is_file() and p.name != "train.log"} == before
+    assert {p: p.read_bytes() for p in Path("X").rglob("*") if p.is_file()} == before
     assert get_status(Path("X")) == "finished"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["arch.name=../../OUT"], "arch.name=../../OUT: folders are named by it"),
+        (["arch.name=.."], "arch.name=..: folders are named by it"),
+        (["arch.name='a\nb'"], "arch.name=a\\nb: folders are named by it"),
+        (["-m", "seed=0,1", "hydra.sweep.subdir=../x"], "hydra.sweep.subdir=../x: every job's folder must lie in the sweep's"),
+        (["-m", "seed=0,1", "hydra.sweep.subdir=/tmp/x"], "hydra.sweep.subdir=/tmp/x: every job's folder"),
+        (["-m", "seed=0,1", "hydra.sweep.subdir=."], "hydra.sweep.subdir=.: every job's folder"),
+    ],
+)
+def test_no_name_leads_out_of_the_runs(words, says):
+    with pytest.raises(UserError, match=re.escape(says)):
+        train._main([*SMALL, *words])
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize("words", [["arch.name=../../OUT"], ["arch.name=a/../../OUT"], ["+x=1"]])
+def test_in_a_sweep_a_name_leads_nowhere_and_is_told(words, capsys):
+    Path("here").mkdir()
+    os.chdir("here")
+    assert train._main(["-m", "arch=elman", "seed=0,10", *words, *SMALL, "hydra.sweep.dir=s"]) == 1
+    said = capsys.readouterr().err
+    assert words[0] in said or "unknown key x" in said
+    assert [p.name for p in Path("..").iterdir()] == ["here"]
+    assert {p.name for p in Path().iterdir()} == {"s"}
+    assert [job.status for job in survey(Path("s"))] == ["failed"] * 2
 
 
 def test_a_job_that_cannot_run_leaves_the_finished_ones_of_its_sweep_alone():
@@ -127,6 +162,12 @@ def test_a_job_that_cannot_run_leaves_the_finished_ones_of_its_sweep_alone():
     assert train._main(["-m", "trainer.batch=3,5", "arch=elman", *SMALL, "hydra.sweep.dir=D"]) == 1
     found = [get_status(p) for p in sorted(Path("D").iterdir()) if p.is_dir()]
     assert sorted(found) == ["duplicate", "failed", "finished", "finished"]
+
+
+def test_a_job_that_is_asked_for_twice_in_one_folder_is_done():
+    words = ["-m", "arch=elman", "seed=0,0", *SMALL, "hydra.sweep.subdir=same", "hydra.sweep.dir=D"]
+    assert train._main(words) == 0
+    assert [p.name for p in Path("D").iterdir() if p.is_dir()] == ["same"]
 
 
 def test_a_score_is_what_the_last_row_of_the_metrics_says():

@@ -6,15 +6,16 @@
 import dataclasses
 import io
 import string
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learning_to_learn.commands import train
 from learning_to_learn.composing import compose_config
-from learning_to_learn.config import Config
 from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError
 from learning_to_learn.topology import UNITS, Network
@@ -30,6 +31,13 @@ def keys(node: object, path: str = "") -> list[str]:
 
 
 KEYS = keys(compose_config())
+
+
+def plainly(layer: dict) -> str:
+    """A layer as one types it: {neuron: 4}"""
+    return f"[{layer}]".replace("'", "")
+
+
 GROUPS = ["arch", "family", "optimizer", "trainer", "experiment", "launcher", "sweep", "hydra/sweeper", "hydra.mode"]
 ATOMS = st.one_of(
     st.sampled_from(["", "null", "true", "nan", "inf", "-inf", "0", "-1", "1e400", "1e-320", "0x10", "1_000", "2.5", "??", "''",
@@ -42,7 +50,7 @@ ATOMS = st.one_of(
     st.floats().map(str),
     st.text(max_size=8),
     st.lists(st.integers(-9, 9), max_size=3).map(str),
-    st.dictionaries(st.sampled_from([*UNITS, "heads", "x"]), st.integers(-2, 9), max_size=2).map(lambda d: f"[{d}]".replace("'", "")),
+    st.dictionaries(st.sampled_from([*UNITS, "heads", "x"]), st.integers(-2, 9), max_size=2).map(plainly),
 )  # fmt: skip
 SIGNS = st.sampled_from(["", "", "", "", "+", "++", "~"])
 OVERRIDES = st.one_of(
@@ -56,36 +64,35 @@ def nothing_was_written() -> bool:
     return not list(Path.cwd().iterdir())
 
 
-@settings(max_examples=150)
-@given(words=st.lists(OVERRIDES, min_size=1, max_size=3), multirun=st.booleans())
-def test_overrides(words, multirun):
-    """Composed without being run; the words that begin with a dash are flags, which have a test of their own."""
-    words = [word.lstrip("-") for word in words]
+def answer(call: Callable[..., Any], *arguments: Any) -> Any:
+    """What the call returns, or the UserError that it raises, which is one line."""
     try:
         with redirect_stdout(io.StringIO()):
-            config = compose_config(*words)
-            check(config)
+            return call(*arguments)
     except UserError as error:
-        assert len(str(error).splitlines()) <= 1, str(error)
-        assert str(error).strip()
-    else:
-        assert isinstance(config, Config)
+        said = error
+    assert len(str(said).splitlines()) == 1, str(said)
+    return said
+
+
+@settings(max_examples=150)
+@given(words=st.lists(OVERRIDES, min_size=1, max_size=3))
+def test_overrides(words):
+    """Composed without being run; the words that begin with a dash are flags, which have a test of their own."""
+    words = [word.lstrip("-") for word in words]
+    found = answer(lambda: check(compose_config(*words)))
+    assert found is None or isinstance(found, UserError)
     assert nothing_was_written()
 
 
 @settings(max_examples=60)
-@given(flags=st.lists(st.sampled_from(["-m", "--cfg", "job", "--info", "all", "--help", "-x", "--resolve", "-p", "--config-name",
-                                       "--hydra-help", "--version", "-c", "--explain", "seed", "trainer", "seed=1"]),
+@given(flags=st.lists(st.sampled_from(["-m", "--cfg", "job", "--info", "all", "--help", "-x", "--resolve", "-p",
+                                       "--config-name", "--hydra-help", "--version", "-c", "--explain", "seed", "trainer", "seed=1"]),
                       min_size=1, max_size=3))  # fmt: skip
 def test_flags(flags):
     """Always with --cfg, so that none of them starts a job."""
-    with redirect_stdout(io.StringIO()):
-        try:
-            code = train._main([*flags, "--cfg=job"])
-        except UserError as error:
-            assert len(str(error).splitlines()) == 1, str(error)
-        else:
-            assert code == 0
+    found = answer(train._main, [*flags, "--cfg=job"])
+    assert found == 0 or isinstance(found, UserError)
     assert nothing_was_written()
 
 
@@ -105,10 +112,7 @@ LAYERS = st.recursive(
 @given(layers=LAYERS)
 def test_layer_specifications(layers):
     """What is no list of layers of units is one line; what is one has parameters and a state."""
-    try:
-        network = Network.of(layers)
-    except UserError as error:
-        assert len(str(error).splitlines()) == 1, str(error)
-    else:
-        assert network.parameters > 0
-        assert network.state_size > 0
+    found = answer(Network.of, layers)
+    if not isinstance(found, UserError):
+        assert found.parameters > 0
+        assert found.state_size > 0

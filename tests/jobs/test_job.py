@@ -2,16 +2,20 @@
 
 import csv
 import json
+import signal
 
 import pytest
 import torch
 
 import learning_to_learn.jobs.job as jobs
+from learning_to_learn.errors import UserError
 from learning_to_learn.jobs.job import run_job
+from learning_to_learn.jobs.measuring import measure
 from learning_to_learn.jobs.metrics_log import METRICS
-from learning_to_learn.jobs.signals import Interruptible
-from learning_to_learn.runs.checkpoint import load_checkpoint
-from learning_to_learn.runs.run_folder import get_status
+from learning_to_learn.jobs.sweeps import resume
+from learning_to_learn.runs.checkpoint import CHECKPOINT, PREVIOUS, load_checkpoint
+from learning_to_learn.runs.run_folder import RunFolder, get_status
+from learning_to_learn.runs.trained import load_run
 from tests.helpers import job
 
 
@@ -29,23 +33,12 @@ def result(folder):
 def interrupt_after(monkeypatch, epochs):
     """As if the user pressed Ctrl-C while that epoch was trained."""
 
-    class Pressed(Interruptible):
-        @property
-        def asked(self):
-            return self.learner is not None and self.learner.epochs_done >= epochs
-
-        @asked.setter
-        def asked(self, value):
-            pass
-
-        learner = None
-
     class Checkpointing(jobs.Checkpointing):
-        def on_train_start(self, trainer, pl_module):
-            Pressed.learner = pl_module
-            super().on_train_start(trainer, pl_module)
+        def on_train_batch_end(self, trainer, pl_module, *more):
+            if pl_module.epochs_done >= epochs:
+                signal.raise_signal(signal.SIGINT)
+            super().on_train_batch_end(trainer, pl_module, *more)
 
-    monkeypatch.setattr(jobs, "Interruptible", Pressed)
     monkeypatch.setattr(jobs, "Checkpointing", Checkpointing)
 
 
@@ -129,9 +122,9 @@ def test_a_failing_job_writes_its_traceback_to_its_own_log(tmp_path, monkeypatch
 
 
 def test_a_bad_value_is_one_line_without_a_traceback(tmp_path, capsys):
-    assert run_job(job("optimizer.lr=-1"), tmp_path).status == "failed"
-    assert "Traceback" not in (tmp_path / "train.log").read_text()
-    assert capsys.readouterr().err.count("\n") == 1
+    assert run_job(job("optimizer.lr=-1"), tmp_path / "run").refused
+    assert not (tmp_path / "run").exists()
+    assert capsys.readouterr().err == "error: optimizer.lr=-1.0: it must be a number above 0\n"
 
 
 def test_a_damaged_checkpoint_stops_a_resume_and_loses_nothing(tmp_path, monkeypatch):
@@ -141,9 +134,100 @@ def test_a_damaged_checkpoint_stops_a_resume_and_loses_nothing(tmp_path, monkeyp
         with pytest.raises(KeyboardInterrupt):
             run_job(config, tmp_path)
     metrics = (tmp_path / METRICS).read_bytes()
-    (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"PK")
-    assert run_job(config, tmp_path).status == "failed"
+    for path in (tmp_path / "checkpoints").iterdir():
+        path.write_bytes(b"PK")
+    status = (tmp_path / "status.json").read_bytes()
+    outcome = run_job(config, tmp_path)
+    assert (outcome.status, outcome.refused) == ("failed", True)
     assert (tmp_path / METRICS).read_bytes() == metrics
+    assert (tmp_path / "status.json").read_bytes() == status
+
+
+@pytest.mark.parametrize("kind", ["plain", "carried"])
+def test_a_run_resumed_from_the_checkpoint_before_the_last_is_an_unbroken_one(tmp_path, monkeypatch, capsys, kind):
+    """The rows of metrics.csv past the older checkpoint are written anew."""
+    config = job(*MORE[kind], "trainer.checkpoint_seconds=0")
+    run_job(config, tmp_path / "unbroken")
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 4)
+        with pytest.raises(KeyboardInterrupt):
+            run_job(config, tmp_path / "broken")
+    assert [row["epoch"] for row in rows(tmp_path / "broken" / METRICS)] == ["2", "4"]
+    checkpoint = tmp_path / "broken" / CHECKPOINT
+    raw = bytearray(checkpoint.read_bytes())
+    weights = load_checkpoint(tmp_path / "broken")["state_dict"]["weights"].numpy().tobytes()
+    raw[raw.index(weights)] ^= 1
+    checkpoint.write_bytes(raw)
+    capsys.readouterr()
+    assert run_job(config, tmp_path / "broken").status == "finished"
+    said = "the checkpoint before it is used, of epoch 3"
+    assert said in capsys.readouterr().err
+    assert said in (tmp_path / "broken" / "train.log").read_text()
+    one, other = (load_checkpoint(tmp_path / name)["state_dict"]["weights"] for name in ("unbroken", "broken"))
+    torch.testing.assert_close(one, other, rtol=0, atol=0)
+    assert rows(tmp_path / "unbroken" / METRICS) == rows(tmp_path / "broken" / METRICS)
+    assert result(tmp_path / "unbroken") == result(tmp_path / "broken")
+
+
+READERS = (load_run, lambda folder: measure(folder, {}))
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "train.log"}
+
+
+def test_a_damaged_checkpoint_falls_back_wherever_a_run_is_read(tmp_path, caplog):
+    run_job(job("trainer.checkpoint_seconds=0"), tmp_path)
+    expected, before = result(tmp_path), load_run(tmp_path).weights
+    (tmp_path / CHECKPOINT).write_bytes((tmp_path / CHECKPOINT).read_bytes()[:-100])
+    caplog.clear()
+    torch.testing.assert_close(load_run(tmp_path).weights, before, rtol=0, atol=0)
+    measure(tmp_path, {})
+    assert result(tmp_path / "evaluations" / "as_trained") == expected
+    assert caplog.text.count("last.ckpt is damaged or not ours") == 2
+    assert caplog.text.count("the checkpoint before it is used, of epoch 6") == 2
+    (tmp_path / PREVIOUS).write_bytes(b"")
+    files = contents(tmp_path)
+    for read in READERS:
+        with pytest.raises(UserError, match="the one before it, cannot be used either"):
+            read(tmp_path)
+    assert contents(tmp_path) == files
+
+
+def test_a_run_whose_config_was_changed_is_refused_and_left_alone(tmp_path):
+    run_job(job(), tmp_path)
+    path = tmp_path / "config.yaml"
+    text = path.read_text()
+    for old, new in [("epochs: 6", "epochs: 7"), ("seed: 0", "seed: 1"), ("replicas: 2\n", ""), ("seed", "{")]:
+        path.write_text(text.replace(old, new))
+        files = contents(tmp_path)
+        assert run_job(job(), tmp_path).refused
+        for read in (*READERS, resume):
+            with pytest.raises(UserError, match=r"config\.yaml .*(was changed|lacks|is damaged)"):
+                read(tmp_path)
+        assert contents(tmp_path) == files
+
+
+def test_what_changes_no_number_may_be_changed_by_hand(tmp_path):
+    run_job(job(), tmp_path)
+    text = (tmp_path / "config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(
+        text.replace("threads: null", "threads: 1").replace("mode: disabled", "mode: offline")
+    )
+    assert load_run(tmp_path).config.threads == 1
+
+
+def test_replicas_that_end_worse_than_no_learning_are_named(tmp_path, capsys):
+    """A rate that throws the weights about: no error stays below that of a constant guess."""
+    config = job("optimizer=sgd", "optimizer.lr=1000", "optimizer.clip=null", "seed=7")
+    run_job(config, tmp_path)
+    found = RunFolder(tmp_path)
+    bad = [str(row.seed) for row in found.replicas() if not row.score >= 0]
+    assert bad
+    assert found.result()["worse_than_no_learning"] == len(bad)
+    said = f"worse than no learning (score < 0): seed {', '.join(bad)}"
+    assert said in capsys.readouterr().err
+    assert said in (tmp_path / "train.log").read_text()
 
 
 def test_wandb_failing_does_not_stop_a_run(tmp_path, monkeypatch):

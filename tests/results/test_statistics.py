@@ -54,3 +54,15 @@ def test_the_order_of_replicas_does_not_matter():
     assert interquartile_mean(scores) == pytest.approx(interquartile_mean(other), abs=1e-15)
     assert interquartile_interval(scores) == interquartile_interval(other)
     np.testing.assert_array_equal(profile_interval(scores, THRESHOLDS), profile_interval(other, THRESHOLDS))
+
+
+def test_nan_ranks_below_every_number():
+    """A quarter of NaN is cut off with the worst quarter; wherever it stands; more of it makes the mean worse than any."""
+    scores = np.array([[0.5, np.nan, 0.75, 0.25], [np.nan, 0.5, 0.25, 0.75]]).T
+    assert interquartile_mean(scores) == pytest.approx(0.5 * (0.25 + 0.5))
+    assert interquartile_mean(np.where(np.isnan(scores), -9.0, scores)) == interquartile_mean(scores)
+    low, high = interquartile_interval(scores)
+    assert low == -np.inf
+    assert high < 0.75
+    assert interquartile_mean(np.array([[np.nan, np.nan, np.nan, 1.0]]).T) == -np.inf
+    np.testing.assert_allclose(performance_profile(scores, np.array([-1.0, 0.4])), [6 / 8, 4 / 8])

@@ -1,16 +1,19 @@
 """Reading run folders: typed rows, and damaged files, which are named and leave the other runs alone."""
 
 import json
+import math
 import subprocess
 import sys
 
 import pytest
 
 from learning_to_learn.commands import sweep
+from learning_to_learn.config import fingerprint, to_yaml
 from learning_to_learn.dashboard.data import collect
 from learning_to_learn.results.sweep_report import write_sweep_report
 from learning_to_learn.results.table import find_jobs, print_table, tabulate
 from learning_to_learn.runs.run_folder import (
+    CONFIG,
     METRICS,
     REPLICAS,
     RESULT,
@@ -21,9 +24,11 @@ from learning_to_learn.runs.run_folder import (
     Status,
     held,
     set_status,
+    write_json,
     write_rows,
 )
 from learning_to_learn.runs.sweep_folder import survey
+from tests.helpers import job
 
 COLUMNS = ("epoch", "score/median", "score/lower_quartile", "score/upper_quartile", "time/seconds")
 
@@ -31,13 +36,14 @@ COLUMNS = ("epoch", "score/median", "score/lower_quartile", "score/upper_quartil
 def make_run(folder, name="0_lstm_boolean"):
     run = folder / name
     run.mkdir(parents=True)
-    (run / "config.yaml").write_text("arch: {name: lstm}\nfamily: {name: boolean}\n")
+    config = job(f"seed={int(name[0]) * 2}")
+    (run / "config.yaml").write_text(to_yaml(config))
     write_rows(run / METRICS, [dict(zip(COLUMNS, (4, 0.5, 0.25, 0.75, 2.5), strict=True))])
     row = {"seed": 3, "mse": 0.125, "score": 0.5, "success": False, "cycles_to_learn": None, "mse_after_learning": 0.25}
     write_rows(run / REPLICAS, [row, {**row, "seed": 4, "success": True, "cycles_to_learn": 7}])
     numbers = dict.fromkeys(("no_learning", "no_learning_error", "floor", "floor_error", "score_median", "mse_median"), 0.25)
     (run / RESULT).write_text(json.dumps({**numbers, "seconds": 2.5, "epochs": 4, "replicas": 2, "successes": 1}))
-    set_status(run, "finished", overrides=[name], fingerprint=name, epochs=4, seconds=2.5)
+    set_status(run, "finished", overrides=[name], fingerprint=fingerprint(config), epochs=4, seconds=2.5)
     return run
 
 
@@ -62,6 +68,37 @@ def test_running_without_a_process_is_killed(tmp_path):
     assert RunFolder(tmp_path).status() is Status.KILLED
     with held(tmp_path, lambda: None):
         assert RunFolder(tmp_path).status() is Status.RUNNING
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("epochs: 6", "epochs: 7"),
+        lambda text: text.replace("seed: 0", "seed: 1"),
+        lambda text: text.replace("replicas: 2\n", ""),
+        lambda text: text.replace("threads: null\n", ""),
+        lambda text: text.replace("artifact: false\n", ""),
+        lambda text: text + "seed.x: 1\n",
+        lambda text: text.replace("seed: 0", "seed: 2026-01-31"),
+        lambda text: "",
+        lambda text: "{",
+    ],
+)
+def test_a_config_that_is_not_what_the_run_began_with_is_damage(tmp_path, change):
+    run = make_run(tmp_path)
+    (run / CONFIG).write_text(change((run / CONFIG).read_text()))
+    assert CONFIG in RunFolder(run).damage()
+    assert tabulate(find_jobs(tmp_path)) == []
+
+
+def test_a_result_of_replicas_that_diverged_is_null_on_disk_and_nan_in_memory(tmp_path):
+    run = make_run(tmp_path)
+    write_json(run / RESULT, {**RunFolder(run).result(), "score_median": float("nan"), "list": [float("inf"), 1.5]})
+    assert json.loads((run / RESULT).read_text(), parse_constant=pytest.fail)["list"] == [None, 1.5]
+    assert math.isnan(RunFolder(run).result()["score_median"])
+    assert RunFolder(run).damage() == ""
+    write_json(run / RESULT, {**RunFolder(run).result(), "floor": None})
+    assert RESULT in RunFolder(run).damage()
 
 
 DAMAGE = [

@@ -51,3 +51,29 @@ def test_medians_and_ranges():
     assert found["mse_median"] == pytest.approx(0.06)
     assert (found["mse_min"], found["mse_max"]) == pytest.approx((0.05, 0.25))
     assert found["cycles_to_learn"] is None  # none of them is ever below a tenth
+
+
+def test_nan_ranks_worst():
+    """The medians of 0.05, 0.06 and a replica that is worse than any number."""
+    curves = [np.full(4, v) for v in (np.nan, 0.05, 0.06)]
+    for order in ([0, 1, 2], [1, 0, 2], [1, 2, 0]):
+        found = summarise([measure(curves[i], FLOOR, 2) for i in order], FLOOR)
+        assert found["mse_median"] == pytest.approx(0.06)
+        assert found["mse_after_learning"] == pytest.approx(0.06)
+        assert found["score_median"] == pytest.approx(0.95)
+        assert found["mse_min"] == pytest.approx(0.05)
+        assert np.isnan(found["mse_max"])
+        assert found["worse_than_no_learning"] == 1
+
+
+def test_the_median_of_replicas_without_a_number_is_none():
+    found = summarise([measure(np.full(4, v), FLOOR, 2) for v in (np.nan, np.nan, 0.05)], FLOOR)
+    assert np.isnan(found["score_median"])
+    assert np.isnan(found["mse_median"])
+
+
+@pytest.mark.parametrize(("level", "count"), [(0.2, 0), (0.25, 0), (0.26, 3), (np.inf, 3)])
+def test_replicas_that_are_worse_than_no_learning_are_counted(level, count):
+    found = summarise([measure(np.full(4, level), FLOOR, 2)] * 3, FLOOR)
+    assert found["worse_than_no_learning"] == count
+    assert found["score_median"] < 0 or not count or level == np.inf

@@ -4,6 +4,7 @@ import sys
 from importlib import import_module
 
 from learning_to_learn.errors import unknown
+from learning_to_learn.jobs.signals import INTERRUPTED, interruption
 
 COMMANDS = {
     "train": ("learning_to_learn.commands.train", "train networks, alone or in a sweep"),
@@ -30,7 +31,23 @@ def main() -> None:
         raise SystemExit(2)
     del sys.argv[1]
     sys.path.insert(0, "")  # as with python -m: a plugin is found in the working directory, also by the workers
-    import_module(COMMANDS[name][0]).main()
+    start(name)
+
+
+def start(name: str) -> None:
+    """Run a command on the shell's arguments. It may be interrupted from here on, while it imports, too."""
+    interruption.own()
+    try:
+        import_module(COMMANDS[name][0]).main()
+    except SystemExit:
+        raise
+    except BaseException as error:
+        if not interruption.asked and not isinstance(error, KeyboardInterrupt):
+            raise
+        interruption.tell()
+        sys.exit(INTERRUPTED)
+    finally:
+        interruption.settle()
 
 
 def usage() -> str:

@@ -1,6 +1,6 @@
 """What the commands share: exit codes, one-line errors, help, and words of the form key=value.
 
-Exit codes: 0 done, 1 a job failed, 2 the user asked for something that does not exist, 130 interrupted.
+Exit codes: 0 all is done, 1 a job failed, 2 the request was wrong and nothing was done, 130 interrupted.
 """
 
 import inspect
@@ -13,30 +13,35 @@ from typing import Any
 import click
 
 from learning_to_learn import plugins
-from learning_to_learn.errors import UserError, unknown
+from learning_to_learn.errors import RunError, UserError, cause_in_a_line, unknown
+from learning_to_learn.jobs.signals import INTERRUPTED, interruption
 
 PLUGINS = "plugins"
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
-FAILED, WRONG, INTERRUPTED = 1, 2, 130
+FAILED, WRONG = 1, 2
 
 
 def exit_with(main: Callable[[list[str]], int]) -> None:
     """Run a command on the shell's arguments; a UserError becomes one line on stderr."""
     try:
-        code = main(sys.argv[1:])
+        with interruption.owned(), interruption.ending(lambda: None):
+            code = main(sys.argv[1:])
     except UserError as error:
-        code = complain(str(error))
-    except KeyboardInterrupt:
-        code = INTERRUPTED
+        code = complain(str(error), FAILED if isinstance(error, RunError) else WRONG)
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:  # a disk that is full, a folder that may not be read
+        code = complain(cause_in_a_line(error), FAILED)
+    except KeyboardInterrupt:
+        interruption.tell()
+        code = INTERRUPTED
     sys.exit(code)
 
 
-def complain(line: str) -> int:
+def complain(line: str, code: int = WRONG) -> int:
     print(f"error: {line}", file=sys.stderr)
-    return WRONG
+    return code
 
 
 def invoke(command: click.Command, arguments: list[str], *, name: str) -> int:

@@ -28,10 +28,12 @@ def probe(words: tuple[str, ...]) -> int:
 
     """
     from learning_to_learn.results.probe import probe as probe_it
+    from learning_to_learn.runs.run_folder import read_json
     from learning_to_learn.runs.trained import load_run
 
     if len(words) != 1 or not words[0].startswith("run="):
         raise UserError("give run=<folder>, such as python -m src.probe run=runs/<day>/<time>")
     run = Path(words[0].removeprefix("run="))
-    print(json.dumps(probe_it(load_run(run), run / "probe"), indent=2))
+    probe_it(load_run(run), run / "probe")
+    print(json.dumps(read_json(run / "probe" / "probe.json"), indent=2))  # as it stands there: with null for NaN
     return 0

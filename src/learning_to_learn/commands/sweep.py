@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from learning_to_learn.commands.cli import FAILED, Verbs, command, exit_with, invoke
+from learning_to_learn.commands.cli import FAILED, WRONG, Verbs, command, exit_with, invoke
 from learning_to_learn.errors import UserError
 from learning_to_learn.runs.run_folder import CONFIG, DONE, Status, read_json
 
@@ -97,8 +97,11 @@ def resume(words: tuple[str, ...]) -> int:
     folder = _folder("resume", words)
     if arguments_of(folder) is None and not (folder / CONFIG).exists():
         raise UserError(f"{folder} was not made by a sweep: there is no sweep.json")
-    resume_it(folder)
-    return FAILED if print_table(folder) else 0
+    started = resume_it(folder)
+    if started.refused:
+        return WRONG
+    missing = print_table(folder)
+    return FAILED if missing or started.failed else 0
 
 
 @sweep.add_command

@@ -32,7 +32,8 @@ def _main(arguments: list[str]) -> int:
         return WRONG
     from learning_to_learn.results.table import print_table
 
-    return FAILED if print_table(started.folder) else 0
+    missing = print_table(started.folder)
+    return FAILED if missing or started.failed else 0
 
 
 def _resume(arguments: list[str]) -> "Started":

@@ -25,7 +25,7 @@ from learning_to_learn.runs.run_folder import (
     Status,
 )
 from learning_to_learn.runs.sweep_folder import Job
-from learning_to_learn.training.metrics import SUCCESS
+from learning_to_learn.training.metrics import SUCCESS, ranked
 
 POINTS = 80
 """The most that a curve of a job keeps."""
@@ -108,7 +108,7 @@ def _curve(run: RunFolder) -> dict[str, list[float]]:
         return {}
     pick = np.unique(np.geomspace(1, len(rows), POINTS).astype(int)) - 1
     seeds = [key for key in rows[0] if key.startswith("seed_")]
-    errors = np.array([[rows[i][s] for s in seeds] for i in pick])
+    errors = ranked([[rows[i][s] for s in seeds] for i in pick], worst=np.inf)
     return {
         "cycle": [int(i) + 1 for i in pick],
         "median": [_rounded(v) for v in np.median(errors, 1)],

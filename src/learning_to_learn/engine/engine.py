@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 
@@ -11,6 +11,7 @@ from learning_to_learn.lazy import torch
 from learning_to_learn.topology import Network
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Runs R replicas of a network over B sequences of T cycles."""
 

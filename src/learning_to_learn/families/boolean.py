@@ -42,16 +42,17 @@ class Boolean(Family):
     paper_cycles: ClassVar[dict[int, int]] = {256: 10}
     dimensions: ClassVar[int] = 1
 
-    def __init__(self, functions: Sequence[int] | None = None) -> None:
+    def __init__(self, functions: Sequence[int] | None = None, key: str = "functions") -> None:
         self.functions = sorted(set(range(FUNCTIONS) if functions is None else functions))
         if not self.functions or not set(self.functions) <= set(range(FUNCTIONS)):
-            raise UserError(f"family.functions={list(functions or [])}: give numbers from 0 to 15 (truth tables), at least one")
+            raise UserError(f"family.{key}={list(functions or [])}: give numbers from 0 to 15 (truth tables), at least one")
         bits = torch.arange(INPUTS)
         self.tables = ((torch.tensor(self.functions)[:, None] >> bits) & 1).float()
 
     @classmethod
     def from_config(cls, config: Any, *, test: bool = False) -> Family:
-        return cls((config.test_functions if test else None) or config.functions)
+        key = "test_functions" if test and config.test_functions is not None else "functions"
+        return cls(getattr(config, key), key)
 
     def linear_form(self) -> LinearForm:
         """One feature for each row of the truth table, whose weight is +1/2 or -1/2."""

@@ -1,17 +1,17 @@
 """The files of an evaluation: result.json, replicas.csv, curve.csv, stream.csv, and the pictures of the last two."""
 
-import json
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from learning_to_learn.config import Config, load
+from learning_to_learn.config import Config
 from learning_to_learn.config_check import make_network
 from learning_to_learn.errors import UserError
 from learning_to_learn.figures import curve_figure, save, stream_figure
-from learning_to_learn.runs.run_folder import CONFIG, CURVE, REPLICAS, RESULT, STREAM, read_rows, write_atomically, write_rows
+from learning_to_learn.runs.run_folder import CURVE, REPLICAS, RESULT, STREAM, read_rows, write_json, write_rows
+from learning_to_learn.runs.saved_config import load_config
 
 if TYPE_CHECKING:  # it imports torch and Lightning, which the dashboard need not wait for
     from learning_to_learn.training.evaluation import Evaluation
@@ -20,8 +20,10 @@ CURVE_PICTURE, STREAM_PICTURE = "figures/curve.png", "figures/stream.png"
 
 
 def write_evaluation(found: "Evaluation", folder: Path) -> None:
-    """Write result.json, replicas.csv, curve.csv and stream.csv; result.json comes last, so that it vouches for the others."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write result.json, replicas.csv, curve.csv and stream.csv into a folder that is there.
+
+    result.json comes last, so that it vouches for the others.
+    """
     write_rows(folder / REPLICAS, found.replicas)
     names = [f"seed_{row['seed']}" for row in found.replicas]
     write_rows(
@@ -34,7 +36,7 @@ def write_evaluation(found: "Evaluation", folder: Path) -> None:
     times = zip(*(values.tolist() for values in found.stream.values()), strict=True)
     errors = [{"time": t, **dict(zip(found.stream, values, strict=True))} for t, values in enumerate(times)]
     write_rows(folder / STREAM, errors)
-    write_atomically(folder / RESULT, json.dumps(found.result, indent=2))
+    write_json(folder / RESULT, found.result)
 
 
 def draw_pictures(folder: Path, config: Config) -> dict[str, Path]:
@@ -61,4 +63,4 @@ def draw_missing(folder: Path) -> None:
     if all((folder / name).is_file() for name in pictures_of(folder)):
         return
     with suppress(UserError, OSError, ValueError, KeyError, IndexError):
-        draw_pictures(folder, load(folder / CONFIG))
+        draw_pictures(folder, load_config(folder))

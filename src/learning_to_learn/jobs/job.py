@@ -4,24 +4,24 @@ import itertools
 import logging
 import math
 import os
+import shlex
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numba
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig
 
 from learning_to_learn import plugins
-from learning_to_learn.config import Config, conform, fingerprint, load
+from learning_to_learn.config import Config, conform, fingerprint
 from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError, cause_in_a_line
 from learning_to_learn.jobs.checkpoint import Checkpointing
@@ -29,31 +29,37 @@ from learning_to_learn.jobs.evaluation_files import draw_pictures, write_evaluat
 from learning_to_learn.jobs.launchers import threads_of_a_job
 from learning_to_learn.jobs.metrics_log import MetricsLog
 from learning_to_learn.jobs.progress_bar import ProgressBar
-from learning_to_learn.jobs.signals import Interrupted, Interruptible
-from learning_to_learn.jobs.wandb_run import WandbRun
-from learning_to_learn.runs.checkpoint import CHECKPOINT, best_checkpoint, load_checkpoint, restore, save_checkpoint
+from learning_to_learn.jobs.signals import interruption
+from learning_to_learn.jobs.wandb_run import FINISH_SECONDS, INTERRUPTED_SECONDS, WandbRun
+from learning_to_learn.runs.checkpoint import best_checkpoint, restore, resume_checkpoint, save_checkpoint
 from learning_to_learn.runs.run_folder import (
     CONFIG,
     LOG,
+    METRICS,
     RESULT,
     STATUS,
     Status,
     begin,
+    check_kinds,
     get_status,
     held,
     read_json,
+    read_rows,
     set_status,
 )
+from learning_to_learn.runs.saved_config import load_config
 from learning_to_learn.runs.sweep_folder import find_place
 from learning_to_learn.training.evaluation import curves_on, evaluate, validation_metrics
 from learning_to_learn.training.learner import MetaLearner
+from learning_to_learn.training.memory import check_memory
+from learning_to_learn.training.metrics import is_worse_than_no_learning, median
 from learning_to_learn.training.sequences import MetaData
 
 _log = logging.getLogger(__name__)
 
 
 class AnotherRun(UserError):
-    """The folder belongs to another run, and must not be touched."""
+    """The folder belongs to another run, or cannot be resumed: it must not be touched."""
 
 
 @dataclass(frozen=True)
@@ -81,22 +87,26 @@ def run_job(
     why into its own train.log and status.json, and with `console` says so in one line on stderr.
     Raises KeyboardInterrupt, with a checkpoint written, where the user interrupts.
     """
-    stamp: dict[str, Any] = {"overrides": list(overrides)}
-    config, wrong = _judge(raw)
-    if config:
-        stamp |= {"fingerprint": fingerprint(config), "epochs": config.trainer.epochs}
-        if config.plugins:
-            stamp["plugins"] = plugins.digests(config.plugins)
-        if sweep:
-            folder, twin = find_place(folder, sweep, stamp["fingerprint"])
-            if twin:
-                folder = _free_place(folder, stamp["fingerprint"])
-                folder.mkdir(parents=True, exist_ok=True)
-                set_status(folder, Status.DUPLICATE, of=os.path.relpath(twin, folder), **stamp)
-                return Outcome(Status.DUPLICATE, twin, _score_of(twin))
+    with interruption.owned():
+        return _placed(raw, folder, sweep=sweep, overrides=overrides, console=console)
+
+
+def _placed(raw: DictConfig | Config, folder: Path, *, sweep: Path | None, overrides: Sequence[str], console: bool) -> Outcome:
+    """Run the job in its own folder, which in a sweep need not be the one it was given."""
+    config, wrong = judge(raw)
+    stamp = stamp_of(config, overrides)
+    if sweep and sweep.resolve() not in folder.resolve().parents:
+        return _refuse(_sayer(console=console), folder, UserError(f"{folder} does not lie in the folder of its sweep, {sweep}"))
+    if config and sweep:
+        folder, twin = find_place(folder, sweep, stamp["fingerprint"])
+        if twin:
+            folder = _free_place(folder, stamp["fingerprint"])
+            folder.mkdir(parents=True, exist_ok=True)
+            set_status(folder, Status.DUPLICATE, of=os.path.relpath(twin, folder), **stamp)
+            return Outcome(Status.DUPLICATE, twin, _score_of(twin))
     elif sweep:
         folder = _free_place(folder)
-    elif (folder / CONFIG).exists():
+    elif wrong:
         return _refuse(_sayer(console=console), folder, wrong)
     return _run(config, wrong, folder, stamp, sweep=sweep.name if sweep else None, console=console)
 
@@ -106,39 +116,73 @@ def _run(
 ) -> Outcome:
     """Run the job in the folder that is its own; `stamp` is what its status.json says besides the status."""
     say = _sayer(console=console)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (
-        held(folder, lambda: say(f"{folder} is being run by another process: waiting for it")),
-        _logging_to(folder / LOG),
-    ):
+
+    def interrupted() -> None:
+        if get_status(folder) is Status.RUNNING:
+            set_status(folder, Status.INTERRUPTED, **stamp)
+        if sweep is None and (folder / CONFIG).exists():
+            interruption.tell(f"interrupted; resume it with: python -m src.train resume={shlex.quote(str(folder))}")
+
+    with ExitStack() as stack:
         try:
+            check_kinds(folder)
+            if config:
+                is_finished(config, folder)  # before anything is written into what may be another run's
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(held(folder, lambda: say(f"{folder} is being run by another process: waiting for it")))
+            stack.enter_context(logging_to(folder / LOG))
+        except UserError as error:
+            return _refuse(say, folder, error)
+        except OSError as error:
+            return _refuse(say, folder, UserError(f"cannot use {cause_in_a_line(error)}"))
+        stack.enter_context(interruption.ending(interrupted))
+        try:
+            interruption.check()
             if config is None:
                 raise wrong or UserError("no configuration")
-            if _is_finished(config, folder):
+            if is_finished(config, folder):
                 return Outcome(Status.FINISHED, folder, _score_of(folder))
-            begin(folder, config)
-            for name in plugins.save(config.plugins, folder):
-                _log.warning("plugin %s has changed since this run began: plugins/%s.py is what it was", name, name)
-            set_status(folder, Status.RUNNING, **stamp)
-            score = train(config, folder, sweep=sweep, progress=console)
-        except (Interrupted, KeyboardInterrupt):
-            set_status(folder, Status.INTERRUPTED, **stamp)
-            if sweep is None:
-                print(f"interrupted; resume it with: python -m src.train resume={folder}", file=sys.stderr)
-            raise KeyboardInterrupt from None
+            checkpoint = _checkpoint_of(config, folder)
+            begin_job(config, folder, stamp)
+            score = train(config, folder, checkpoint, sweep=sweep, progress=console)
+            if not (folder / CONFIG).exists():
+                raise UserError(f"{folder} has been removed while the job ran")
+            seconds = (read_json(folder / RESULT) or {}).get("seconds")
+            with interruption.protected():
+                set_status(folder, Status.FINISHED, seconds=seconds, score=_plain(score), **stamp)
+            return Outcome(Status.FINISHED, folder, score)
         except AnotherRun as error:
             return _refuse(say, folder, error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the other jobs of a sweep go on
+        except Exception as error:  # whatever it is, the other jobs of a sweep go on
+            if interruption.asked:
+                raise
             line = str(error) if isinstance(error, UserError) else cause_in_a_line(error)
             _log.error("%s", line if isinstance(error, UserError) else traceback.format_exc())
-            set_status(folder, Status.FAILED, error=line, **stamp)
+            with suppress(OSError), interruption.protected():  # what has failed may be the disk
+                set_status(folder, Status.FAILED, error=line, **stamp)
             where = "" if isinstance(error, UserError) else f" (more in {folder / 'train.log'})"
             if console:
                 print(f"error: {folder.name}: {line}{where}", file=sys.stderr)
             return Outcome(Status.FAILED, folder, error=line)
-        seconds = (read_json(folder / RESULT) or {}).get("seconds")
-        set_status(folder, Status.FINISHED, seconds=seconds, score=_plain(score), **stamp)
-        return Outcome(Status.FINISHED, folder, score)
+
+
+def stamp_of(config: Config | None, overrides: Sequence[str]) -> dict[str, Any]:
+    """Return what status.json says of a job besides its status."""
+    stamp: dict[str, Any] = {"overrides": list(overrides)}
+    if config:
+        stamp |= {"fingerprint": fingerprint(config), "epochs": config.trainer.epochs}
+        if config.plugins:
+            stamp["plugins"] = plugins.digests(config.plugins)
+    return stamp
+
+
+def begin_job(config: Config, folder: Path, stamp: dict[str, Any]) -> None:
+    """Write down what the job is, and that it is running."""
+    with interruption.protected():
+        begin(folder, config)
+        for name in plugins.save(config.plugins, folder):
+            _log.warning("plugin %s has changed since this run began: plugins/%s.py is what it was", name, name)
+        set_status(folder, Status.RUNNING, **stamp)
 
 
 def _sayer(*, console: bool) -> Callable[[str], None]:
@@ -172,27 +216,29 @@ def _plain(score: float) -> float | None:
     return score if math.isfinite(score) else None
 
 
-def _judge(raw: DictConfig | Config) -> tuple[Config | None, Exception | None]:
+def judge(raw: DictConfig | Config) -> tuple[Config | None, Exception | None]:
     """The configuration, or what is wrong with it."""
     try:
         config = conform(raw)
         check(config)
+        check_memory(config)
     except Exception as error:  # noqa: BLE001 - told where the job's own log is
         return None, error
     return config, None
 
 
-def train(config: Config, folder: Path, *, sweep: str | None = None, progress: bool = True) -> float:
-    """Meta-train the replicas, from the last checkpoint if there is one, and evaluate them on test data.
+def train(
+    config: Config, folder: Path, checkpoint: dict[str, Any] | None, *, sweep: str | None = None, progress: bool = True
+) -> float:
+    """Meta-train the replicas, from the checkpoint if there is one, and evaluate them on test data.
 
     Returns the median score on the validation data at the end.
     """
-    with _threads(threads_of_a_job(config), config.engine):
-        return _train(config, folder, sweep=sweep, progress=progress)
+    with threads(threads_of_a_job(config), config.engine):
+        return _train(config, folder, checkpoint, sweep=sweep, progress=progress)
 
 
-def _train(config: Config, folder: Path, *, sweep: str | None, progress: bool) -> float:
-    checkpoint = load_checkpoint(folder) if (folder / CHECKPOINT).exists() else None
+def _train(config: Config, folder: Path, checkpoint: dict[str, Any] | None, *, sweep: str | None, progress: bool) -> float:
     data, learner = MetaData(config), MetaLearner(config)
     if checkpoint:
         restore(learner, checkpoint)
@@ -201,36 +247,40 @@ def _train(config: Config, folder: Path, *, sweep: str | None, progress: bool) -
     tracker = WandbRun(folder, config, sweep=sweep)
     finished = False
     try:
+        if tracker.is_new:  # a pack has trained the job, or wandb was off until now
+            tracker.replay(read_rows(folder / METRICS))
         if learner.epochs_done < config.trainer.epochs:
-            with Interruptible() as interruptible:
-                callbacks = [
-                    *([ProgressBar(f"{config.arch.name} {config.family.name}")] if progress else []),
-                    MetricsLog(folder, tracker),
-                    Checkpointing(folder, config.trainer.checkpoint_seconds, interruptible, best=config.logger.artifact),
-                ]
-                _trainer(config, learner.epochs_done, callbacks).fit(learner, datamodule=data)
-            save_checkpoint(folder, learner)
+            callbacks = [
+                *([ProgressBar(f"{config.arch.name} {config.family.name}")] if progress else []),
+                MetricsLog(folder, tracker),
+                Checkpointing(folder, config.trainer.checkpoint_seconds, best=config.logger.artifact),
+            ]
+            with interruption.deferred():
+                make_trainer(config, learner.epochs_done, callbacks).fit(learner, datamodule=data)
+                save_checkpoint(folder, learner)
         for replica, epoch in learner.diverged.items():
             _log.warning("seed %d diverged after epoch %d and was frozen there", config.seed + replica, epoch)
         found = evaluate(learner)
+        if bad := [str(row["seed"]) for row in found.replicas if is_worse_than_no_learning(row["mse"], learner.test_floor)]:
+            _log.warning("worse than no learning (score < 0): seed %s", ", ".join(bad))
         write_evaluation(found, folder)
         # A sweep's pictures are drawn from curve.csv and stream.csv when somebody looks: they take longer than the rest.
         pictures = {} if sweep else draw_pictures(folder, config)
-        tracker.conclude(found, pictures, best_checkpoint(folder) if config.logger.artifact else None)
+        tracker.conclude(found, pictures, best_checkpoint(folder, config) if config.logger.artifact else None)
         _log.info("score %.4f, mse %.6f (medians)", found.result["score_median"], found.result["mse_median"])
         finished = True
     finally:
-        tracker.finish(failed=not finished)
+        tracker.finish(failed=not finished, patience=INTERRUPTED_SECONDS if interruption.asked else FINISH_SECONDS)
     return _validation_score(learner, data)
 
 
 def _validation_score(learner: MetaLearner, data: MetaData) -> float:
     if learner.validation_curves is None:  # resumed after the last look
         learner.validation_curves = curves_on(learner, data.validation())
-    return float(np.median([m.score for m in validation_metrics(learner)]))
+    return median([m.score for m in validation_metrics(learner)], worst=-math.inf)
 
 
-def _trainer(config: Config, epochs_done: int, callbacks: list[pl.Callback]) -> pl.Trainer:
+def make_trainer(config: Config, epochs_done: int, callbacks: list[pl.Callback]) -> pl.Trainer:
     """Lightning calls an epoch what lies between two looks at the validation data."""
     width = config.trainer.evaluate_every
     stretches = -(-config.trainer.epochs // width) - epochs_done // width
@@ -242,20 +292,32 @@ def _trainer(config: Config, epochs_done: int, callbacks: list[pl.Callback]) -> 
     )  # fmt: skip
 
 
-def _is_finished(config: Config, folder: Path) -> bool:
+def is_finished(config: Config, folder: Path) -> bool:
     """Whether the folder holds this very job, done. Raises UserError where it holds another one."""
     if not (folder / CONFIG).exists():
         return False
-    if fingerprint(load(folder / CONFIG)) != fingerprint(config):
+    try:
+        saved = load_config(folder)
+    except UserError as error:
+        raise AnotherRun(str(error)) from None
+    if fingerprint(saved) != fingerprint(config):
         raise AnotherRun(f"{folder} holds a run of another configuration: choose another folder")
     return get_status(folder) is Status.FINISHED
 
 
+def _checkpoint_of(config: Config, folder: Path) -> dict[str, Any] | None:
+    """What the run is resumed from; None where it is fresh. Raises AnotherRun where its checkpoints are damaged."""
+    try:
+        return resume_checkpoint(folder, config)
+    except UserError as error:
+        raise AnotherRun(str(error)) from None
+
+
 @contextmanager
-def _threads(threads: int, engine: str) -> Iterator[None]:
+def threads(wanted: int, engine: str) -> Iterator[None]:
     """Let the kernels and torch use the threads of this job; afterwards as many as before."""
     before = numba.get_num_threads(), torch.get_num_threads()
-    count = min(threads, numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+    count = min(wanted, numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     numba.set_num_threads(count)
     # What torch still does takes microseconds; its threads would wait actively on the cores that the kernels need.
     torch.set_num_threads(1 if engine != "reference" else count)
@@ -266,20 +328,29 @@ def _threads(threads: int, engine: str) -> Iterator[None]:
         torch.set_num_threads(before[1])
 
 
+class _File(logging.FileHandler):
+    """A log file that says nothing of its own troubles, such as a full disk: the job finds out by itself."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
+        """Lose the record."""
+
+
 @contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    """Everything that is said goes to the job's own log; warnings also to the console. Afterwards all is as it was before."""
-    file, console = logging.FileHandler(path, encoding="utf-8"), logging.StreamHandler(sys.stderr)
-    file.setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
+def logging_to(*paths: Path) -> Iterator[None]:
+    """Everything that is said goes to the jobs' own logs; warnings also to the console. Afterwards all is as it was before."""
+    files, console = [_File(path, encoding="utf-8") for path in paths], logging.StreamHandler(sys.stderr)
+    for file in files:
+        file.setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
     console.setFormatter(logging.Formatter("%(message)s"))
     console.addFilter(lambda record: record.name.startswith("learning_to_learn.engine") or record.levelno == logging.WARNING)
+    handlers: list[logging.Handler] = [*files, console]
     root, lightning = logging.getLogger(), logging.getLogger("pytorch_lightning")
     levels = root.level, lightning.level
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
         root.setLevel(logging.INFO)
         lightning.setLevel(logging.WARNING)
-        for handler in (file, console):
+        for handler in handlers:
             root.addHandler(handler)
         logging.captureWarnings(capture=True)
         try:
@@ -288,6 +359,6 @@ def _logging_to(path: Path) -> Iterator[None]:
             logging.captureWarnings(capture=False)
             root.setLevel(levels[0])
             lightning.setLevel(levels[1])
-            for handler in (file, console):
+            for handler in handlers:
                 root.removeHandler(handler)
                 handler.close()

@@ -9,15 +9,16 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from learning_to_learn.composing import CONF
-from learning_to_learn.config import Config, conform, explain, load
+from learning_to_learn.config import Config, conform, explain
 from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError, choose, unknown
 from learning_to_learn.families import FAMILIES
 from learning_to_learn.jobs.evaluation_files import draw_pictures, write_evaluation
 from learning_to_learn.runs.checkpoint import load_checkpoint, restore
-from learning_to_learn.runs.run_folder import CONFIG
+from learning_to_learn.runs.saved_config import load_config
 from learning_to_learn.training.evaluation import Evaluation, evaluate
 from learning_to_learn.training.learner import MetaLearner
+from learning_to_learn.training.memory import check_memory
 
 
 def measure(run: Path, given: dict[str, str], into: Path | None = None) -> tuple[Path, Evaluation]:
@@ -25,12 +26,15 @@ def measure(run: Path, given: dict[str, str], into: Path | None = None) -> tuple
 
     Returns the folder that it was written into, and the evaluation.
     """
-    config = changed(load(run / CONFIG), given)
+    saved = load_config(run)
+    config = changed(saved, given)
     check(config)
+    check_memory(config, training=False)
 
     learner = MetaLearner(config)
-    restore(learner, load_checkpoint(run))
+    restore(learner, load_checkpoint(run, saved))
     found, into = evaluate(learner), into or run / "evaluations" / (_name(given) or "as_trained")
+    into.mkdir(parents=True, exist_ok=True)
     write_evaluation(found, into)
     draw_pictures(into, config)
     return into, found

@@ -23,13 +23,13 @@ from learning_to_learn.runs.run_folder import (
     keep_rows,
 )
 from learning_to_learn.training.evaluation import validation_metrics
-from learning_to_learn.training.metrics import summarise
+from learning_to_learn.training.metrics import finite, median, ranked, summarise
 
 
 class MetricsLog(pl.Callback):
     """A row for every look at the validation data, one a job: medians, ranges and quartiles over the replicas."""
 
-    def __init__(self, folder: Path, tracker: WandbRun) -> None:
+    def __init__(self, folder: Path, tracker: WandbRun | None = None) -> None:
         self.path, self.tracker = folder / METRICS, tracker
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ARG002
@@ -39,16 +39,18 @@ class MetricsLog(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ARG002
         found = validation_metrics(pl_module)
         summary, scores = summarise(found, pl_module.validation_floor), np.array([m.score for m in found])
+        ordered = ranked(scores, worst=-np.inf)
         row = {
-            TRAIN_MSE: float(np.median(pl_module.train_mse)),
+            TRAIN_MSE: median(pl_module.train_mse, worst=np.inf),
             VALIDATION_MSE: summary["mse_median"],
             VALIDATION_MSE_MIN: summary["mse_min"],
             VALIDATION_MSE_MAX: summary["mse_max"],
             SCORE: summary["score_median"],
-            SCORE_LOWER: float(np.quantile(scores, 0.25)),
-            SCORE_UPPER: float(np.quantile(scores, 0.75)),
+            SCORE_LOWER: finite(np.quantile(ordered, 0.25)),
+            SCORE_UPPER: finite(np.quantile(ordered, 0.75)),
             SUCCESS_RATE: summary["success_rate"],
             SECONDS: pl_module.seconds,
         }
         append_row(self.path, {EPOCH: pl_module.epochs_done, **row})
-        self.tracker.log(row, scores=scores, epoch=pl_module.epochs_done)
+        if self.tracker:
+            self.tracker.log(row, scores=scores, epoch=pl_module.epochs_done)

@@ -1,14 +1,15 @@
 """A progress bar with the time left and the current score; plain lines where there is no terminal."""
 
+import math
 import time
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from learning_to_learn.training.evaluation import validation_metrics
+from learning_to_learn.training.metrics import median
 
 BAR_SECONDS, LINE_SECONDS = 0.1, 10.0
 
@@ -52,7 +53,7 @@ class ProgressBar(pl.Callback):
         if learner.validation_curves is None:
             return ""
         found = validation_metrics(learner)
-        return f"score {np.median([m.score for m in found]):.2f}"
+        return f"score {median([m.score for m in found], worst=-math.inf):.2f}"
 
     def teardown(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:  # noqa: ARG002
         """Stop the bar, however training ended."""

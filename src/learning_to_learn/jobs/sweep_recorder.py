@@ -3,12 +3,10 @@
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from learning_to_learn.config import IN_THIS_PROCESS
@@ -19,30 +17,29 @@ OF_THE_FOLDER = ("hydra.sweep.dir=", "hydra.mode=", "hydra.sweeper.n_trials=", "
 """Overrides that say where a sweep is, or how far it is, not what."""
 
 
-class Recorder(Callback):
-    """Hydra calls it (conf/train.yaml) when a sweep begins: it writes sweep.json."""
+def record(folder: Path, config: DictConfig) -> None:
+    """Write what was asked for into the sweep's folder; a search that is resumed keeps the number of its trials.
 
-    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Write what was asked for; a search that is resumed keeps the number of its trials."""
-        overrides = config.hydra.overrides
-        arguments = [str(a) for a in (*overrides.task, *overrides.hydra) if not str(a).startswith(OF_THE_FOLDER)]
-        sources = config.hydra.runtime.config_sources
-        arguments += [f"--config-dir={s.path}" for s in sources if s.provider == "command-line"]
-        folder = Path(config.hydra.sweep.dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        jobs = jobs_of(config)
-        trials = config.hydra.sweeper.get("n_trials") if jobs is None else None
-        before = read_json(folder / SWEEP) or {}
-        asked = {
-            "arguments": arguments,
-            "launcher": config.launcher.name,
-            "in_this_process": config.launcher.name == IN_THIS_PROCESS,
-            "jobs": jobs,
-            "started": time.time(),
-            "trials": before.get("trials") or trials,
-            "sampler_seed": OmegaConf.select(config, "hydra.sweeper.sampler.seed"),
-        }
-        write_atomically(folder / SWEEP, json.dumps(asked, indent=2))
+    Raises OSError where nothing can be written there. (A callback of Hydra's could not: Hydra makes a warning of it.)
+    """
+    overrides = config.hydra.overrides
+    arguments = [str(a) for a in (*overrides.task, *overrides.hydra) if not str(a).startswith(OF_THE_FOLDER)]
+    sources = config.hydra.runtime.config_sources
+    arguments += [f"--config-dir={s.path}" for s in sources if s.provider == "command-line"]
+    jobs = jobs_of(config)
+    trials = config.hydra.sweeper.get("n_trials") if jobs is None else None
+    before = read_json(folder / SWEEP) or {}
+    asked = {
+        "arguments": arguments,
+        "launcher": config.launcher.name,
+        "in_this_process": config.launcher.name in IN_THIS_PROCESS,
+        "jobs": jobs,
+        "started": time.time(),
+        "trials": before.get("trials") or trials,
+        "sampler_seed": OmegaConf.select(config, "hydra.sweeper.sampler.seed"),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / SWEEP, json.dumps(asked, indent=2))
 
 
 def jobs_of(config: DictConfig) -> list[list[str]] | None:

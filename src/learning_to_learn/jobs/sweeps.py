@@ -1,6 +1,8 @@
 """Starting a job or a sweep from a command line, and resuming one from its folder."""
 
-import sys
+import os
+import shlex
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,12 +14,16 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from learning_to_learn import composing, plugins
-from learning_to_learn.config import load
-from learning_to_learn.errors import UserError, cause_in_a_line
+from learning_to_learn.config import IN_THIS_PROCESS
+from learning_to_learn.errors import RunError, UserError, cause_in_a_line
+from learning_to_learn.jobs.signals import LIMIT, interruption
+from learning_to_learn.jobs.sweep_recorder import record
+from learning_to_learn.jobs.workers import WORKERS, end_with_parent, end_workers
 from learning_to_learn.lazy import import_heavy
 from learning_to_learn.runs.monitor import Monitor, announce
-from learning_to_learn.runs.run_folder import CONFIG
-from learning_to_learn.runs.sweep_folder import arguments_of, trials_left
+from learning_to_learn.runs.run_folder import CONFIG, Status
+from learning_to_learn.runs.saved_config import load_config
+from learning_to_learn.runs.sweep_folder import arguments_of, survey, trials_left
 
 if TYPE_CHECKING:
     from learning_to_learn.jobs.job import Outcome
@@ -32,7 +38,9 @@ class Started:
 
     folder: Path
     refused: bool = False
-    """The folder belongs to another run, so that nothing was done."""
+    """The request was wrong, or the folder is another run's: nothing was done."""
+    failed: bool = False
+    """A job has failed, or could not leave a word in a folder."""
 
 
 def start(arguments: Sequence[str]) -> Started | None:
@@ -48,29 +56,38 @@ def start(arguments: Sequence[str]) -> Started | None:
         outcomes.append(_run(config))
         return outcomes[-1].score
 
+    def interrupted() -> None:
+        for one in sweeps:
+            interruption.tell(f"interrupted; resume it with: python -m src.sweep resume {shlex.quote(str(one))}")
+
     with ExitStack() as stack:
 
-        def started(folder: Path, sweep: bool) -> None:
-            if sweep:
+        def started(folder: Path, sweep: DictConfig | None) -> None:
+            if sweep is not None:
                 if (folder / CONFIG).exists():
                     raise UserError(f"{folder} holds a run, not a sweep: choose another hydra.sweep.dir")
+                with interruption.protected():
+                    record(folder, sweep)
                 sweeps.append(folder)
                 stack.enter_context(Monitor()).watch(folder)
 
+        stack.enter_context(interruption.ending(interrupted, forward=lambda: end_workers(sweeps)))
         try:
-            folder, _ = composing.run(request, alone, job_of_a_sweep, started=started)
-        except KeyboardInterrupt:
-            for one in sweeps:
-                print(f"interrupted; resume it with: python -m src.sweep resume {one}", file=sys.stderr)
-            raise
+            folder, _ = composing.run(request, alone, JobOfASweep(os.getpid()), started=started)
         except UserError:
             raise
         except Exception as error:
+            if isinstance(error, OSError) and not sweeps:
+                raise UserError(f"cannot use {cause_in_a_line(error)}") from None
             for one in sweeps:  # a job that fails says so itself, and the others go on; this is the launcher
                 line = f"{cause_in_a_line(error)}; finished jobs are kept, resume it with: python -m src.sweep resume {one}"
-                raise UserError(line) from error
+                raise RunError(line) from error
             raise
-    return Started(short(folder), refused=any(o.refused for o in outcomes))
+    # A job that is the same as another one, in the same folder, has left a word there.
+    jobs = [job for one in sweeps for job in survey(one)]
+    silent = {job.overrides for job in jobs if not job.place} - {job.overrides for job in jobs if job.place}
+    failed = any(o.status is Status.FAILED for o in outcomes)
+    return Started(short(folder), refused=any(o.refused for o in outcomes), failed=failed or bool(silent))
 
 
 def resume(folder: Path) -> Started:
@@ -82,8 +99,8 @@ def resume(folder: Path) -> Started:
         import_heavy(JOB)
         from learning_to_learn.jobs.job import run_job
 
-        config = load(folder / CONFIG)
-        return Started(folder, refused=run_job(config, folder).refused)
+        outcome = run_job(load_config(folder), folder)
+        return Started(folder, refused=outcome.refused, failed=outcome.status is Status.FAILED)
     # Only what the user names now is imported.
     asked = [one for word in sweep if word.startswith("plugins=") for one in composing.listed(word)]
     plugins.require(asked)
@@ -95,32 +112,63 @@ def resume(folder: Path) -> Started:
     left = trials_left(folder)
     if left is not None:
         rest = [word for word in sweep if not word.startswith("plugins=")]
-        start(["-m", *rest, *given, f"hydra.sweep.dir={composing.quoted(folder)}", *left])
+        started = start(["-m", *rest, *given, f"hydra.sweep.dir={composing.quoted(folder)}", *left])
+        return Started(folder, failed=started is None or started.failed)
     return Started(folder)
 
 
-def job_of_a_sweep(config: DictConfig) -> float:
-    """Run one job of a sweep; its score on the validation data, for a sweeper that searches."""
-    return _run(config).score
+@dataclass(frozen=True)
+class JobOfASweep:
+    """Runs one job of a sweep, in the process of the command or in another one, to which a launcher sends it."""
+
+    parent: int
+    """The process of the command."""
+
+    def __call__(self, config: DictConfig) -> float:
+        """Return the job's score on the validation data, for a sweeper that searches."""
+        worker = config.launcher.name == WORKERS
+        if worker:
+            end_with_parent(self.parent)
+        try:
+            return _run(config).score
+        except KeyboardInterrupt:
+            if worker:
+                time.sleep(LIMIT)  # else this process begins the next job before joblib kills it
+            raise
+
+
+@dataclass(frozen=True)
+class Request:
+    """A job that Hydra has composed, with the folder that Hydra gives it."""
+
+    config: DictConfig
+    folder: Path
+    sweep: Path | None
+    overrides: tuple[str, ...]
+    number: int = 0
+    """Its place in the sweep."""
+
+
+def request_of(config: DictConfig) -> Request:
+    """Return the job whose configuration Hydra has made the current one, in whichever process this is."""
+    composing.register_resolvers()
+    plugins.load(str(one) for one in config.get("plugins") or [])
+    hydra = HydraConfig.get()
+    folder, typed = short(Path(hydra.runtime.output_dir)), tuple(str(word) for word in hydra.overrides.task)
+    if hydra.mode == RunMode.RUN:
+        return Request(config, folder, None, typed)
+    return Request(config, folder, short(Path(hydra.sweep.dir)), typed, hydra.job.num)
 
 
 def _run(config: DictConfig) -> "Outcome":
-    """Run the job that Hydra has composed, in the folder that Hydra gives it, in whichever process this is."""
-    composing.register_resolvers()
-    plugins.load(str(one) for one in config.get("plugins") or [])
+    request = request_of(config)
     import_heavy(JOB)
     from learning_to_learn.jobs.job import run_job
 
-    hydra = HydraConfig.get()
-    folder = short(Path(hydra.runtime.output_dir))
-    typed = [str(word) for word in hydra.overrides.task]
-    if hydra.mode == RunMode.RUN:
-        return run_job(config, folder, overrides=typed)
-    sweep = short(Path(hydra.sweep.dir))
-    console = hydra.launcher._target_.endswith("BasicLauncher")
-    if console:
-        announce(sweep, hydra.job.num, hydra.overrides.task)
-    return run_job(config, folder, sweep=sweep, overrides=typed, console=console)
+    console = request.sweep is None or config.launcher.name in IN_THIS_PROCESS
+    if console and request.sweep:
+        announce(request.sweep, request.number, list(request.overrides))
+    return run_job(config, request.folder, sweep=request.sweep, overrides=request.overrides, console=console)
 
 
 def short(path: Path) -> Path:

@@ -1,12 +1,11 @@
 """wandb: offline by default, online where asked for. Whatever it does, the run goes on."""
 
-import json
 import logging
 import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -18,11 +17,16 @@ import numpy as np
 from learning_to_learn.config import Config
 from learning_to_learn.config_check import make_network
 from learning_to_learn.errors import cause_in_a_line
-from learning_to_learn.runs.run_folder import EPOCH, read_json, write_atomically
+from learning_to_learn.runs.run_folder import EPOCH, read_json, write_json
 from learning_to_learn.training.evaluation import Evaluation
+from learning_to_learn.training.metrics import ranked
 
 SCORES = "score/replicas"
+IDENTITY = "wandb.json"
+"""The file that keeps the id of the wandb run."""
 INIT_SECONDS, ANSWER_SECONDS, FINISH_SECONDS = 20, 2, 15
+INTERRUPTED_SECONDS = 0.5
+"""The patience with wandb of a job that was interrupted."""
 STREAM_POINTS = 256
 """The most points of a plot that wandb is given of a stream."""
 _log = logging.getLogger(__name__)
@@ -34,6 +38,8 @@ class WandbRun:
     def __init__(self, folder: Path, config: Config, *, sweep: str | None = None) -> None:
         self._run: Any = None
         self._folder, self._complained, self._online = folder, False, False
+        self.is_new = not (folder / IDENTITY).exists()
+        """Whether nothing has been logged to it."""
         modes: list[Literal["offline", "online"]] = [] if config.logger.mode == "disabled" else ["offline"]
         if config.logger.mode == "online":
             if answers(_server()):
@@ -56,6 +62,12 @@ class WandbRun:
             spread = wandb.Histogram(np_histogram=np.histogram(np.nan_to_num(scores), bins=20, range=(-1.0, 1.0)))
             self._call("log", {EPOCH: epoch, **values, SCORES: spread}, step=epoch)
 
+    def replay(self, rows: Iterable[Mapping[str, str]]) -> None:
+        """Log the rows of metrics.csv, which were written while no wandb run was there."""
+        for row in rows:
+            values = {key: float(value) for key, value in row.items() if value not in ("", "nan")}
+            self._call("log", values, step=int(values[EPOCH]))
+
     def conclude(self, found: Evaluation, pictures: Mapping[str, Path], checkpoint: Path | None = None) -> None:
         """Log final values, the error by cycle and over a stream as plots, `pictures` if any, and a checkpoint to be kept."""
         if self._run is None:
@@ -66,7 +78,7 @@ class WandbRun:
         cycles = list(range(1, found.curves.shape[1] + 1))
         curve = wandb.plot.line_series(
             cycles,
-            [np.median(found.curves, 0).tolist(), found.best.tolist()],
+            [np.median(ranked(found.curves, worst=np.inf), 0).tolist(), found.best.tolist()],
             keys=["median replica", "Bayes-optimal"],
             title="Error at every cycle",
             xname="cycle",
@@ -85,8 +97,8 @@ class WandbRun:
             artifact.add_file(str(checkpoint))
             self._call("log_artifact", artifact)
 
-    def finish(self, *, failed: bool = False) -> None:
-        """Let go of the run; a server that has gone is not waited for longer than FINISH_SECONDS."""
+    def finish(self, *, failed: bool = False, patience: float = FINISH_SECONDS) -> None:
+        """Let go of the run; a server that has gone is not waited for longer than `patience`, in seconds."""
         run, self._run = self._run, None
         if run is None:
             return
@@ -97,7 +109,7 @@ class WandbRun:
             except Exception as error:  # noqa: BLE001
                 _log.warning("wandb: %s", cause_in_a_line(error))
 
-        if not _within(FINISH_SECONDS, end):
+        if not _within(patience, end):
             _log.warning(
                 "wandb: the server is gone: `wandb sync --no-skip-online %s/wandb/run-*` sends the run later", self._folder
             )
@@ -174,10 +186,10 @@ def _start(folder: Path, config: Config, mode: Literal["offline", "online"], swe
     """A new run, or the same one where the folder has one; its id is kept there."""
     import wandb
 
-    known = read_json(folder / "wandb.json")
+    known = read_json(folder / IDENTITY)
     identity = known["id"] if known else secrets.token_hex(4)
     if known is None:
-        write_atomically(folder / "wandb.json", json.dumps({"id": identity}))
+        write_json(folder / IDENTITY, {"id": identity})
     os.environ.setdefault("WANDB_SILENT", "true")
     settings = wandb.Settings(
         silent=True, console="off", x_disable_stats=True, x_disable_meta=True, x_save_requirements=False, disable_git=True,

@@ -14,9 +14,13 @@ from learning_to_learn.registry import import_all
 import_all(__name__, __path__)
 
 
-def make_optimizer(weights: torch.Tensor, config: OptimizerConfig) -> Optimizer:
-    """Return the optimizer that the configuration names, for weights [R, P]. Raises UserError on an unknown name."""
-    return choose("optimizer", config.name, OPTIMIZERS)(weights, config)
+def make_optimizer(weights: torch.Tensor, *configs: OptimizerConfig) -> Optimizer:
+    """Return the optimizer that the configuration names, for weights [R, P]. Raises UserError on an unknown name.
+
+    Give one configuration for all replicas, or R that differ only in keys that may differ from replica to replica.
+    """
+    every = configs * len(weights) if len(configs) == 1 else configs
+    return choose("optimizer", configs[0].name, OPTIMIZERS)(weights, every)
 
 
 __all__ = ["OPTIMIZERS", "SCHEDULES", "Optimizer", "OptimizerConfig", "make_optimizer", "rate"]

@@ -9,7 +9,7 @@ from learning_to_learn.compiled import compiled
 
 @compiled()
 def shrink(gradient, clip, alive):
-    """Return the factors [R] that shorten the gradient [R, P] of each replica to the norm `clip`, where it is longer.
+    """Return the factors [R] that shorten the gradient [R, P] of each replica to its norm in `clip` [R], where it is longer.
 
     A replica whose gradient is not finite is alive no more.
     """
@@ -21,6 +21,6 @@ def shrink(gradient, clip, alive):
         norm = math.sqrt(square)
         if not math.isfinite(norm):
             alive[r] = False
-        elif norm > clip:
-            factors[r] = clip / norm
+        elif norm > clip[r]:
+            factors[r] = clip[r] / norm
     return factors

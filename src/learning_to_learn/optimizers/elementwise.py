@@ -6,7 +6,7 @@ in Python as an update's arithmetic, a quarter of a small network's training.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -19,16 +19,16 @@ from learning_to_learn.optimizers.optimizer import Optimizer, OptimizerConfig
 class Elementwise(Optimizer):
     """An optimizer that two moments and a compiled rule describe.
 
-    `rule(weights, gradient, factors, moments, alive, updates, numbers)` has arrays [R, P], [R, P], [R], [2, R, P], [R], the
-    number of updates with this one, and the numbers [lr, ...] that `numbers` returns.
+    `rule(weights, gradient, factors, moments, alive, updates, numbers)` has arrays [R, P], [R, P], [R], [R, 2, P], [R], the
+    number of updates with this one, and for each replica the numbers [lr, ...] that `numbers` returns, [R, 1 + n].
     """
 
     rule: ClassVar[Callable[..., None]]
 
-    def __init__(self, weights: Float[torch.Tensor, "R P"], config: OptimizerConfig) -> None:
-        super().__init__(weights, config)
-        self._numbers = np.array([0.0, *self.numbers(config)])
-        self.moments = torch.zeros(2, *weights.shape, dtype=weights.dtype)
+    def __init__(self, weights: Float[torch.Tensor, "R P"], configs: Sequence[OptimizerConfig]) -> None:
+        super().__init__(weights, configs)
+        self._numbers = np.array([(0.0, *self.numbers(config)) for config in configs])
+        self.moments = torch.zeros(len(weights), 2, weights.shape[1], dtype=weights.dtype)
         """First and second moment, or momentum and mean square, of every gradient."""
 
     @staticmethod
@@ -37,9 +37,9 @@ class Elementwise(Optimizer):
         raise NotImplementedError
 
     def _move(
-        self, gradient: Float[torch.Tensor, "R P"], factors: np.ndarray, lr: float, alive: Bool[torch.Tensor, " R"]
+        self, gradient: Float[torch.Tensor, "R P"], factors: np.ndarray, lr: np.ndarray, alive: Bool[torch.Tensor, " R"]
     ) -> None:
-        self._numbers[0] = lr
+        self._numbers[:, 0] = lr
         type(self).rule(
             self._weights.numpy(), gradient.numpy(), factors, self.moments.numpy(), alive.numpy(), self.updates,
             self._numbers,

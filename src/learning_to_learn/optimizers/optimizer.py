@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -29,18 +31,21 @@ class OptimizerConfig:
 
     name: str = MISSING
     """The optimizer's name."""
-    lr: float = number(above=0)
+    lr: float = number(above=0, per_replica=True)
     """The learning rate at the start, after the warm-up."""
     schedule: str = one_of(SCHEDULES, "constant")
     """How the rate falls: constant, linear or cosine, to zero at the end."""
     warmup: float = number(0.0, least=0, below=1)
     """The part of the updates during which the rate rises from zero."""
-    clip: float | None = number(1.0, above=0)
+    clip: float | None = number(1.0, above=0, per_replica=True)
     """The largest gradient norm of a replica; null: no clipping."""
 
 
 class Optimizer(ABC):
-    """Updates the weights [R, P] in place. `config`, on the class, is the type of its configuration."""
+    """Updates the weights [R, P] in place. `config`, on the class, is the type of its configuration.
+
+    It is made with a configuration for each replica; they differ only in the keys that may differ from replica to replica.
+    """
 
     config: ClassVar[type[OptimizerConfig]]
 
@@ -48,24 +53,37 @@ class Optimizer(ABC):
         if "config" in vars(cls):
             OPTIMIZERS[cls.config.name] = cls
 
-    def __init__(self, weights: Float[torch.Tensor, "R P"], config: OptimizerConfig) -> None:
-        self._weights, self.clip = weights.detach(), math.inf if config.clip is None else config.clip
+    def __init__(self, weights: Float[torch.Tensor, "R P"], configs: Sequence[OptimizerConfig]) -> None:
+        self._weights = weights.detach()
+        self._clip = np.array([math.inf if config.clip is None else config.clip for config in configs])
         self.updates = 0
 
-    def step(self, gradient: Float[torch.Tensor, "R P"], lr: float, alive: Bool[torch.Tensor, " R"]) -> None:
-        """Move every replica that is alive; one whose gradient is not finite stays where it is and is alive no more."""
+    def step(self, gradient: Float[torch.Tensor, "R P"], lr: float | np.ndarray, alive: Bool[torch.Tensor, " R"]) -> None:
+        """Move every replica that is alive; one whose gradient is not finite stays where it is and is alive no more.
+
+        `lr` is the rate of all replicas, or of each, [R].
+        """
         self.updates += 1
-        self._move(gradient, shrink(gradient.numpy(), self.clip, alive.numpy()), lr, alive)
+        factors = shrink(gradient.numpy(), self._clip, alive.numpy())
+        self._move(gradient, factors, np.broadcast_to(np.asarray(lr, np.float64), len(gradient)), alive)
 
     @abstractmethod
     def _move(
-        self, gradient: Float[torch.Tensor, "R P"], factors: np.ndarray, lr: float, alive: Bool[torch.Tensor, " R"]
+        self, gradient: Float[torch.Tensor, "R P"], factors: np.ndarray, lr: np.ndarray, alive: Bool[torch.Tensor, " R"]
     ) -> None:
         """Move every replica that is alive along its gradient times its factor. `updates` counts this one."""
 
     @abstractmethod
     def memory(self) -> dict[str, torch.Tensor]:
-        """Return the tensors, by name, that the next step depends on besides the weights."""
+        """Return the tensors, by name, that the next step depends on besides the weights. Each has the leading axis R."""
+
+    def part(self, replicas: slice) -> Optimizer:
+        """Return the optimizer of some of the replicas. What it remembers is shared with this one, but for `updates`."""
+        part = copy.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, torch.Tensor | np.ndarray):
+                setattr(part, name, value[replicas])
+        return part
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""

@@ -17,23 +17,23 @@ class RmsPropConfig(OptimizerConfig):
     """The keys of RMSprop."""
 
     name: str = "rmsprop"
-    momentum: float = number(0.0, least=0, below=1)
+    momentum: float = number(0.0, least=0, below=1, per_replica=True)
     """The part of the last step that the next one keeps."""
-    decay: float = number(0.99, least=0, below=1)
+    decay: float = number(0.99, least=0, below=1, per_replica=True)
     """Decay of the running mean square, an update."""
 
 
 @compiled(error_model="numpy")
 def _rmsprop(weights, gradient, factors, moments, alive, updates, numbers):
     """Tieleman & Hinton 2012, with momentum."""
-    lr, momentum, decay = numbers[0], numbers[1], numbers[2]
     for r in range(weights.shape[0]):
         if alive[r]:
+            lr, momentum, decay = numbers[r, 0], numbers[r, 1], numbers[r, 2]
             for p in range(weights.shape[1]):
                 g = gradient[r, p] * factors[r]
-                moments[1, r, p] = decay * moments[1, r, p] + (1 - decay) * g * g
-                moments[0, r, p] = momentum * moments[0, r, p] + g / (math.sqrt(moments[1, r, p]) + EPSILON)
-                weights[r, p] -= lr * moments[0, r, p]
+                moments[r, 1, p] = decay * moments[r, 1, p] + (1 - decay) * g * g
+                moments[r, 0, p] = momentum * moments[r, 0, p] + g / (math.sqrt(moments[r, 1, p]) + EPSILON)
+                weights[r, p] -= lr * moments[r, 0, p]
 
 
 class RmsProp(Elementwise):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from learning_to_learn.optimizers.optimizer import OptimizerConfig
@@ -17,7 +19,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 """The rate, as a part of `lr`, at a progress from 0 to 1 through the training."""
 
 
-def rate(config: OptimizerConfig, progress: float) -> float:
-    """Return the learning rate at a progress from 0 to 1 through the training."""
+def rate(config: OptimizerConfig, progress: float, lr: np.ndarray | None = None) -> Any:
+    """Return the learning rate at a progress from 0 to 1 through the training; with `lr` [R], that of every replica."""
     rise = min(1.0, progress / config.warmup) if config.warmup else 1.0
-    return config.lr * rise * SCHEDULES[config.schedule](progress)
+    return (config.lr if lr is None else lr) * rise * SCHEDULES[config.schedule](progress)

@@ -16,19 +16,19 @@ class SgdConfig(OptimizerConfig):
     """The keys of gradient descent."""
 
     name: str = "sgd"
-    momentum: float = number(0.0, least=0, below=1)
+    momentum: float = number(0.0, least=0, below=1, per_replica=True)
     """The part of the last step that the next one keeps."""
 
 
 @compiled(error_model="numpy")
 def _sgd(weights, gradient, factors, moments, alive, updates, numbers):
     """Rumelhart, Hinton & Williams 1986: v = momentum v + g, w = w - lr v."""
-    lr, momentum = numbers[0], numbers[1]
     for r in range(weights.shape[0]):
         if alive[r]:
+            lr, momentum = numbers[r, 0], numbers[r, 1]
             for p in range(weights.shape[1]):
-                moments[0, r, p] = momentum * moments[0, r, p] + gradient[r, p] * factors[r]
-                weights[r, p] -= lr * moments[0, r, p]
+                moments[r, 0, p] = momentum * moments[r, 0, p] + gradient[r, p] * factors[r]
+                weights[r, p] -= lr * moments[r, 0, p]
 
 
 class Sgd(Elementwise):

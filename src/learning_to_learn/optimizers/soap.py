@@ -9,6 +9,7 @@ matrix is affordable, and was better. Memory grows with P^2, the time of an upda
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -26,9 +27,9 @@ class SoapConfig(OptimizerConfig):
     """The keys of SOAP."""
 
     name: str = "soap"
-    betas: list[float] = numbers([0.9, 0.99], least=0, below=1, count=2)  # noqa: RUF009
+    betas: list[float] = numbers([0.9, 0.99], least=0, below=1, count=2, per_replica=True)  # noqa: RUF009
     """Decay of the running means of the gradient and of its square along the axes, an update."""
-    decay: float = number(0.99, least=0, below=1)
+    decay: float = number(0.99, least=0, below=1, per_replica=True)
     """Decay of the running mean of g g^T, an update."""
     refresh: int = number(200, least=1)
     """Updates from one search for new axes to the next."""
@@ -39,9 +40,10 @@ class Soap(Optimizer):
 
     config: ClassVar[type[OptimizerConfig]] = SoapConfig
 
-    def __init__(self, weights: Float[torch.Tensor, "R P"], config: Any) -> None:
-        super().__init__(weights, config)
-        self.betas, self.decay, self.refresh = config.betas, config.decay, config.refresh
+    def __init__(self, weights: Float[torch.Tensor, "R P"], configs: Sequence[Any]) -> None:
+        super().__init__(weights, configs)
+        self.decay, self.refresh = [config.decay for config in configs], configs[0].refresh
+        self._numbers = np.array([(0.0, *config.betas) for config in configs])
         replicas, size = weights.shape
         self.momentum = torch.zeros_like(weights.detach())
         """The first moment, of the weights' own axes."""
@@ -51,16 +53,17 @@ class Soap(Optimizer):
         """The running mean of g g^T up to the last refresh."""
         self.axes = torch.eye(size, dtype=weights.dtype).repeat(replicas, 1, 1)
         """In columns."""
-        self.recent = weights.new_zeros(replicas, config.refresh, size).detach()
+        self.recent = weights.new_zeros(replicas, self.refresh, size).detach()
         """The gradients since the last refresh."""
 
     def _move(
-        self, gradient: Float[torch.Tensor, "R P"], factors: np.ndarray, lr: float, alive: Bool[torch.Tensor, " R"]
+        self, gradient: Float[torch.Tensor, "R P"], factors: np.ndarray, lr: np.ndarray, alive: Bool[torch.Tensor, " R"]
     ) -> None:
         place = (self.updates - 1) % self.refresh
+        self._numbers[:, 0] = lr
         _step(
             self._weights.numpy(), gradient.numpy(), factors, self.momentum.numpy(), self.second.numpy(),
-            self.axes.numpy(), self.recent[:, place].numpy(), alive.numpy(), self.updates, np.array([lr, *self.betas]),
+            self.axes.numpy(), self.recent[:, place].numpy(), alive.numpy(), self.updates, self._numbers,
         )  # fmt: skip
         if place == self.refresh - 1:
             for replica in alive.nonzero():  # one after the other, so that none depends on how many there are
@@ -74,7 +77,7 @@ class Soap(Optimizer):
         moves slowly. The second moment along the new axes is read off the covariance.
         """
         recent, covariance, axes = self.recent[replica], self.covariance[replica], self.axes[replica]
-        decay, count = self.decay, len(recent)
+        decay, beta2, count = self.decay[replica], self._numbers[replica, 2], len(recent)
         ages = torch.arange(count - 1, -1, -1, dtype=recent.dtype)
         weighted = recent * ((1 - decay) * decay**ages).sqrt().unsqueeze(1)
         covariance.mul_(decay**count).addmm_(weighted.mT, weighted)
@@ -82,7 +85,7 @@ class Soap(Optimizer):
             return False
         first = self.updates == count
         axes.copy_(torch.linalg.eigh(covariance)[1] if first else torch.linalg.qr(covariance @ axes)[0])
-        unbiased = (1 - self.betas[1] ** self.updates) / (1 - decay**self.updates)
+        unbiased = (1 - beta2**self.updates) / (1 - decay**self.updates)
         self.second[replica] = (axes * (covariance @ axes)).sum(0).clamp_(min=0) * unbiased
         return True
 
@@ -106,13 +109,14 @@ def _step(weights, gradient, factors, momentum, second, axes, recent, alive, upd
     axes                [R, P, P]  the axes, in columns
     recent              [R, P]     receives the clipped gradient
     alive               [R]        replicas that are not alive stay as they are
-    updates, numbers               the count of updates with this one; [lr, beta1, beta2]
+    updates                        the count of updates with this one
+    numbers             [R, 3]     [lr, beta1, beta2] of each replica
     """
-    lr, beta1, beta2 = numbers[0], numbers[1], numbers[2]
-    rate, root = lr / (1 - beta1**updates), 1 / math.sqrt(1 - beta2**updates)
     for r in prange(weights.shape[0]):
         size = weights.shape[1]
         if alive[r]:
+            lr, beta1, beta2 = numbers[r, 0], numbers[r, 1], numbers[r, 2]
+            rate, root = lr / (1 - beta1**updates), 1 / math.sqrt(1 - beta2**updates)
             g, m = np.zeros_like(weights[r]), np.zeros_like(weights[r])
             for p in range(size):
                 momentum[r, p] = beta1 * momentum[r, p] + (1 - beta1) * gradient[r, p] * factors[r]

@@ -22,7 +22,7 @@ from learning_to_learn.results.statistics import (
 from learning_to_learn.results.studies import FRESH, QUICK, load_study, run_study
 from learning_to_learn.results.table import Job, find_jobs
 from learning_to_learn.runs.run_folder import Status, write_atomically
-from learning_to_learn.training.metrics import SUCCESS, success_interval
+from learning_to_learn.training.metrics import SUCCESS, median, success_interval
 
 REPORTS = Path("reports")
 PROFILE_RESAMPLES = 500
@@ -67,7 +67,8 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
         low, high = success_interval(int(cell["success"].sum()), len(cell))
         rows.append(
             {"arch": arch, "gradient": gradient, "family": family, "replicas": len(cell),
-             "success_rate": cell["success"].mean(), "low": low, "high": high, "score_median": cell["score"].median(),
+             "success_rate": cell["success"].mean(), "low": low, "high": high,
+             "score_median": median(cell["score"].to_numpy(), worst=-np.inf),
              "seconds": cell["seconds"].sum()}
         )  # fmt: skip
     return pd.DataFrame(rows)
@@ -78,9 +79,7 @@ def score_matrices(frame: pd.DataFrame) -> dict[str, np.ndarray]:
     families = list(dict.fromkeys(frame["family.name"]))
     found = {}
     for arch, rows in frame.groupby("arch.name", sort=False):
-        columns = [
-            np.nan_to_num(rows[rows["family.name"] == f].sort_values("seed")["score"].to_numpy(), nan=0.0) for f in families
-        ]
+        columns = [rows[rows["family.name"] == f].sort_values("seed")["score"].to_numpy() for f in families]
         if len({len(c) for c in columns}) == 1 and len(columns[0]):
             found[str(arch)] = np.stack(columns, 1)
     return found

@@ -7,7 +7,6 @@ with the mapping of another, stands beside every figure: what the estimate itsel
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from learning_to_learn.errors import UserError
 from learning_to_learn.families import FAMILIES
 from learning_to_learn.figures import lines_figure, map_figure, save
 from learning_to_learn.randomness import Stream
-from learning_to_learn.runs.run_folder import write_atomically
+from learning_to_learn.runs.run_folder import write_json
 from learning_to_learn.training.evaluation import curves_on
 from learning_to_learn.training.learner import MetaLearner
 from learning_to_learn.training.sequences import held_out
@@ -69,7 +68,7 @@ def probe(learner: MetaLearner, folder: Path) -> dict:
     folder.mkdir(parents=True, exist_ok=True)
     found = {"replica": seen.replica, "cells": seen.states.shape[2], "sequences": len(seen.states)}
     found |= _continuous(names, seen, folder) if names else _boolean(seen, folder)
-    write_atomically(folder / "probe.json", json.dumps(found, indent=2))
+    write_json(folder / "probe.json", found)
     return found
 
 

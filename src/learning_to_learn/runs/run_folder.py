@@ -6,13 +6,15 @@ local.diff        changes that were not committed   curve.csv       the error at
 status.json       running, finished, failed ...     result.json     medians and ranges: the row of the table
 .lock             held by the process that runs it
 train.log         what was said                     stream.csv      the error over a stream of mappings (Figure 3)
-checkpoints/      last.ckpt                         figures/        *.png
+checkpoints/      last.ckpt, previous.ckpt          figures/        *.png
 """
 
 import csv
+import errno
 import fcntl
 import io
 import json
+import math
 import os
 import platform
 import subprocess
@@ -35,6 +37,7 @@ CONFIG, PROVENANCE, DIFFERENCE = "config.yaml", "provenance.json", "local.diff"
 STATUS, LOCK, LOG = "status.json", ".lock", "train.log"
 METRICS, REPLICAS, CURVE, STREAM, RESULT = "metrics.csv", "replicas.csv", "curve.csv", "stream.csv", "result.json"
 FIGURES = "figures"
+FOLDERS = (FIGURES, "checkpoints", "wandb", "plugins", "evaluations", "probe")
 
 EPOCH, SECONDS = "epoch", "time/seconds"
 TRAIN_MSE, VALIDATION_MSE = "train/mse", "validation/mse"
@@ -45,6 +48,8 @@ SUCCESS_RATE = "score/success_rate"
 RESULT_NUMBERS = ("no_learning", "no_learning_error", "floor", "floor_error", "seconds", "epochs", "replicas", "successes",
                   "score_median", "mse_median")  # fmt: skip
 """What result.json must say for a table."""
+UNKNOWN_IF_DIVERGED = ("score_median", "mse_median")
+"""Those of RESULT_NUMBERS that are null where most replicas have none, and NaN where they are read."""
 
 ROOT = Path(__file__).parent
 PEEKS = 5
@@ -150,6 +155,8 @@ class RunFolder:
         found = self._json(RESULT)
         for key in RESULT_NUMBERS if found is not None else ():
             with self._judging(RESULT):
+                if found[key] is None and key in UNKNOWN_IF_DIVERGED:  # type: ignore[index]
+                    found[key] = math.nan  # type: ignore[index]
                 if not isinstance(found[key], int | float):  # type: ignore[index]
                     raise TypeError(f"{key} is no number")
         return found
@@ -184,6 +191,10 @@ class RunFolder:
 
     def damage(self) -> str:
         """Return what is wrong with the results of a finished run, in a line; nothing where all is well."""
+        from learning_to_learn.runs.saved_config import config_damage
+
+        if wrong := config_damage(self):
+            return wrong
         try:
             self.metrics()
             if self.result() is None:
@@ -235,8 +246,22 @@ def _replica(row: Mapping[str, str]) -> Replica:
 def write_atomically(path: Path, text: str) -> None:
     """Write the whole file or nothing, also when the power fails in between."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(text, encoding="utf-8", newline="")
-    aside.replace(path)
+    try:
+        aside.write_text(text, encoding="utf-8", newline="")
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)  # on a full disk its room is needed
+        raise
+
+
+def check_kinds(folder: Path) -> None:
+    """Raise OSError where a folder stands in the place of a file of ours, or a file in that of a folder."""
+    for name in (CONFIG, PROVENANCE, DIFFERENCE, STATUS, LOCK, LOG, METRICS, REPLICAS, CURVE, STREAM, RESULT):
+        if (folder / name).is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(folder / name))
+    for name in FOLDERS:
+        if (folder / name).exists() and not (folder / name).is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder / name))
 
 
 def begin(folder: Path, config: "Config") -> None:
@@ -247,7 +272,7 @@ def begin(folder: Path, config: "Config") -> None:
     started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     before = (read_json(folder / PROVENANCE) or {}).get("starts", [])
     starts = [*before, {"started": started, **_provenance()}]
-    write_atomically(folder / PROVENANCE, json.dumps({"starts": starts}, indent=2))
+    write_json(folder / PROVENANCE, {"starts": starts})
     if _difference():
         write_atomically(folder / DIFFERENCE, _difference())
     if not (folder / CONFIG).exists():
@@ -257,7 +282,20 @@ def begin(folder: Path, config: "Config") -> None:
 def set_status(folder: Path, status: str, **more: Any) -> None:
     """Write status.json. FINISHED is written after everything else."""
     who = {"process": os.getpid(), "host": platform.node(), "time": time.time()}
-    write_atomically(folder / STATUS, json.dumps({"status": Status(status), **who, **more}, indent=2))
+    write_json(folder / STATUS, {"status": Status(status), **who, **more})
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object whole or not at all. NaN, which JSON has not, becomes null."""
+    write_atomically(path, json.dumps(_finite(dict(content)), indent=2, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,12 @@ from torch import Tensor
 
 from learning_to_learn.config import Config
 from learning_to_learn.config_check import make_network
-from learning_to_learn.engine import make_engine
+from learning_to_learn.engine import Engine, make_engine
 from learning_to_learn.gradients import Carry, make_gradient
 from learning_to_learn.optimizers import make_optimizer, rate
 from learning_to_learn.topology.initial import initial_parameters
 from learning_to_learn.training.curves import error_curves
-from learning_to_learn.training.sequences import Sequences
+from learning_to_learn.training.sequences import Sequences, seeds_of
 
 ALIVE = -1
 """`diverged_at` of a replica that has not diverged."""
@@ -26,37 +27,76 @@ ALIVE = -1
 class MetaLearner(pl.LightningModule):
     """Trains the replicas of a job. Each is independent: what one does never touches another.
 
-    A replica whose gradient is no longer finite is frozen with the weights it had before, and reported.
+    A replica whose gradient is no longer finite is frozen with the weights it had before, and reported. So is one whose weights
+    are no longer finite.
+
+    `MetaLearner(config, *more)` trains several jobs together on the replica axis. They differ only in keys that may differ from
+    replica to replica (`ranges.per_replica_keys`). `parts` has a learner for each of them.
     """
 
     diverged_at: Tensor
     average: Tensor
 
-    def __init__(self, config: Config, *, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, config: Config, *more: Config, dtype: torch.dtype = torch.float32, engine: Engine | None = None) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.config = config
         self.network = make_network(config)
         self.gradient = make_gradient(config.arch.gradient, window=config.arch.window)
         keep = config.arch.update_every is not None or config.family.carry_state
-        self.engine = make_engine(config.engine, self.network, self.gradient, dtype=dtype, keep=keep)
-        seeds = [config.seed + i for i in range(config.replicas)]
-        start = initial_parameters(self.network, seeds, scale=config.arch.init_scale, bias=config.arch.bias)
-        self.weights = torch.nn.Parameter(start.to(dtype))
+        self.engine = engine or make_engine(config.engine, self.network, self.gradient, dtype=dtype, keep=keep)
+        jobs = (config, *more)
+        start = [initial_parameters(self.network, seeds_of(job), scale=job.arch.init_scale, bias=job.arch.bias) for job in jobs]
+        self.weights = torch.nn.Parameter(torch.cat(start).to(dtype))
         if config.trainer.average:
             self.register_buffer("average", self.weights.detach().clone())
-        self.optimizer = make_optimizer(self.weights, config.optimizer)
-        self.register_buffer("diverged_at", torch.full((config.replicas,), ALIVE))
+        settings = [job.optimizer for job in jobs for _ in range(job.replicas)]
+        self.optimizer, self._lr = make_optimizer(self.weights, *settings), np.array([one.lr for one in settings])
+        self.register_buffer("diverged_at", torch.full((len(settings),), ALIVE))
         self.epochs_done = 0
         self.seconds = 0.0
         """Spent in `training_step`."""
         self.carry: Carry | None = None
-        self.train_mse = np.full(config.replicas, np.nan)
+        self.train_mse = np.full(len(settings), np.nan)
         """Mean squared error of each replica over the last epoch, while it was learning."""
         self.validation_curves: np.ndarray | None = None
         length = config.family.sequence_length
         self.validation_floor = config.family.make().floor(length)
         self.test_floor = config.family.make(test=True).floor(length)
+        self.parts = [self] if not more else self._split(jobs, dtype)
+
+    def _split(self, jobs: Sequence[Config], dtype: torch.dtype) -> "list[MetaLearner]":
+        """Return a learner for each job, whose tensors are views of this one's."""
+        parts, first = [], 0
+        for job in jobs:
+            replicas = slice(first, first + job.replicas)
+            part = MetaLearner(job, dtype=dtype, engine=self.engine)
+            part.weights.data = self.weights.detach()[replicas]
+            part.diverged_at = self.diverged_at[replicas]
+            if job.trainer.average:
+                part.average = self.average[replicas]
+            part.optimizer = self.optimizer.part(replicas)
+            parts.append(part)
+            first += job.replicas
+        return parts
+
+    def tell_parts(self) -> None:
+        """Let the learners of the jobs know what has happened since they were told last; of the seconds each has its share."""
+        if self.parts == [self]:
+            return
+        first = 0
+        for part in self.parts:
+            replicas = slice(first, first + part.config.replicas)
+            part.epochs_done, part.optimizer.updates = self.epochs_done, self.optimizer.updates
+            part.seconds = self.seconds * part.config.replicas / len(self.weights)
+            part.train_mse = self.train_mse[replicas]
+            part.validation_curves = None if self.validation_curves is None else self.validation_curves[replicas]
+            first += part.config.replicas
+
+    def go_on_from_parts(self) -> None:
+        """Go on from where the learners of the jobs are, which have all come equally far."""
+        self.epochs_done, self.optimizer.updates = self.parts[0].epochs_done, self.parts[0].optimizer.updates
+        self.seconds = sum(part.seconds for part in self.parts)
 
     def configure_optimizers(self) -> None:
         """Lightning has none to manage: an update of all replicas is one call of `src.optimizers`."""
@@ -80,11 +120,12 @@ class MetaLearner(pl.LightningModule):
             for x, y, output in zip(*(v.split(step, 2) for v in batched), strict=True):
                 segment = self.engine.segment(weights, x, y, self.carry)
                 self.carry = segment.carry
-                self.optimizer.step(segment.gradient, rate(self.config.optimizer, update / (updates * epochs)), alive)
+                self.optimizer.step(segment.gradient, rate(self.config.optimizer, update / (updates * epochs), self._lr), alive)
                 if decay:
                     self.average.lerp_(weights, 1 - decay)
                 output.copy_(segment.outputs)
                 update += 1
+        alive &= weights.isfinite().all(1)
         self.diverged_at[(self.diverged_at == ALIVE) & ~alive] = batch.epoch
         norms = torch.linalg.vector_norm(outputs.sub_(batch.targets), dim=(1, 2))
         self.train_mse = (norms.square() / batch.targets[0].numel()).numpy()
@@ -124,6 +165,12 @@ class MetaLearner(pl.LightningModule):
             kept = {"state": self.carry.state, "sensitivities": self.carry.sensitivities}
         optimizer = self.optimizer.state()
         return {"epochs_done": self.epochs_done, "seconds": self.seconds, "optimizer": optimizer, "carry": kept}
+
+    def empty_carry(self) -> dict[str, Any]:
+        """Return a `carry` as `learning_state` has it, after one cycle of zeros: what a checkpoint's must look like."""
+        x = self.weights.new_zeros(self.config.replicas, self.config.trainer.batch, 1, self.network.inputs).detach()
+        carry = self.engine.segment(self.weights.detach(), x, x[..., 0].contiguous(), None).carry
+        return {"state": carry.state, "sensitivities": carry.sensitivities}
 
     def load_learning_state(self, state: dict[str, Any]) -> None:
         self.epochs_done, self.seconds = int(state["epochs_done"]), float(state["seconds"])

@@ -1,5 +1,7 @@
 """What success means: the definitions of DESIGN, in one place for training, evaluation, reports and tests."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 
@@ -63,11 +65,38 @@ def success_interval(successes: int, trials: int, confidence: float = 0.95) -> t
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
+def ranked(values: Sequence | np.ndarray, *, worst: float) -> np.ndarray:
+    """Return the values with `worst`, an infinity, in the place of NaN, so that they have an order.
+
+    >>> ranked([0.5, float("nan")], worst=-math.inf).tolist()
+    [0.5, -inf]
+    """
+    values = np.asarray(values, float)
+    return np.where(np.isnan(values), worst, values)
+
+
+def median(values: Sequence[float] | np.ndarray, *, worst: float) -> float:
+    """Return the median, where NaN ranks worst; NaN where the median is no finite number."""
+    return finite(np.median(ranked(values, worst=worst)))
+
+
+def finite(value: float) -> float:
+    """Return the number, or NaN where it is infinite."""
+    return float(value) if math.isfinite(value) else math.nan
+
+
+def is_worse_than_no_learning(mse: float, floor: Floor) -> bool:
+    """Whether a replica's error is above that of a learner that learns nothing, so that its score is negative."""
+    return not mse <= floor.no_learning
+
+
 def summarise(found: list[Metrics], floor: Floor) -> dict:
-    """Return medians and ranges over replicas. A replica that never learns counts as slower than any that does."""
-    mse = np.array([m.mse for m in found])
-    cycles = np.array([np.inf if m.cycles_to_learn is None else m.cycles_to_learn for m in found], float)
-    middle = float(np.median(cycles))
+    """Return medians and ranges over replicas. A replica that never learns counts as slower than any that does.
+
+    NaN ranks worst. Where the middle replica has none, the median is NaN, which the files of a run say as null.
+    """
+    mse = ranked([m.mse for m in found], worst=np.inf)
+    cycles = median([np.nan if m.cycles_to_learn is None else m.cycles_to_learn for m in found], worst=np.inf)
     after = [m.mse_after_learning for m in found if m.mse_after_learning is not None]
     successes = sum(m.success for m in found)
     return {
@@ -75,11 +104,12 @@ def summarise(found: list[Metrics], floor: Floor) -> dict:
         "successes": successes,
         "success_rate": successes / len(found),
         "success_interval": success_interval(successes, len(found)),
-        "score_median": float(np.median([m.score for m in found])),
-        "mse_median": float(np.median(mse)),
-        "mse_min": float(mse.min()),
-        "mse_max": float(mse.max()),
-        "mse_after_learning": float(np.median(after)) if after else None,
-        "cycles_to_learn": None if np.isinf(middle) else middle,
+        "worse_than_no_learning": sum(is_worse_than_no_learning(m.mse, floor) for m in found),
+        "score_median": median([m.score for m in found], worst=-np.inf),
+        "mse_median": median(mse, worst=np.inf),
+        "mse_min": finite(mse.min()),
+        "mse_max": finite(mse.max()),
+        "mse_after_learning": median(after, worst=np.inf) if after else None,
+        "cycles_to_learn": None if np.isnan(cycles) else cycles,
         **asdict(floor),
     }

@@ -32,6 +32,11 @@ class Sequences:
         return Sequences(self.inputs[:, :, cycles].contiguous(), self.targets[:, :, cycles], self.mappings, self.epoch)
 
 
+def seeds_of(*jobs: Config) -> list[int]:
+    """Return the seed of every replica of the jobs, which are trained together."""
+    return [job.seed + i for job in jobs for i in range(job.replicas)]
+
+
 def draw_sequences(
     family: Family, length: int, count: int, seeds: Sequence[int], stream: Stream, epoch: int, *, dtype: torch.dtype
 ) -> Sequences:
@@ -97,14 +102,17 @@ class OneBatch:
 
 
 class MetaData(pl.LightningDataModule):
-    """Streams whole meta-training epochs. `next_epoch` is where a resumed run goes on."""
+    """Streams whole meta-training epochs. `next_epoch` is where a resumed run goes on.
 
-    def __init__(self, config: Config, *, dtype: torch.dtype = torch.float32) -> None:
+    `more` are the configurations of jobs that are trained together with the first, on the replica axis.
+    """
+
+    def __init__(self, config: Config, *more: Config, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.config, self.dtype, self.next_epoch = config, dtype, 0
         self.family = config.family.make()
         self._validation: Sequences | None = None
-        self.seeds = [config.seed + i for i in range(config.replicas)]
+        self.seeds = seeds_of(config, *more)
 
     def epoch(self, epoch: int) -> Sequences:
         """Return all sequences of an epoch of all replicas."""
