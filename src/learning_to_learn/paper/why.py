@@ -18,7 +18,7 @@ from learning_to_learn.results.markdown import markdown_table, to_html
 from learning_to_learn.results.studies import FRESH, Start, load_study
 from learning_to_learn.results.study_report import RUNS, Cell, answer_studies, cells, read_table, section, verdict
 from learning_to_learn.results.table import Job, find_jobs
-from learning_to_learn.runs.run_folder import Status, write_atomically
+from learning_to_learn.runs.run_folder import Status, write_atomically, write_json
 
 STUDIES = ("why", "why_quadratic")
 WHOLE = "whole_cell"
@@ -61,7 +61,7 @@ def why(start: Start, reports: Path, words: Sequence[str] = (), *, quick: bool =
         if job.status is Status.FINISHED and job.settings["arch.name"] == WHOLE:
             family = str(job.settings["family.name"])
             probes[family] = _probe(job, family, reports)
-    write_atomically(reports / "why.json", json.dumps(probes, indent=2))
+    write_json(reports / "why.json", probes)
     text = report(reports, title="Why can the LSTM learn to learn?" + (" (QUICK: small, and says nothing)" if quick else ""))
     write_atomically(reports / "why.md", text)
     write_atomically(reports / "why.html", to_html(text, reports, title="Why can the LSTM learn to learn?"))
