@@ -82,16 +82,20 @@ def report(reports: Path, *, title: str) -> str:
     """Return the Markdown of the report, from the tables that lie in a folder of reports."""
     by_family: dict[str, dict[str, Cell]] = {}
     sections: list[str] = []
+    at_the_edge, count = 0, 0
     for study in map(load_study, STUDIES):
         frame = read_table(reports, study)
         sections += [line.replace("## ", "### ") for line in section(study, frame)]
+        largest = max(study.params["optimizer.lr"].split(","), key=float)
         for cell in cells(frame):
             by_family.setdefault(cell.group, {})[cell.name] = cell
+            at_the_edge, count = at_the_edge + cell.setting.startswith(f"lr={float(largest):g},"), count + 1
     lines = [
         *INTRODUCTION.format(title=title).splitlines(), "",
         "## Which features are necessary, where", "",
         *(f"- {_sentence(name, by_family)}" for name in FEATURES), "",
         *_verdicts(by_family), "",
+        f"{at_the_edge} of the {count} cells chose the largest learning rate of the search: larger ones might do better still.", "",
         "How a feature is taken out:", "",
         *(f"- `arch=why/{name}`: {how}" for name, (_, _, how) in FEATURES.items()), "",
         "## All figures",
