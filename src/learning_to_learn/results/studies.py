@@ -123,8 +123,8 @@ def run_study(study: Study, start: Start, folder: Path, words: Sequence[str] = (
 def fresh_sweeps(study: Study, frame: "pd.DataFrame", jobs: list[Job]) -> dict[str, list[str]]:
     """Return the overrides of the sweeps that train every cell at its best setting, by the name of their folders.
 
-    Cells that differ in the only compared key and chose the same setting are one sweep, so that a launcher can run them side by
-    side.
+    Cells that differ in the first compared key only, and chose the same setting, are one sweep, so that a launcher can run them
+    side by side.
     """
     best = choose_settings(frame)
     found: dict[tuple[str, ...], list[str]] = {}
@@ -133,9 +133,9 @@ def fresh_sweeps(study: Study, frame: "pd.DataFrame", jobs: list[Job]) -> dict[s
         if best.get(cell) == study.label(study.tune, job.settings):
             del best[cell]
             words = {word.split("=")[0]: word for word in job.overrides if word.split("=")[0] in study.params}
-            apart = words.pop(study.compare[0]) if len(study.compare) == 1 else ""
+            apart = words.pop(study.compare[0])
             found.setdefault(tuple(words.values()), []).append(apart)
-    return {_folder_name(shared): [*shared, *_joined(apart)] for shared, apart in found.items()}
+    return {_folder_name(shared): [*shared, _joined(apart)] for shared, apart in found.items()}
 
 
 def _folder_name(words: Sequence[str]) -> str:
@@ -143,10 +143,9 @@ def _folder_name(words: Sequence[str]) -> str:
     return "_".join(re.sub(r"[^\w.]+", "_", word.split("=", 1)[1]).strip("_") for word in words) or "all"
 
 
-def _joined(words: list[str]) -> list[str]:
-    """["key=a", "key=b"] as ["key=a,b"]; nothing where there are no words."""
-    values = [word.split("=", 1)[1] for word in words if word]
-    return [f"{words[0].split('=')[0]}={','.join(values)}"] if values else []
+def _joined(words: Sequence[str]) -> str:
+    """("key=a", "key=b") as "key=a,b"."""
+    return f"{words[0].split('=')[0]}={','.join(word.split('=', 1)[1] for word in words)}"
 
 
 def choose_settings(frame: "pd.DataFrame") -> dict[tuple[str, str], str]:
