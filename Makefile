@@ -5,7 +5,7 @@ RUN := $(BIN)/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 RUNS ?= runs
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep test test-slow test-next lint reproduce-table1 reproduce-figure3 reproduce-why studies compare-topologies report floors bench lock clean
+.PHONY: help setup train sweep test test-slow test-cluster test-next lint reproduce-table1 reproduce-figure3 reproduce-why readme studies compare-topologies report floors bench lock clean
 
 help:  ## This list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -18,8 +18,8 @@ help:  ## This list
 	@touch $@
 
 # The lock holds all but torch, whose wheel depends on the machine (CPU or CUDA): pyproject pins it.
-setup: .venv/ready  ## The virtual environment in .venv, with the locked versions and the kernels of the archs that ship
-	@$(RUN) -m src.kernel warm
+setup: .venv/ready  ## The virtual environment in .venv, with the locked versions and the kernels of the paper's archs
+	@$(RUN) -m src.kernel warm lstm lstm4 elman bptt rtrl
 
 train: .venv/ready  ## Train the paper's LSTM on the Boolean family, and say how well it learns to learn
 	$(RUN) -m src.train arch=lstm family=boolean
@@ -32,6 +32,10 @@ test: .venv/ready  ## The tests
 
 test-slow: .venv/ready  ## The tests that take minutes
 	$(RUN) -m pytest -m slow
+
+# Debian's packages, to be installed by root: apt-get install slurm-wlm munge slurmdbd mariadb-server
+test-cluster: .venv/ready  ## Sweeps on a real SLURM and a real Ray cluster on this machine (ten minutes; root; Debian's SLURM)
+	$(RUN) -m pytest -m cluster tests/cluster
 
 lint: .venv/ready  ## Style, types, formatting, the direction of imports, and the page's JavaScript
 	$(BIN)/ruff check .
@@ -51,6 +55,9 @@ reproduce-why: .venv/ready  ## Section 5 of the paper: which features of the mem
 
 studies: .venv/ready  ## Run the studies of sweeps/, or what is left of them, and answer their questions in reports/ (QUICK=1: small)
 	$(RUN) -m src.studies
+
+readme: .venv/ready  ## Train what README says, and write its figures and pictures: reports/readme.csv
+	$(RUN) -m src.reproduce readme
 
 compare-topologies: .venv/ready  ## Which topologies learn to learn: the study of five, on three families, into reports/ (QUICK=1: small)
 	$(RUN) -m src.compare

@@ -24,7 +24,8 @@ def plain_loop(network: Network, p: Tensor, x: Tensor, y: Tensor) -> Work:
 
     def one(parameters: Tensor, x: Tensor, y: Tensor) -> Any:
         leaf = parameters.clone().requires_grad_()
-        matrices = [m[0] for m in network.matrices(leaf[None])]
+        layers = network.split(leaf[None])
+        matrices = [own.matrix[0] for own in layers]
         hs = [x.new_zeros(len(x), layer.outputs) for layer in network.layers]
         ss = [x.new_zeros(len(x), layer.states) for layer in network.layers]
         outputs = []
@@ -32,7 +33,7 @@ def plain_loop(network: Network, p: Tensor, x: Tensor, y: Tensor) -> Work:
             below = x[:, t]
             for i, layer in enumerate(network.layers):
                 z = torch.nn.functional.linear(torch.cat([hs[i], below], -1), matrices[i][:, :-1], matrices[i][:, -1])
-                hs[i], ss[i] = layer.apply(z, ss[i])
+                hs[i], ss[i] = layer.apply(z, ss[i], layers[i].numbers[0])
                 below = hs[i]
             outputs.append(torch.sigmoid(torch.nn.functional.linear(below, matrices[-1][:, :-1], matrices[-1][:, -1])))
         (torch.cat(outputs, -1) - y).square().mean().backward()

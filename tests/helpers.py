@@ -1,9 +1,14 @@
 """Small networks, random data and small jobs for the tests."""
 
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
 import torch
 
 from learning_to_learn.composing import compose_config
-from learning_to_learn.config import Config
+from learning_to_learn.config import Config, fingerprint, to_yaml
+from learning_to_learn.runs import run_folder as files
 from learning_to_learn.topology import UNITS, Network
 
 NETWORKS = {
@@ -38,3 +43,28 @@ def job(*overrides: str) -> Config:
     """The configuration of a job of a second or two, with other values where `overrides` says so."""
     small = ["trainer=quick", "replicas=2", "family.sequence_length=20", "evaluation.mappings=16", "logger.mode=disabled"]
     return compose_config(*small, "trainer.epochs=6", "trainer.evaluate_every=2", *overrides)
+
+
+def finished_run(folder: Path, config: Config, scores: Mapping[int, float], overrides=()) -> Path:
+    """Write the folder of a finished job whose replicas, by seed, have reached these scores: MSE = 0.1 - 0.08 score."""
+    folder.mkdir(parents=True)
+    (folder / files.CONFIG).write_text(to_yaml(config), encoding="utf-8")
+    mse = {seed: 0.1 - 0.08 * score for seed, score in scores.items()}
+    middle = sorted(scores.values())[len(scores) // 2]
+    look = {files.EPOCH: config.trainer.epochs, files.SECONDS: 2.0, files.SCORE: middle, files.SCORE_LOWER: middle,
+            files.SCORE_UPPER: middle}  # fmt: skip
+    files.write_rows(folder / files.METRICS, [look])
+    files.write_rows(folder / files.REPLICAS, [
+        {"seed": seed, "mse": mse[seed], "score": score, "success": score >= 0.9, "cycles_to_learn": None,
+         "mse_after_learning": mse[seed], "diverged_at_epoch": None}
+        for seed, score in scores.items()
+    ])  # fmt: skip
+    result = {
+        "no_learning": 0.1, "no_learning_error": 0.0, "floor": 0.02, "floor_error": 0.0, "seconds": 2.0 * len(scores),
+        "epochs": config.trainer.epochs, "replicas": len(scores), "successes": sum(s >= 0.9 for s in scores.values()),
+        "score_median": middle, "mse_median": 0.1 - 0.08 * middle,
+    }  # fmt: skip
+    (folder / files.RESULT).write_text(json.dumps(result), encoding="utf-8")
+    stamp = {"overrides": list(overrides), "fingerprint": fingerprint(config), "epochs": config.trainer.epochs, "seconds": 2.0}
+    files.set_status(folder, files.Status.FINISHED, **stamp)
+    return folder

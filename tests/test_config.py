@@ -1,5 +1,6 @@
 import dataclasses
 import re
+import shutil
 import typing
 
 import pytest
@@ -37,6 +38,21 @@ def test_every_config_composes_and_is_sound(group, option):
     plain = yaml.safe_load(to_yaml(config))
     assert lacking(plain) == []
     assert fingerprint(plain) == fingerprint(config)
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "experiment").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_published_experiment_does_not_change_with_the_defaults(path, tmp_path):
+    """Its report would no longer be what its file trains. held_out.yaml asks its question of the defaults."""
+    shutil.copytree(CONF, tmp_path / "conf")
+    for group, option in (("trainer", "default"), ("optimizer", "adam"), ("optimizer", "soap")):
+        file = tmp_path / "conf" / group / f"{option}.yaml"
+        changed = {"trainer": {"curriculum": [3], "curriculum_part": 0.3, "epochs": 7}, "optimizer": {"lr": 0.5, "clip": 0.25}}
+        file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | changed[group]))
+    here, there = (compose_config(*flag, f"experiment={path.stem}") for flag in ([], [f"--config-path={tmp_path / 'conf'}"]))
+    if path.stem == "held_out":
+        assert (there.optimizer.lr, there.trainer.epochs) == (0.5, 7)
+    else:
+        assert there == here
 
 
 def test_every_folder_of_conf_is_tested():
@@ -110,6 +126,8 @@ def test_every_key_is_read_by_something():
         ("trainer.batch=7", "no multiple"),
         ("trainer.average=1", "below 1"),
         ("trainer.curriculum=[0]", "whole numbers"),
+        ("trainer.curriculum=[1.5]", "whole numbers >= 1, or parts"),
+        ("trainer.curriculum=[inf]", "whole numbers"),
         ("engine=cuda", "choose one of auto, fused, reference"),
         ("logger.mode=sometimes", "choose one of disabled, offline, online"),
     ],
@@ -132,11 +150,11 @@ def test_a_saved_configuration_comes_back(tmp_path):
         (lambda text: text[: len(text) // 2] + "\n: [", "is damaged"),
         (lambda text: "- 1\n- 2\n", "no configuration of ours"),
         (lambda text: "", "no configuration of ours"),
-        (lambda text: text.replace("lr: 0.03", "lr: fast"), "no configuration of ours.*optimizer.lr"),
+        (lambda text: re.sub(r"lr: [\d.]+", "lr: fast", text), "no configuration of ours.*optimizer.lr"),
         (lambda text: text + "callback: {_target_: os.system}\n", "unknown key callback"),
         (lambda text: text.replace("name: boolean", "name: fourier"), "choose one of boolean"),
         (lambda text: text.replace("seed: 0", "seed: !!python/object/apply:os.system ['touch hacked']", 1), "is damaged"),
-        (lambda text: text.replace("lr: 0.03", "lr: ${oc.env:HOME}"), "no configuration of ours"),
+        (lambda text: re.sub(r"lr: [\d.]+", "lr: ${oc.env:HOME}", text), "no configuration of ours"),
     ],
 )
 def test_a_damaged_or_hostile_file_is_one_line_and_runs_nothing(tmp_path, damage, says):

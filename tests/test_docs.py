@@ -13,8 +13,13 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from learning_to_learn.commands import train
+from learning_to_learn.composing import compose_config
+from learning_to_learn.errors import UserError
+from learning_to_learn.results.figures_in_text import DOCUMENTS as FILLED
+from learning_to_learn.results.figures_in_text import SWEEP, figures, fill, host_cpu, marks
+from learning_to_learn.results.figures_in_text import TRAIN as FLAGSHIP
 from learning_to_learn.results.table import find_jobs
-from learning_to_learn.runs.run_folder import read_json
+from learning_to_learn.runs.run_folder import read_json, read_rows
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -161,6 +166,48 @@ def test_the_figures_of_the_study_are_those_of_its_committed_table():
             assert f"| {rate} ({low} – {high}) | {float(row['score_median']):.3f} |" in readme
             if row["arch"] in ("lstm", "rtrl"):
                 assert f"took {float(row['seconds']):.0f} s" in " ".join(cluster.split())
+
+
+def test_every_figure_in_a_text_is_that_of_its_committed_file():
+    known = figures(ROOT / "reports")
+    for document in DOCUMENTS:
+        text = document.read_text(encoding="utf-8")
+        assert fill(text, known) == text, f"{document.name}: `make readme` fills in its figures"
+        assert not marks(text) or str(document.relative_to(ROOT)) in FILLED, f"`make readme` does not fill in {document.name}"
+
+
+def test_a_text_that_states_another_figure_is_found():
+    text = "It <!-- figure: took -->took 3 s<!-- /figure -->."
+    assert fill(text, {"took": "took 4 s"}) == text.replace("3", "4")
+    with pytest.raises(UserError, match="unknown figure 'took': choose one of cpu"):
+        fill(text, {"cpu": "znver3"})
+
+
+def test_the_figures_of_readme_are_of_what_it_tells_its_reader_to_run():
+    """The commands in its text are those that `make train`, `make sweep` and `make readme` run."""
+    makefile, readme = (ROOT / "Makefile").read_text(encoding="utf-8"), (ROOT / "README.md").read_text(encoding="utf-8")
+    for words in (FLAGSHIP, SWEEP):
+        assert f"$(RUN) -m src.train {' '.join(words)}\n" in makefile
+    assert f"python -m src.train {' '.join(SWEEP)}\n" in readme
+    rows = read_rows(ROOT / "reports" / "readme.csv")
+    for words, name in ((FLAGSHIP, "train"), (SWEEP, "sweep")):
+        found = [row for row in rows if row["command"] == name]
+        archs = words[-2].removeprefix("arch=").split(",")
+        assert [row["arch"] for row in found] == archs
+        assert {int(row["replicas"]) for row in found} == {compose_config(f"arch={archs[0]}").replicas}
+
+
+@pytest.mark.slow
+def test_make_train_says_what_readme_says(tmp_path):
+    """To the last digit, on a processor of the same type."""
+    (row,) = (row for row in read_rows(ROOT / "reports" / "readme.csv") if row["command"] == "train")
+    if row["cpu"] != host_cpu():
+        pytest.skip(f"reports/readme.csv is of a {row['cpu']}")
+    done = run(["-m", "src.train", *FLAGSHIP, "logger.mode=disabled", f"hydra.run.dir={tmp_path / 'run'}"], ROOT)
+    assert done.returncode == 0, done.stderr
+    result = read_json(tmp_path / "run" / "result.json")
+    for key in ("successes", "score_median", "mse_median", "excess_median", "cycles_to_learn"):
+        assert result[key] == float(row[key])
 
 
 def test_every_make_target_that_a_document_names_exists():

@@ -15,24 +15,32 @@ if TYPE_CHECKING:
     from learning_to_learn.gradients import Gradient
     from learning_to_learn.optimizers import Optimizer, OptimizerConfig
     from learning_to_learn.results import results as results
-    from learning_to_learn.topology import unit
+    from learning_to_learn.results.paired import compare
+    from learning_to_learn.topology import Below, LogUniform, Own, Trained, Uniform, unit
 
 _HOMES = {
     **dict.fromkeys(("Run", "compose", "evaluate", "load_run", "train"), "learning_to_learn.api"),
     **dict.fromkeys(("Family", "FamilyConfig"), "learning_to_learn.families"),
     **dict.fromkeys(("Optimizer", "OptimizerConfig"), "learning_to_learn.optimizers"),
     "Gradient": "learning_to_learn.gradients",
+    "compare": "learning_to_learn.results.paired",
     "results": "learning_to_learn.results",
-    "unit": "learning_to_learn.topology",
+    **dict.fromkeys(("Below", "LogUniform", "Own", "Trained", "Uniform", "unit"), "learning_to_learn.topology"),
 }
 
 __all__ = [
+    "Below",
     "Family",
     "FamilyConfig",
     "Gradient",
+    "LogUniform",
     "Optimizer",
     "OptimizerConfig",
+    "Own",
     "Run",
+    "Trained",
+    "Uniform",
+    "compare",
     "compose",
     "evaluate",
     "load_run",

@@ -71,11 +71,11 @@ class Run:
             raise UserError("this network has no cells: only units with a state keep something")
         weights = self.learner.evaluated
         inputs = _sequences(x, y)[0].expand(len(weights), -1, -1, -1)
-        matrices, kept = network.matrices(weights), []
-        state = network.initial_state(len(weights), inputs.shape[1], inputs)
+        layers, kept = network.split(weights), []
+        state = network.initial_state(weights, inputs.shape[1])
         with torch.no_grad():
             for t in range(inputs.shape[2]):
-                _, state = network.step(matrices, state, inputs[:, :, t])
+                _, state = network.step(layers, state, inputs[:, :, t])
                 kept.append(torch.cat(network.split_state(state)[1], -1))
         return torch.stack(kept, 2).numpy()
 

@@ -4,6 +4,7 @@ Importing numba takes 0.3 s, which a command that computes nothing need not pay.
 """
 
 import functools
+import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -54,7 +55,8 @@ class Compiled:
 
     def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
         functools.update_wrapper(self, function)
-        self._function, self._options = function, options
+        # The tests' type checker wraps functions, and numba compiles what is inside.
+        self._function, self._options = inspect.unwrap(function), options
 
     @functools.cached_property
     def dispatcher(self) -> Any:

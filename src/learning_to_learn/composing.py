@@ -73,8 +73,15 @@ def register() -> None:
 def register_resolvers() -> None:
     """What the files of conf/ interpolate. A worker process calls this before it resolves a configuration."""
 
+    def ray_address(address: str | None) -> str:
+        return address or "local"  # else Ray looks for one in the environment
+
     def ray_cpus(address: str | None, jobs: int) -> int | None:
         return None if address else jobs  # a cluster knows its own
+
+    def ray_object_store(address: str | None) -> int | None:
+        # A cluster has its own and accepts no other; the plug-in sets this one where there is none (75 MiB, as here).
+        return None if address else 75 * 2**20
 
     def ray_cpus_of_a_job(address: str | None, cores: int | None) -> int:
         return cores or 1 if address else 1  # of a Ray of our own, whose CPUs are the jobs at a time
@@ -82,7 +89,7 @@ def register_resolvers() -> None:
     def groups() -> str:
         return "\n".join(f"  {name}: {', '.join(options(name))}" for name in group_names())
 
-    for resolver in (ray_cpus, ray_cpus_of_a_job, groups):
+    for resolver in (ray_address, ray_cpus, ray_object_store, ray_cpus_of_a_job, groups):
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
     OmegaConf.register_new_resolver("cores", usable_cores, replace=True)
     OmegaConf.register_new_resolver("as_file_name", lambda name: as_file_name(str(name)), replace=True)
@@ -258,7 +265,7 @@ def run(
                 raise UserError(_hydra_line(error)) from None
             raise
         finally:
-            if made and folder.is_dir() and not any(p.is_dir() or p.name == "status.json" for p in folder.iterdir()):
+            if made and folder.is_dir() and not any(_is_a_jobs(p) for p in folder.iterdir()):
                 shutil.rmtree(folder)  # no job has begun
     return folder, sweep
 
@@ -292,6 +299,11 @@ def _ask(hydra: Hydra, request: Request) -> tuple[Path, DictConfig | None, bool]
         raise UserError(f"cannot use {cause_in_a_line(error)}") from None
     except Exception as error:  # noqa: BLE001 - Hydra raises many kinds
         raise UserError(_hydra_line(error)) from None
+
+
+def _is_a_jobs(path: Path) -> bool:
+    """Whether a job has made this, and not only the launcher (.submitit)."""
+    return path.name in ("status.json", "slurm.json") or (path.is_dir() and not path.name.startswith("."))
 
 
 def _check_subdir(text: str) -> None:

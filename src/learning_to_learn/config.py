@@ -35,8 +35,8 @@ class ArchConfig:
 
     name: str = file_name()
     """What the arch is called in tables, and its job's folder in a sweep."""
-    layers: list[dict[str, int]] = MISSING
-    """The units of each layer, such as [{memory_cell: 6, neuron: 6}]."""
+    layers: list[dict[str, Any]] = MISSING
+    """The units of each layer, such as [{memory_cell: 6, neuron: 6}], and its options, such as [{gru: 8, heads: 2}]."""
     gradient: str = MISSING
     """How the error gradient is formed: bptt, truncated or rtrl."""
     window: int | None = number(None, least=1)
@@ -66,8 +66,9 @@ class TrainerConfig:
     """Sequences of an update; it divides `sequences`."""
     evaluate_every: int = number(20, least=1)
     """Epochs from one look at the validation data to the next."""
-    curriculum: list[int] = field(default_factory=list)
-    """Sequence lengths to begin with, such as [32, 100, 300]: each for an equal share of `curriculum_part` of the epochs."""
+    curriculum: list[int | float] = field(default_factory=list)
+    """Sequence lengths to begin with, such as [32, 100, 300], or parts of the family's own, such as [0.25, 0.5]: each for an
+    equal share of `curriculum_part` of the epochs."""
     curriculum_part: float = number(0.5, least=0, below=1)
     """The part of the epochs that the curriculum takes."""
     average: float = number(0.0, least=0, below=1)
@@ -104,14 +105,16 @@ class LauncherConfig:
     """Cores of a job; null: this machine's, divided by `jobs`."""
     address: str | None = None
     """ray only: the address of a cluster; null: a Ray is started for the sweep."""
+    wait: bool = True
+    """submitit_slurm only: wait for the jobs; false: submit them and leave."""
 
 
 @dataclass
 class EvaluationConfig:
     """What a trained job is measured on."""
 
-    mappings: int = number(512, least=1)
-    """Test sequences; the same ones for all replicas."""
+    mappings: int = number(8192, least=1)
+    """Test sequences; the same ones for all replicas. Training looks at 512 others, or as many as this where it is less."""
     seed: int = number(0, least=0, below=2**64)
     """Seed of the test data: a stream of its own, which no training seed can touch."""
 
@@ -148,16 +151,18 @@ _TABLES: dict[str, dict[str, Any]] = {"family": FAMILIES, "optimizer": OPTIMIZER
 
 
 INCIDENTAL = ("logger", "launcher", "threads", "experiment", "sweep", "plugins", "trainer.checkpoint_seconds")
-"""Keys that change how a job is run and called, not what it computes."""
+"""Keys that change how a job is run, not what it computes."""
+LABELS = ("arch.name",)
+"""Keys that only say what a job is called. `family.name` and `optimizer.name` choose what is computed."""
 
 
 def fingerprint(config: Config | Mapping[str, Any]) -> str:
-    """The same for two jobs that compute the same: of every key but the incidental ones, with the seeds.
+    """The same for two jobs that compute the same: of every key but the incidental ones and the labels, with the seeds.
 
-    The mapping is what stands in a saved config.yaml. Raises KeyError where it lacks an incidental key.
+    The mapping is what stands in a saved config.yaml. Raises KeyError where it lacks an incidental key or a label.
     """
     plain: Any = dataclasses.asdict(config) if isinstance(config, Config) else copy.deepcopy(dict(config))
-    for key in INCIDENTAL:
+    for key in (*INCIDENTAL, *LABELS):
         *groups, name = key.split(".")
         node = plain
         for group in groups:

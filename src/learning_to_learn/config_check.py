@@ -1,6 +1,6 @@
 """What makes a configuration unfit to run, besides a single key's range: checked before anything is built."""
 
-from learning_to_learn.config import Config
+from learning_to_learn.config import Config, LauncherConfig
 from learning_to_learn.errors import UserError
 from learning_to_learn.gradients import make_gradient
 from learning_to_learn.ranges import LARGEST, check_ranges
@@ -22,18 +22,25 @@ def check(config: Config) -> None:
     config.family.make()
     config.family.make(test=True)
     check_ranges(config)
+    _check_launcher(config.launcher)
     trainer = config.trainer
-    if any(length < 1 for length in trainer.curriculum):
-        raise UserError(f"trainer.curriculum={trainer.curriculum}: lengths are whole numbers >= 1")
-    if trainer.curriculum and config.family.carry_state:
+    if not all(0 < length < 1 or (length >= 1 and float(length).is_integer()) for length in trainer.curriculum):
         raise UserError(
-            "trainer.curriculum and family.carry_state do not go together: a state is carried between equal lengths"
+            f"trainer.curriculum={trainer.curriculum}: give whole numbers >= 1, or parts below 1 of the family's length"
         )
     if trainer.sequences % trainer.batch:
         raise UserError(
             f"trainer.sequences={trainer.sequences} is no multiple of trainer.batch={trainer.batch}: "
             "an epoch is a whole number of updates"
         )
+
+
+def _check_launcher(launcher: LauncherConfig) -> None:
+    """Raise UserError on a setting that this launcher has not."""
+    if launcher.address is not None and launcher.name != "ray":
+        raise UserError(f"launcher.address={launcher.address}: only launcher=ray joins a cluster by its address")
+    if not launcher.wait and launcher.name != "submitit_slurm":
+        raise UserError("launcher.wait=false: only launcher=submitit_slurm submits jobs and leaves")
 
 
 def _check_numbers(key: str, given: object) -> None:

@@ -167,12 +167,14 @@ def test_the_report_is_one_tidy_table_of_any_folders(capsys):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "choose one of report, resume, status"),
+        ([], "choose one of compare, report, resume, status, table"),
         (["stop", "s"], "unknown what to do with a sweep 'stop'"),
         (["status"], "which one"),
         (["status", "nothing"], "nothing: no such folder"),
         (["resume", "."], "no sweep.json"),
         (["report", "."], "no finished run"),
+        (["table", "."], "no finished run"),
+        (["compare", ".", "by=lr"], "no finished run"),
         (["status", "."], "holds no sweep"),
         (["status", ".", "."], "takes one folder"),
     ],

@@ -67,15 +67,20 @@ def test_a_sweep_with_a_failing_job(capsys):
     jobs = find_jobs(Path("runs"))
     assert [job.status for job in jobs] == ["finished", "failed"] * 3
     assert "it must be a number above 0" in (jobs[1].folder / "train.log").read_text()
-    table = said.out.splitlines()
-    assert [line.split()[0] for line in table[1:]] == ["arch", "lstm", "elman", "rtrl"]
-    assert max(map(len, table)) <= 80
+    _, heading, *rows, best, again = said.out.splitlines()
+    assert heading.split()[0] == "arch"
+    assert sorted(line.split()[0] for line in rows[:3]) == ["elman", "lstm", "rtrl"]
+    assert rows[3:] in ([], ["worse: replicas that end worse than no learning (score < 0)"])
+    assert best.startswith(f"best: {rows[0].split()[0]} boolean: score ")
+    assert again.startswith(f"again on fresh seeds: python -m src.train arch={rows[0].split()[0]} ")
+    assert max(map(len, [heading, *rows])) <= 80
 
 
 def test_the_table_pools_seeds_and_shows_what_varies():
     assert train._main(["-m", "arch=elman", "seed=0,2", "optimizer.lr=0.01,0.1", *SMALL]) == 0
     rows = tabulate(find_jobs(Path("runs")))
-    assert [(r["optimizer.lr"], r["replicas"]) for r in rows] == [("0.01", 4), ("0.1", 4)]
+    assert sorted((r["optimizer.lr"], r["replicas"]) for r in rows) == [("0.01", 4), ("0.1", 4)]
+    assert rows[0]["score_median"] >= rows[1]["score_median"]
 
 
 def test_replicas_of_one_job_and_jobs_of_one_replica_give_one_row():

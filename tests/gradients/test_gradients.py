@@ -117,16 +117,16 @@ def test_truncated_is_autograd_with_detached_recurrent_edges(name):
     """The outputs of the cycle before enter as constants, which a first run without gradients has recorded."""
     net = network(name)
     parameters, x, target = random_case(net, replicas=2)
-    states, state = [], net.initial_state(2, 3, x)
+    states, state = [], net.initial_state(parameters, 3)
     for t in range(x.shape[2]):
         states.append(state)
-        _, state = net.step(net.matrices(parameters), state, x[:, :, t])
+        _, state = net.step(net.split(parameters), state, x[:, :, t])
     leaf = parameters.clone().requires_grad_()
     total, carried = torch.zeros(2, dtype=torch.float64), None
     for t in range(x.shape[2]):
         hs, ss, y = net.split_state(states[t])
         pieces = [p for h, s in zip(hs, carried or ss, strict=True) for p in (h, s)]
-        out, new = net.step(net.matrices(leaf), torch.cat([*pieces, y.unsqueeze(-1)], -1), x[:, :, t])
+        out, new = net.step(net.split(leaf), torch.cat([*pieces, y.unsqueeze(-1)], -1), x[:, :, t])
         carried = net.split_state(new)[1]
         total = total + (out - target[:, :, t]).square().mean(1) / x.shape[2]
     total.sum().backward()
@@ -145,7 +145,7 @@ def test_a_window_cuts_the_flow_of_error():
     """Windows of 3 in 7 cycles are three separate runs whose states pass on as constants."""
     net = network("cells")
     parameters, x, target = random_case(net)
-    total, state = torch.zeros_like(parameters), net.initial_state(1, 3, x)
+    total, state = torch.zeros_like(parameters), net.initial_state(parameters, 3)
     for start in (0, 3, 6):
         piece = slice(start, start + 3)
         leaf = parameters.clone().requires_grad_()

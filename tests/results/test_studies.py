@@ -99,7 +99,7 @@ def test_every_study_says_how_it_is_answered_and_no_tuning_seed_is_reported():
         "hidden_size",
         "learning_rate",
         "sequence_length",
-        "topologies",
+        "own_rates",
         "why",
     }
     for one in found.values():

@@ -1,5 +1,6 @@
 import torch
 
+from learning_to_learn.composing import compose_config
 from learning_to_learn.randomness import Stream
 from learning_to_learn.training.sequences import MetaData, MetaEpochs, held_out, in_streams, training_length
 from tests.helpers import job
@@ -73,3 +74,26 @@ def test_a_curriculum_begins_with_short_sequences():
     assert [training_length(config, e) for e in range(12)] == [5] * 3 + [10] * 3 + [20] * 6
     assert MetaData(config).epoch(0).targets.shape == (2, 100, 5)
     assert [training_length(job(), e) for e in (0, 5)] == [20, 20]
+
+
+def test_a_curriculum_in_parts_fits_every_length():
+    given = ("trainer.epochs=10", "trainer.curriculum=[0.0625,0.5]", "trainer.curriculum_part=0.8")
+    for length, short, half in ((256, 16, 128), (64, 4, 32), (20, 1, 10), (1, 1, 1)):
+        config = job(*given, f"family.sequence_length={length}")
+        assert [training_length(config, e) for e in range(10)] == [short] * 4 + [half] * 4 + [length] * 2
+
+
+def test_the_default_curriculum_is_shorter_than_every_familys_sequences():
+    for family in ("boolean", "semilinear", "quadratic"):
+        config = compose_config(f"family={family}")
+        lengths = [training_length(config, e) for e in range(config.trainer.epochs)]
+        assert lengths == sorted(lengths)
+        assert 1 < lengths[0] < lengths[-1] == config.family.sequence_length
+
+
+def test_a_curriculum_carries_the_state_over_to_longer_sequences():
+    data = MetaData(job("family.carry_state=true", "trainer.epochs=4", "trainer.curriculum=[0.5]"))
+    short, long = data.epoch(1), data.epoch(2)
+    assert (short.targets.shape[-1], long.targets.shape[-1]) == (10, 20)
+    batch = data.config.trainer.batch
+    torch.testing.assert_close(long.inputs[:, :batch, 0, 2], short.targets[:, -batch:, -1])

@@ -27,11 +27,10 @@ def compare() -> int:
 
     """
     from learning_to_learn.jobs.sweeps import start
-    from learning_to_learn.results.compare import compare as compare_them
-    from learning_to_learn.results.compare import report_folder
+    from learning_to_learn.results.topologies import report_folder, run_study
 
     quick = bool(os.environ.get("QUICK"))
-    unfinished = compare_them(start, quick=quick)
+    unfinished = run_study(start, quick=quick)
     for job in unfinished:
         print(f"not in the report: {job.folder} ({job.status}) {job.error}", file=sys.stderr)
     print(f"{report_folder(quick=quick) / 'topologies.md'}, .html and .csv are written")

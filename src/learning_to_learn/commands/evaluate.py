@@ -45,14 +45,12 @@ def evaluate(words: Sequence[str]) -> int:
     if "run" not in given:
         raise UserError(USAGE)
     run = Path(given.pop("run"))
-    from rich.console import Console
-
     from learning_to_learn.jobs.measuring import measure
-    from learning_to_learn.results.table import result_table
+    from learning_to_learn.results.table import result_table, terminal_width
 
     into, found = measure(run, given)
-
-    Console().print(result_table([found.result], ["arch", "family", "sequence_length"], title=str(into)))
+    table = result_table([found.result], ["arch", "family", "sequence_length"], terminal_width())
+    print("\n".join([str(into), *table]))
     return 0
 
 

@@ -28,16 +28,17 @@ def _main(arguments: list[str]) -> int:
 @command(name="kernel")
 @click.argument("words", nargs=-1)
 def kernel(words: Sequence[str]) -> int:
-    """Print the source of the kernel that a configuration compiles; with `warm`, compile the kernels of all archs that ship.
+    """Print the source of the kernel that a configuration compiles; with `warm`, compile the kernels of archs that ship.
 
     Examples:
       python -m src.kernel arch=lstm arch.gradient=rtrl
       python -m src.kernel plugins=[examples/leaky_neuron.py] "arch.layers=[{leaky_neuron: 4}]"
-      python -m src.kernel warm
+      python -m src.kernel warm lstm elman
+      python -m src.kernel warm                       of all archs
 
     """
-    if list(words) == [WARM]:
-        warm()
+    if words[:1] == (WARM,):
+        warm(words[1:])
     else:
         print(printed(*words), end="")
     return 0
@@ -54,12 +55,12 @@ def printed(*overrides: str) -> str:
         raise UserError(f"{error}: the reference engine runs it") from error
 
 
-def warm() -> None:
-    """Compile the kernels of all archs that ship, in float32, so that no first run waits for them."""
+def warm(archs: Sequence[str] = ()) -> None:
+    """Compile the kernels of these archs, or of all that ship, in float32, so that no first run waits for them."""
     from learning_to_learn.composing import options
     from learning_to_learn.engine import make_engine
 
-    for name in options("arch"):
+    for name in archs or options("arch"):
         network, gradient = _composed(f"arch={name}")
         began = time.perf_counter()
         make_engine("auto", network, gradient)

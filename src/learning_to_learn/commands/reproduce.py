@@ -1,4 +1,4 @@
-"""Reproduce the paper's Table 1 and Figure 3, and test its section 5: `python -m src.reproduce --help`."""
+"""Reproduce the paper's Table 1 and Figure 3, test its section 5, measure README's figures: `python -m src.reproduce --help`."""
 
 import os
 
@@ -18,14 +18,16 @@ def _main(arguments: list[str]) -> int:
 
 @click.group(cls=Verbs, what="report")
 def reproduce() -> None:
-    """Reproduce the paper's Table 1 and Figure 3, and test its section 5. What has been trained before is not trained again.
+    """Reproduce the paper's Table 1 and Figure 3, test its section 5, and measure the figures that README.md states.
 
-    QUICK=1 in the environment trains a small version into folders of its own.
+    What has been trained before is not trained again. QUICK=1 in the environment trains a small version into folders of its
+    own.
 
     Examples:
       python -m src.reproduce table1
       python -m src.reproduce figure3
       python -m src.reproduce why
+      python -m src.reproduce readme
 
     """
 
@@ -68,6 +70,17 @@ def why() -> int:
     reports = report_folder(quick=quick)
     unfinished = test_why(start, reports, quick=quick)
     return _end([str(job.folder) for job in unfinished], f"{reports}/why.md and .html are written")
+
+
+@reproduce.add_command
+@command(name="readme")
+def readme() -> int:
+    """Train what README.md tells its reader to train; write reports/readme.csv, README's figures and its pictures."""
+    from learning_to_learn.composing import compose_config
+    from learning_to_learn.jobs.sweeps import start
+    from learning_to_learn.results.figures_in_text import write_readme
+
+    return _end(write_readme(compose_config, start), "reports/readme.csv, README.md and docs/ are written")
 
 
 def _end(failed: list[str], written: str) -> int:

@@ -1,21 +1,18 @@
 """What a sweep is up to, resuming it, and one table over all of it: `python -m src.sweep --help`."""
 
+import json
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
-from learning_to_learn.commands.cli import FAILED, WRONG, Verbs, command, exit_with, invoke
+from learning_to_learn.commands.cli import FAILED, WRONG, Verbs, command, exit_with, invoke, split
 from learning_to_learn.errors import UserError
 from learning_to_learn.runs.run_folder import CONFIG, DONE, Status, read_json
-
-COLOURS = {
-    Status.FINISHED: "green",
-    Status.RUNNING: "cyan",
-    Status.FAILED: "red",
-    Status.KILLED: "red",
-    Status.INTERRUPTED: "yellow",
-}
+from learning_to_learn.runs.sweep_folder import SWEEP, Job, names, survey
 
 
 def main() -> None:
@@ -33,48 +30,168 @@ def sweep() -> None:
 
     Examples:
       python -m src.sweep status runs/2026-01-31/12-00-00
+      python -m src.sweep table runs/2026-01-31/12-00-00 --csv
+      python -m src.sweep compare runs/2026-01-31/12-00-00 by=lr
       python -m src.sweep resume runs/2026-01-31/12-00-00
       python -m src.sweep report runs/2026-01-31/12-00-00 runs/other
 
     """
 
 
+JSON = click.option("--json", "as_json", is_flag=True, help="JSON, with numbers as they are")
+CSV = click.option("--csv", "as_csv", is_flag=True, help="CSV, with numbers as they are")
 FOLDERS = click.argument("words", metavar="FOLDER...", nargs=-1)
 
 
 @sweep.add_command
 @command(name="status")
 @FOLDERS
-def status(words: tuple[str, ...]) -> int:
-    """Show every job: finished, running, failed and why, not started. It also works while the sweep runs.
+@JSON
+def status(words: tuple[str, ...], *, as_json: bool) -> int:
+    """Show every job in a line: finished, running, failed and why, not started. It also works while the sweep runs.
 
     The exit code is 0 where all jobs are done.
 
-    Example:
+    Examples:
       python -m src.sweep status runs/2026-01-31/12-00-00
+      python -m src.sweep status runs/2026-01-31/12-00-00 --json
 
     """
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from learning_to_learn.runs.monitor import duration, summary
-    from learning_to_learn.runs.sweep_folder import SWEEP, survey
+    from learning_to_learn.runs.monitor import summary
+    from learning_to_learn.runs.slurm_queue import in_queue
 
     folder = _folder("status", words)
-    states = survey(folder)
+    states = in_queue(folder, survey(folder))
     if not states:
         raise UserError(f"{folder} holds no sweep and no run")
-    table = Table(box=None, pad_edge=False)
-    for heading in ("job", "status", "done", "time", "what"):
-        table.add_column(heading, justify="right" if heading in ("done", "time") else "left", no_wrap=heading != "what")
-    for number, s in enumerate(states):
-        name = s.folder.relative_to(folder).as_posix() if s.place else str(number)
-        what = Text(s.error, "red") if s.error else Text(" ".join(s.overrides))
-        table.add_row(name, Text(s.status, COLOURS.get(s.status, "")), f"{s.done:.0%}", duration(s.seconds), what)
-    Console().print(table)
-    print(summary(states, (read_json(folder / SWEEP) or {}).get("started", 0.0)))
+    if as_json:
+        print(json.dumps(_status_json(folder, states), indent=2))
+    else:
+        print("\n".join(_status_lines(folder, states)))
+        print(summary(states, (read_json(folder / SWEEP) or {}).get("started", 0.0)))
     return 0 if all(s.status in DONE for s in states) else FAILED
+
+
+def _status_lines(folder: Path, states: Sequence[Job]) -> list[str]:
+    from learning_to_learn.results.table import terminal_width
+    from learning_to_learn.results.text_table import Column, lay_out
+    from learning_to_learn.runs.monitor import duration
+
+    what = [
+        f"{name}: {s.error}" if s.error and name else s.error or name for s, name in zip(states, names(states), strict=True)
+    ]
+    columns = [
+        Column("job", [_place(folder, number, s) for number, s in enumerate(states)], always=True),
+        Column("status", [s.status for s in states], always=True),
+        Column("done", [f"{s.done:.0%}" for s in states], number=True, always=True),
+        Column("score", ["" if s.score is None else f"{s.score:.3f}" for s in states], number=True),
+        Column("time", [duration(s.seconds) for s in states], number=True, always=True),
+        Column("what", what, always=True),
+    ]
+    return lay_out(columns, terminal_width())
+
+
+def _status_json(folder: Path, states: Sequence[Job]) -> dict[str, Any]:
+    jobs = [
+        {"job": _place(folder, number, s), "status": s.status, "epochs_done": s.epochs_done, "epochs": s.epochs, "done": s.done,
+         "score": s.score, "seconds": s.seconds, "error": s.error, "name": name, "overrides": list(s.overrides)}
+        for number, (s, name) in enumerate(zip(states, names(states), strict=True))
+    ]  # fmt: skip
+    return {"folder": str(folder), "counts": Counter(s.status for s in states), "jobs": jobs}
+
+
+def _place(folder: Path, number: int, state: Job) -> str:
+    return state.folder.relative_to(folder).as_posix() if state.place else str(number)
+
+
+@sweep.add_command
+@command(name="table")
+@FOLDERS
+@CSV
+@JSON
+def table(words: tuple[str, ...], *, as_csv: bool, as_json: bool) -> int:
+    """Show one table of the runs under any folders: a row for every setting, best first.
+
+    In a pipe it is plain and as wide as it is; in a terminal no value is cut.
+
+    Examples:
+      python -m src.sweep table runs/2026-01-31/12-00-00
+      python -m src.sweep table runs/2026-01-31/12-00-00 runs/other --csv
+
+    """
+    from learning_to_learn.results import table as tables
+
+    if as_csv and as_json:
+        raise UserError("--csv or --json, not both")
+    folders = _folders("table", words)
+    jobs = _jobs_of(folders)
+    if as_csv or as_json:
+        rows = tables.tabulate(jobs)
+        print((tables.to_csv if as_csv else tables.to_json)(rows, tables.headings(rows, jobs)).rstrip())
+    else:
+        print("\n".join(tables.result_text(jobs, tables.terminal_width())))
+    tables.name_damaged(jobs)
+    _name_unfinished(jobs)
+    return 0
+
+
+@sweep.add_command
+@command(name="compare")
+@click.argument("words", metavar="FOLDER... [by=KEY]", nargs=-1)
+def compare(words: tuple[str, ...]) -> int:
+    """Compare the scores of a setting's values, replica by replica: by=KEY says which, or give two folders.
+
+    Replicas are paired that have the same seed and the same settings but for that one; over several such settings the score of
+    a seed is the median. For each two values the table has the difference of the seeds' median scores, its 95 % bootstrap
+    interval, the p of a permutation test that swaps the two scores of a seed, and that p after Holm's correction for the number
+    of rows.
+
+    Examples:
+      python -m src.sweep compare runs/2026-01-31/12-00-00 by=lr
+      python -m src.sweep compare runs/2026-01-31/12-00-00 by=arch
+      python -m src.sweep compare runs/mine runs/other
+
+    """
+    given, options = split(words, ("by",))
+    folders = _folders("compare", tuple(given))
+    from learning_to_learn.results.paired import compare_settings
+    from learning_to_learn.results.table import terminal_width
+    from learning_to_learn.results.text_table import Column, lay_out
+
+    found = compare_settings(folders, options.get("by"))
+    rows = found.frame.to_dict("records")
+    texts = {
+        found.by: [row["a"] for row in rows],
+        "against": [row["b"] for row in rows],
+        "seeds": [str(row["seeds"]) for row in rows],
+        "score": [f"{row['median_a']:.3f}" for row in rows],
+        "other": [f"{row['median_b']:.3f}" for row in rows],
+        "difference": [f"{row['difference']:+.3f}" for row in rows],
+        "95 % interval": [f"{row['low']:+.3f} to {row['high']:+.3f}" for row in rows],
+        "p": [f"{row['p']:.3g}" for row in rows],
+        "p (Holm)": [f"{row['p_holm']:.3g}" for row in rows],
+    }
+    columns = [Column(h, cells, number=h not in (found.by, "against"), always=True) for h, cells in texts.items()]
+    print("\n".join(lay_out(columns, terminal_width())))
+    if found.warning:
+        print(f"warning: {found.warning}", file=sys.stderr)
+    return 0
+
+
+def _jobs_of(folders: Sequence[Path]) -> list[Job]:
+    """The jobs under any folders. Raises UserError where none of them is finished."""
+    from learning_to_learn.results.table import find_jobs
+
+    jobs = [job for folder in folders for job in find_jobs(folder)]
+    if not any(job.status is Status.FINISHED and not job.damage for job in jobs):
+        raise UserError(f"there is no finished run under {', '.join(map(str, folders))}")
+    return jobs
+
+
+def _name_unfinished(jobs: Sequence[Job]) -> None:
+    left = len([job for job in jobs if job.status not in DONE])
+    if left:
+        print(f"{left} {'job is' if left == 1 else 'jobs are'} not finished, and not in it", file=sys.stderr)
 
 
 @sweep.add_command
@@ -116,17 +233,12 @@ def report(words: tuple[str, ...]) -> int:
     """
     folders = _folders("report", words)
     from learning_to_learn.results.sweep_report import write_sweep_report
-    from learning_to_learn.results.table import find_jobs
 
-    jobs = [job for folder in folders for job in find_jobs(folder)]
-    if not any(job.status is Status.FINISHED and not job.damage for job in jobs):
-        raise UserError(f"there is no finished run under {', '.join(map(str, folders))}")
+    jobs = _jobs_of(folders)
     into = folders[0] / "report"
     write_sweep_report(jobs, into, title=f"Report of {', '.join(map(str, folders))}")
-    left = len([job for job in jobs if job.status not in DONE])
     print(f"{into / 'report.html'}, .md, replicas.csv, replicas.parquet and summary.csv are written")
-    if left:
-        print(f"{left} jobs are not finished, and not in it", file=sys.stderr)
+    _name_unfinished(jobs)
     return 0
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from learning_to_learn.jobs.evaluation_files import pictures_of
-from learning_to_learn.results.table import find_jobs, plain, varying
+from learning_to_learn.results.table import NAMES, count_replicas, find_jobs, plain, spell_topics
+from learning_to_learn.runs.identity import true_names
 from learning_to_learn.runs.run_folder import (
     CONFIG,
     CURVE,
@@ -25,6 +26,7 @@ from learning_to_learn.runs.run_folder import (
     Status,
 )
 from learning_to_learn.runs.sweep_folder import Job
+from learning_to_learn.runs.varying import spelled
 from learning_to_learn.training.metrics import SUCCESS, ranked
 
 POINTS = 80
@@ -36,18 +38,25 @@ FILES = (CONFIG, METRICS, REPLICAS, CURVE, STREAM, RESULT, LOG, "checkpoints/las
 
 def collect(folder: Path) -> dict[str, Any]:
     """The page's data; what is missing or damaged in a run folder is left out."""
-    jobs = find_jobs(folder)
+    jobs = [job for job in find_jobs(folder) if job.status is not Status.DUPLICATE]
+    settings = [job.settings for job in jobs]
+    names, notes = true_names(settings)
+    topics = spell_topics(settings, names)
+    keys = list(topics[0]) if topics else []
+    runs = [_run(job, folder) for job in jobs]
+    counted: dict[Path, list[float]] = {}
+    for one in count_replicas(jobs):
+        counted.setdefault(one.job.folder, []).append(_rounded(one.replica.score))
+    for run, job, name, values in zip(runs, jobs, names, topics, strict=True):
+        run |= {"arch": name, "topics": values, "counted": counted.get(job.folder, [])}
     return {
         "title": str(folder),
         "success": SUCCESS,
-        "topics": _topics(jobs),
-        "runs": [_run(job, folder) for job in jobs if job.status is not Status.DUPLICATE],
+        "topics": [key for key in keys if key not in NAMES],
+        "spelling": spelled(keys, [key for one in settings for key in one]),
+        "notes": notes,
+        "runs": runs,
     }
-
-
-def _topics(jobs: list[Job]) -> list[str]:
-    """The settings, besides arch and family, that vary among the jobs of one arch and family."""
-    return [key for key in varying([job for job in jobs if job.settings]) if key not in ("arch.name", "family.name")]
 
 
 def _run(job: Job, folder: Path) -> dict[str, Any]:
@@ -96,7 +105,17 @@ def _add_results(run: dict[str, Any], job: Job) -> None:
     result = job.run.result() or {}
     run["scores"] = [_rounded(r.score) for r in job.run.replicas()]
     run["successes"], run["replicas"] = result["successes"], result["replicas"]
-    for key in ("score_median", "mse_median", "floor", "cycles_to_learn", "seconds", "epochs", "sequence_length"):
+    for key in (
+        "score_median",
+        "mse_median",
+        "floor",
+        "excess_median",
+        "worse_than_no_learning",
+        "cycles_to_learn",
+        "seconds",
+        "epochs",
+        "sequence_length",
+    ):
         run[key] = result.get(key)
     run["curve"], run["stream"] = curve, stream
 

@@ -31,15 +31,14 @@ function wilson(successes, trials) {  // Wilson 1927, 95 %
   return [Math.max(0, middle - half), Math.min(1, middle + half)];
 }
 
-const value = (run, key) => (["arch", "family", "status"].includes(key) ? run[key] : String(run.settings[key] ?? "–"));
+const value = (run, key) => (["arch", "family", "status"].includes(key) ? run[key] : run.topics[key]);
 const selected = () => state.data.runs.filter((run) =>
   Object.entries(state.filters).every(([key, wanted]) => wanted === "" || value(run, key) === wanted));
 
-function label(run) {
-  const topics = state.data.topics.map((key) => `${key.split(".").pop()}=${digitsOrText(run.settings[key])}`);
-  return [run.arch, run.family, ...topics].join(" ");
-}
-const digitsOrText = (v) => (typeof v === "number" ? digits(v) : String(v ?? "–"));
+const nameOf = (run, ...first) => [...first, ...state.data.topics.filter((key) => run.topics[key] !== "–")
+  .map((key) => `${state.data.spelling[key]}=${run.topics[key]}`)].join(" ");
+const label = (run) => nameOf(run, run.arch, run.family);
+const setting = (run) => nameOf(run, run.arch);
 
 function grouped(runs) {
   const groups = new Map();
@@ -58,21 +57,21 @@ function drawFilters() {
     const values = unique(state.data.runs.map((run) => value(run, key))).toSorted((a, b) => a.localeCompare(b, undefined, { numeric: true }));
     const select = el("select", { name: key, onchange: (event) => { state.filters[key] = event.target.value; state.shown = PAGE; draw(); } },
       el("option", { value: "" }, "all"), ...values.map((v) => el("option", { value: v, selected: state.filters[key] === v }, v)));
-    form.append(el("label", {}, key, select));
+    form.append(el("label", {}, state.data.spelling[key] ?? key, select));
   }
   if (had) form.elements[had]?.focus();
 }
 
 function drawMatrix(runs) {
   const done = runs.filter((run) => DONE.has(run.status));
-  const archs = unique(done.map((r) => r.arch)), families = unique(done.map((r) => r.family));
-  const body = archs.map((arch) => el("tr", {}, el("th", { scope: "row" }, arch), ...families.map((family) => {
-    const cell = done.filter((r) => r.arch === arch && r.family === family);
-    const trials = cell.reduce((n, r) => n + r.replicas, 0), good = cell.reduce((n, r) => n + r.successes, 0);
+  const settings = unique(done.map(setting)), families = unique(done.map((r) => r.family));
+  const body = settings.map((one) => el("tr", {}, el("th", { scope: "row" }, one), ...families.map((family) => {
+    const cell = done.filter((r) => setting(r) === one && r.family === family).flatMap((r) => r.counted);
+    const trials = cell.length, good = cell.filter((score) => score >= state.data.success).length;
     if (!trials) return el("td", {}, "–");
     const [low, high] = wilson(good, trials);
     return el("td", { class: "cell", style: `--rate:${good / trials}` }, el("strong", {}, `${good}/${trials}`),
-      ` (${percent(low)} – ${percent(high)}) `, el("small", {}, `score ${digits(median(cell.flatMap((r) => r.scores)))}`));
+      ` (${percent(low)} – ${percent(high)}) `, el("small", {}, `score ${digits(median(cell))}`));
   })));
   $("matrix").replaceChildren(
     el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "arch"), ...families.map((f) => el("th", { scope: "col" }, f)))),
@@ -110,7 +109,7 @@ function drawPlots(runs) {
   plot("curves", [...lines("curve", "cycle", "median"), ...bayes], { xaxis: { type: "log", title: { text: "cycle within the sequence" } },
     yaxis: { type: "log", title: { text: "mean squared error" }, exponentformat: "power" } });
   const done = groups.map(([name, of]) => [name, of.filter((r) => DONE.has(r.status))]).filter(([, of]) => of.length);
-  plot("scores", done.map(([name, of]) => ({ name, type: "box", y: of.flatMap((r) => r.scores), boxpoints: "all", jitter: 0.4 })),
+  plot("scores", done.map(([name, of]) => ({ name, type: "box", y: of.flatMap((r) => r.counted), boxpoints: "all", jitter: 0.4 })),
     { yaxis: { title: { text: "learning score" } }, showlegend: false });
   plot("time", [{ type: "bar", x: done.map(([name]) => name),
     y: done.map(([, of]) => of.reduce((s, r) => s + r.seconds, 0) / of.reduce((n, r) => n + r.replicas, 0)), marker: { color: "#2f6db3" } }],
@@ -122,10 +121,12 @@ const COLUMNS = [
   ["run", (r) => r.id, (r) => el("a", { href: `#run=${encodeURIComponent(r.id)}` }, r.id)],
   ["status", (r) => r.status, (r) => el("span", { class: r.status }, r.status)],
   ["arch", (r) => r.arch], ["family", (r) => r.family],
-  ["success", (r) => (r.replicas ? r.successes / r.replicas : -1), (r) => (r.replicas ? `${r.successes}/${r.replicas}` : "–"), true],
+  ["success", (r) => (r.replicas ? r.successes / r.replicas : -1), (r) => (r.replicas ? `${r.successes}/${r.replicas}` +
+    (r.worse_than_no_learning ? ` (${r.worse_than_no_learning} below 0)` : "") : "–"), true],
   ["score", (r) => r.score_median ?? r.learning.score.at(-1) ?? -9, (r) => digits(r.score_median ?? r.learning.score.at(-1)), true],
   ["MSE", (r) => r.mse_median ?? 9, (r) => digits(r.mse_median), true],
   ["floor", (r) => r.floor ?? 9, (r) => digits(r.floor), true],
+  ["excess", (r) => r.excess_median ?? 9, (r) => digits(r.excess_median), true],
   ["cycles", (r) => r.cycles_to_learn ?? 1e9, (r) => (r.replicas ? (r.cycles_to_learn ?? "never").toString() : "–"), true],
   ["seconds", (r) => r.seconds ?? -1, (r) => digits(r.seconds), true],
 ];
@@ -191,7 +192,7 @@ function draw() {
   const hidden = drawPlots(runs);
   drawRuns(runs);
   $("summary").textContent = `${data.title}: ${runs.length} of ${data.runs.length} runs (${parts.join(", ")})` +
-    (hidden > 0 ? `; the plots show the first ${MOST_LINES} groups, filter to see others` : "");
+    (hidden > 0 ? `; the plots show the first ${MOST_LINES} groups, filter to see others` : "") + data.notes.map((note) => `; ${note}`).join("");
 }
 
 async function poll() {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 
+from learning_to_learn.engine.elementwise_check import check_elementwise
 from learning_to_learn.engine.engine import Engine
 from learning_to_learn.engine.reference import Reference
 from learning_to_learn.errors import unknown
@@ -23,10 +24,11 @@ def make_engine(
     """The engine of that name; `auto` is the fused one, or with one warning the reference where a unit cannot be fused.
 
     `keep`: sensitivities must survive from segment to segment (weights change within a sequence, or state is carried).
-    Raises UserError on an unknown name.
+    Raises UserError on an unknown name, and where a unit is not elementwise.
     """
     if name not in ENGINES:
         raise unknown("engine", name, ENGINES)
+    check_elementwise(network)
     if name == "reference":
         return Reference(network, gradient)
     # Imported here: the reference must work where numba does not.

@@ -84,6 +84,8 @@ class FamilyConfig:
     """Whether the state survives into the next mapping."""
     corpus: str = one_of(("fresh", "fixed"), "fresh")
     """`fresh`: new instances every epoch; `fixed`: the same ones, as in the paper."""
+    training_mappings: int | None = number(None, least=1)
+    """Train on that many mappings, drawn once for each replica and shown with new inputs; null: on new ones all the time."""
 
     def make(self, *, test: bool = False) -> Family:
         """Return the family that this configures; with `test`, the family of its test mappings."""
@@ -101,6 +103,11 @@ class Family(ABC):
     """What the numbers of a mapping are called, where a read-out of them means something; none for truth tables."""
     paper_cycles: ClassVar[dict[int, int]] = {}
     """Table 1's "cycles to learn", by sequence length."""
+
+    @property
+    def predictable(self) -> int:
+        """How many sequences `bayes` can predict in a few seconds: on so many, at most, a learner is compared with it."""
+        return 10**9
 
     def __init_subclass__(cls) -> None:
         if "config" in vars(cls):

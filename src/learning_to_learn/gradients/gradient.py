@@ -86,14 +86,15 @@ class BackwardGradient(Gradient):
         self, network: Network, parameters: torch.Tensor, x: torch.Tensor, target: torch.Tensor, carry: Carry | None
     ) -> Segment:
         parameters = parameters.detach().requires_grad_()
-        state = network.initial_state(x.shape[0], x.shape[1], x) if carry is None else carry.state
+        state: torch.Tensor | None = None if carry is None else carry.state
         total, outputs, length = torch.zeros_like(parameters), [], x.shape[2]
         for first in range(0, length, self.window or length):
             piece = slice(first, first + (self.window or length))
             with torch.enable_grad():
-                y, state = network.forward(parameters, x[:, :, piece], state.detach(), detach_recurrent=self.detach_recurrent)
+                y, last = network.forward(parameters, x[:, :, piece], state, detach_recurrent=self.detach_recurrent)
                 # Replicas share no parameter, so the gradient of the sum of their errors contains the gradient of each.
                 error = (y - target[:, :, piece]).square().sum() / (x.shape[1] * length)
             total += torch.autograd.grad(error, parameters)[0]
             outputs.append(y.detach())
-        return Segment(total, torch.cat(outputs, -1), Carry(state.detach()))
+            state = last.detach()
+        return Segment(total, torch.cat(outputs, -1), Carry(last.detach()))

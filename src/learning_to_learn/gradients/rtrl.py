@@ -4,6 +4,7 @@ The sensitivities d state / d parameters are carried forward with the state: for
 
     dz/dp = W dsource/dp + [p is in row m] source,      dh/dp = sum over the unit's inputs of dh/dinput dinput/dp
 
+A number that a unit has of its own is one of its inputs. An initial state that is trained has the sensitivity 1 to itself.
 The gradient is therefore complete at every cycle, and the weights may change at any time. An update keeps the sensitivities.
 They then belong to weights that have since moved, which is Williams & Zipser's own approximation. Error is never cut. If the
 only update comes at the end of the sequence, the gradient equals that of BPTT.
@@ -15,7 +16,7 @@ from typing import ClassVar
 
 from learning_to_learn.gradients.gradient import Carry, Gradient, Segment
 from learning_to_learn.lazy import torch
-from learning_to_learn.topology.network import Layer, Network, linear
+from learning_to_learn.topology.network import Layer, LayerParameters, Network, linear
 
 
 class Rtrl(Gradient):
@@ -30,15 +31,18 @@ class Rtrl(Gradient):
     ) -> Segment:
         with torch.no_grad():
             replicas, batch, length, _ = x.shape
-            if carry is None:
-                carry = Carry(network.initial_state(replicas, batch, x))
-            state, sensitivities = carry.state, carry.sensitivities
+            state = network.initial_state(parameters, batch) if carry is None else carry.state
+            sensitivities = None if carry is None else carry.sensitivities
             if sensitivities is None:
                 sensitivities = x.new_zeros(replicas, batch, network.state_size, network.parameters)
-            matrices = network.matrices(parameters)
+            if carry is None:
+                for states, value in network.initial_states():
+                    if isinstance(value, slice):
+                        sensitivities[:, :, states, value] = torch.eye(states.stop - states.start).to(x)
+            layers = network.split(parameters)
             total, outputs = torch.zeros_like(parameters), []
             for t in range(length):
-                y, state, sensitivities = _step(network, matrices, state, sensitivities, x[:, :, t])
+                y, state, sensitivities = _step(network, layers, state, sensitivities, x[:, :, t])
                 error = 2 * (y - target[:, :, t]) / (batch * length)
                 total += torch.einsum("rb,rbp->rp", error, sensitivities[:, :, -1])
                 outputs.append(y)
@@ -46,25 +50,25 @@ class Rtrl(Gradient):
 
 
 def _step(
-    network: Network, matrices: list[torch.Tensor], state: torch.Tensor, sensitivities: torch.Tensor, x: torch.Tensor
+    network: Network, parameters: list[LayerParameters], state: torch.Tensor, sensitivities: torch.Tensor, x: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Run one cycle. Return the outputs [R, B], the next states [R, B, D] and their sensitivities [R, B, D, P]."""
     hs, ss, previous = network.split_state(state)
-    sizes = [n for layer in network.layers for n in (layer.outputs, layer.states)]
+    sizes = [n for layer in network.layers for n in (layer.own, layer.states)]
     *pieces, d_previous = sensitivities.split([*sizes, 1], dim=2)
+    x = network.with_feedback(x, previous)
     d_x = sensitivities.new_zeros(*x.shape, network.parameters)
-    if network.error_feedback:
-        x = torch.cat([x[..., :-1], x[..., -1:] - previous.unsqueeze(-1)], -1)
-        d_x[:, :, -1:] = -d_previous
+    if network.fed_back:
+        d_x[:, :, -1:] = network.fed_back * d_previous
     new, d_new, first = [], [], 0
-    for layer, matrix, h, s, d_h, d_s in zip(network.layers, matrices, hs, ss, pieces[0::2], pieces[1::2], strict=False):
-        z, d_z = _pre_activations(layer, matrix, torch.cat([h, x], -1), torch.cat([d_h, d_x], 2), first)
-        h, s, d_h, d_s = _apply(layer, z, s, d_z, d_s)
-        new += [h, s]
-        d_new += [d_h, d_s]
+    for layer, own, h, s, d_h, d_s in zip(network.layers, parameters, hs, ss, pieces[0::2], pieces[1::2], strict=False):
+        z, d_z = _pre_activations(layer, own.matrix, torch.cat([h, x], -1), torch.cat([d_h, d_x], 2), first)
+        h, s, d_h, d_s = _apply(layer, own.numbers, z, s, d_z, d_s, first)
+        new += [h, s] if layer.recurrent else [s]
+        d_new += [d_h, d_s] if layer.recurrent else [d_s]
         x, d_x, first = h, d_h, first + layer.parameters
-    z, d_z = _pre_activations(network.output, matrices[-1], x, d_x, first)
-    y, _, d_y, _ = _apply(network.output, z, z[..., :0], d_z, d_z[:, :, :0])
+    z, d_z = _pre_activations(network.output, parameters[-1].matrix, x, d_x, first)
+    y, _, d_y, _ = _apply(network.output, parameters[-1].numbers, z, z[..., :0], d_z, d_z[:, :, :0], first)
     return y.squeeze(-1), torch.cat([*new, y], -1), torch.cat([*d_new, d_y], 2)
 
 
@@ -74,14 +78,14 @@ def _pre_activations(
     """Return z [R, B, M] and its sensitivities [R, B, M, P]. The layer's own parameters start at index `first`."""
     d_z = torch.einsum("rmk,rbkp->rbmp", matrix[:, :, :-1], d_source)
     with_one = torch.cat([source, torch.ones_like(source[..., :1])], -1)
-    width = layer.sources + 1
-    for m in range(layer.rows):
-        d_z[:, :, m, first + m * width : first + (m + 1) * width] += with_one
+    heard = [(m, k, place) for m, row in enumerate(layer.places) for k, place in enumerate(row) if place < layer.parameters]
+    rows, sources, places = (list(indices) for indices in zip(*heard, strict=True))
+    d_z[:, :, rows, [first + place for place in places]] += with_one[:, :, sources]
     return linear(matrix, source), d_z
 
 
 def _apply(
-    layer: Layer, z: torch.Tensor, s: torch.Tensor, d_z: torch.Tensor, d_s: torch.Tensor
+    layer: Layer, numbers: torch.Tensor, z: torch.Tensor, s: torch.Tensor, d_z: torch.Tensor, d_s: torch.Tensor, first: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return the layer's outputs and states, and their sensitivities, which follow from the chain rule through each unit."""
     hs, d_hs, states, d_states = [], [], [], []
@@ -91,15 +95,26 @@ def _apply(
         results, d_results = [], []
         with torch.enable_grad():
             inputs = [i.detach().requires_grad_() for i in inputs]
-            for result in block.unit.step(*inputs):
-                partials = _partials(result, inputs)
-                terms = [p.unsqueeze(-1) * d for p, d in zip(partials, d_inputs, strict=True) if p is not None]
+            own = {
+                # One for every sequence, so that each has its own partial derivative.
+                name: numbers[:, None, i].expand_as(inputs[0]).detach().requires_grad_()
+                for name, i in zip(block.unit.numbers, block.numbers(), strict=False)
+            }
+            for result in block.unit.step(*inputs, **own):
+                partials = _partials(result, [*inputs, *own.values()])
+                terms = [p.unsqueeze(-1) * d for p, d in zip(partials, d_inputs, strict=False) if p is not None]
+                d_result = torch.stack(terms).sum(0) if terms else torch.zeros_like(d_inputs[0])
+                for p, i in zip(partials[len(inputs) :], block.numbers(), strict=False):
+                    if p is not None:
+                        places = range(first + layer.weights + i.start, first + layer.weights + i.stop)
+                        d_result[:, :, list(range(block.count)), list(places)] += p
                 results.append(result.detach())
-                d_results.append(torch.stack(terms).sum(0) if terms else torch.zeros_like(d_inputs[0]))
-        hs.append(results[0])
-        d_hs.append(d_results[0])
-        states += results[1:]
-        d_states += d_results[1:]
+                d_results.append(d_result)
+        outputs = block.unit.outputs
+        hs += results[:outputs]
+        d_hs += d_results[:outputs]
+        states += results[outputs:]
+        d_states += d_results[outputs:]
     return (
         torch.cat(hs, -1),
         torch.cat(states, -1) if states else s,

@@ -28,7 +28,7 @@ from learning_to_learn.jobs.checkpoint import Checkpointing
 from learning_to_learn.jobs.evaluation_files import draw_pictures, write_evaluation
 from learning_to_learn.jobs.launchers import threads_of_a_job
 from learning_to_learn.jobs.metrics_log import MetricsLog
-from learning_to_learn.jobs.progress_bar import ProgressBar
+from learning_to_learn.jobs.progress_bar import ProgressBar, ProgressFile
 from learning_to_learn.jobs.signals import interruption
 from learning_to_learn.jobs.wandb_run import FINISH_SECONDS, INTERRUPTED_SECONDS, WandbRun
 from learning_to_learn.runs.checkpoint import best_checkpoint, restore, resume_checkpoint, save_checkpoint
@@ -144,7 +144,7 @@ def _run(
                 return Outcome(Status.FINISHED, folder, _score_of(folder))
             checkpoint = _checkpoint_of(config, folder)
             begin_job(config, folder, stamp)
-            score = train(config, folder, checkpoint, sweep=sweep, progress=console)
+            score = train(config, folder, checkpoint, sweep=sweep, progress=console and sweep is None)
             if not (folder / CONFIG).exists():
                 raise UserError(f"{folder} has been removed while the job ran")
             seconds = (read_json(folder / RESULT) or {}).get("seconds")
@@ -251,6 +251,7 @@ def _train(config: Config, folder: Path, checkpoint: dict[str, Any] | None, *, s
             tracker.replay(read_rows(folder / METRICS))
         if learner.epochs_done < config.trainer.epochs:
             callbacks = [
+                ProgressFile(folder),
                 *([ProgressBar(f"{config.arch.name} {config.family.name}")] if progress else []),
                 MetricsLog(folder, tracker),
                 Checkpointing(folder, config.trainer.checkpoint_seconds, best=config.logger.artifact),

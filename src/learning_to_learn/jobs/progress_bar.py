@@ -1,29 +1,85 @@
-"""A progress bar with the time left and the current score; plain lines where there is no terminal."""
+"""How far a job is: progress.json in its folder, for whoever watches, and a bar with its score and the time left.
 
+Where there is no terminal the bar is a plain line now and then.
+"""
+
+import json
 import math
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from learning_to_learn.training.evaluation import validation_metrics
+from learning_to_learn.runs.run_folder import PROGRESS, write_atomically
+from learning_to_learn.training.evaluation import curves_on, validation_metrics
 from learning_to_learn.training.metrics import median
 
-BAR_SECONDS, LINE_SECONDS = 0.1, 10.0
+BAR_SECONDS, LINE_SECONDS, FILE_SECONDS = 0.1, 10.0, 1.0
 
 
-class ProgressBar(pl.Callback):
-    """Shows the epochs done of one job, on stderr."""
+class _Watching(pl.Callback):
+    """Calls `show` when training begins, now and then, and however it ends. The score is known from the beginning."""
+
+    seconds: float
+    """The least time between two calls."""
+    last: float | None = None
+    """When it was last called; None before training begins."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        if pl_module.validation_curves is None:
+            pl_module.validation_curves = curves_on(pl_module, trainer.datamodule.validation())  # type: ignore[attr-defined]
+        self.last = time.monotonic()
+        self.show(pl_module)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: object) -> None:  # noqa: ARG002
+        if self.last is None or time.monotonic() - self.last >= self.seconds:
+            self.last = time.monotonic()
+            self.show(pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ARG002
+        self.show(pl_module)
+        self.close()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:  # noqa: ARG002
+        if self.last is not None:
+            self.show(pl_module)
+            self.close()
+
+    def show(self, learner: Any) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Nothing is shown after this."""
+
+
+class ProgressFile(_Watching):
+    """Writes {"epoch": 12, "seconds": 3.5, "score": 0.25} into progress.json."""
+
+    seconds = FILE_SECONDS
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / PROGRESS
+
+    def show(self, learner: Any) -> None:
+        score = _score(learner)
+        said = {"epoch": learner.epochs_done, "seconds": learner.seconds, "score": score if math.isfinite(score) else None}
+        with suppress(OSError):  # it is only looked at; what a job needs says so itself
+            write_atomically(self.path, json.dumps(said))
+
+
+class ProgressBar(_Watching):
+    """Shows the epochs done of one job, its score and the time left, on stderr."""
 
     def __init__(self, label: str, console: Console | None = None) -> None:
         self.label, self.console = label, console or Console(stderr=True)
+        self.seconds = BAR_SECONDS if self.console.is_terminal else LINE_SECONDS
         self.bar: Progress | None = None
-        self.last = self.began = time.monotonic()
-        self.first = 0
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ARG002
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.first, self.began = pl_module.epochs_done, time.monotonic()
         if self.console.is_terminal:
             # Narrow enough for a terminal of 80 columns, with a long name and many epochs.
@@ -32,32 +88,26 @@ class ProgressBar(pl.Callback):
                 TextColumn("{task.fields[score]}"), TimeRemainingColumn(compact=True), TextColumn("left"),
                 console=self.console, auto_refresh=False,
             )  # fmt: skip
-            self.bar.start()
             self.bar.add_task(self.label, total=pl_module.config.trainer.epochs, completed=self.first, score="")
+            self.bar.start()
+        super().on_train_start(trainer, pl_module)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: object) -> None:  # noqa: ARG002
-        now = time.monotonic()
-        if now - self.last >= (BAR_SECONDS if self.bar else LINE_SECONDS):
-            self.last = now
-            self._show(pl_module)
-
-    def _show(self, learner: Any) -> None:
+    def show(self, learner: Any) -> None:
+        score = f"score {_score(learner):.2f}"
         if self.bar:
-            self.bar.update(self.bar.task_ids[0], completed=learner.epochs_done, score=self._score(learner), refresh=True)
-            return
-        done, total = learner.epochs_done, learner.config.trainer.epochs
-        left = (time.monotonic() - self.began) / max(done - self.first, 1) * (total - done)
-        self.console.print(f"{self.label}: epoch {done}/{total}, {self._score(learner)}, {left:.0f} s left", highlight=False)
+            self.bar.update(self.bar.task_ids[0], completed=learner.epochs_done, score=score, refresh=True)
+        elif self.first < learner.epochs_done < learner.config.trainer.epochs:
+            done, total = learner.epochs_done, learner.config.trainer.epochs
+            left = (time.monotonic() - self.began) / (done - self.first) * (total - done)
+            line = f"{self.label}: epoch {done}/{total}, {score}, {left:.0f} s left"
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    def _score(self, learner: Any) -> str:
-        if learner.validation_curves is None:
-            return ""
-        found = validation_metrics(learner)
-        return f"score {median([m.score for m in found], worst=-math.inf):.2f}"
-
-    def teardown(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:  # noqa: ARG002
-        """Stop the bar, however training ended."""
+    def close(self) -> None:
+        """Stop the bar, or it would be drawn again below whatever is printed next."""
         if self.bar:
-            self._show(pl_module)
             self.bar.stop()
             self.bar = None
+
+
+def _score(learner: Any) -> float:
+    return median([m.score for m in validation_metrics(learner)], worst=-math.inf)

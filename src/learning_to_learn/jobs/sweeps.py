@@ -23,7 +23,7 @@ from learning_to_learn.lazy import import_heavy
 from learning_to_learn.runs.monitor import Monitor, announce
 from learning_to_learn.runs.run_folder import CONFIG, Status
 from learning_to_learn.runs.saved_config import load_config
-from learning_to_learn.runs.sweep_folder import arguments_of, survey, trials_left
+from learning_to_learn.runs.sweep_folder import arguments_of, run_folders, survey, trials_left
 
 if TYPE_CHECKING:
     from learning_to_learn.jobs.job import Outcome
@@ -80,8 +80,8 @@ def start(arguments: Sequence[str]) -> Started | None:
             if isinstance(error, OSError) and not sweeps:
                 raise UserError(f"cannot use {cause_in_a_line(error)}") from None
             for one in sweeps:  # a job that fails says so itself, and the others go on; this is the launcher
-                line = f"{cause_in_a_line(error)}; finished jobs are kept, resume it with: python -m src.sweep resume {one}"
-                raise RunError(line) from error
+                kept = f"; finished jobs are kept, resume it with: python -m src.sweep resume {one}"
+                raise RunError(cause_in_a_line(error) + (kept if run_folders(one) else "; no job has begun")) from error
             raise
     # A job that is the same as another one, in the same folder, has left a word there.
     jobs = [job for one in sweeps for job in survey(one)]

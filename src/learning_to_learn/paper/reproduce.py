@@ -9,20 +9,33 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from learning_to_learn.config import Config
 from learning_to_learn.figures import curve_figure, save, stream_figure
 from learning_to_learn.jobs.evaluation_files import draw_pictures, write_evaluation
 from learning_to_learn.jobs.job import run_job
-from learning_to_learn.paper.table1 import BEST, BUDGET, FIFTH, Ablation, Probed, Published, Row, Table1, write_table1
+from learning_to_learn.paper.table1 import (
+    BEST,
+    FULL,
+    PUBLISHED,
+    TRUNCATED,
+    Ablation,
+    Probed,
+    Published,
+    Row,
+    Table1,
+    write_table1,
+)
 from learning_to_learn.randomness import Stream
 from learning_to_learn.results.probe import probe
-from learning_to_learn.runs.run_folder import EPOCH, METRICS, RESULT, VALIDATION_MSE, Status, read_json, read_rows
+from learning_to_learn.runs.run_folder import EPOCH, METRICS, RESULT, TRAIN_MSE, VALIDATION_MSE, Status, read_json, read_rows
 from learning_to_learn.runs.trained import load_run
 from learning_to_learn.training.baselines import reference_learners
-from learning_to_learn.training.evaluation import Evaluation, evaluate, metrics_of, stream_errors
+from learning_to_learn.training.evaluation import Evaluation, errors_of, evaluate, metrics_of_errors, stream_errors
+from learning_to_learn.training.excess import Errors, bayes_outputs
 from learning_to_learn.training.learner import MetaLearner
-from learning_to_learn.training.sequences import held_out
+from learning_to_learn.training.sequences import Sequences, held_out
 
 REPORTS = Path("reports")
 Compose = Callable[..., Config]
@@ -36,7 +49,7 @@ TABLE1 = {
     "quadratic": Published("Quadratic", 100, 25_000, 0.00068, 35),
     "quadratic_per_mapping": Published("Quadratic", 100, 25_000, 0.00068, 35),
 }
-VARIANTS = {BUDGET: "", FIFTH: "_fifth", BEST: "_best"}
+VARIANTS = {PUBLISHED: "_published", TRUNCATED: "_truncated", FULL: "", BEST: "_best"}
 ABLATED = ("table1_boolean_fifth", "table1_semilinear1000_fifth")
 ABLATIONS = {
     "as it is": (),
@@ -51,6 +64,23 @@ ABLATIONS = {
 }
 """What each help is worth: one change at a time."""
 ABLATION = ("replicas=8", "seed=100", "logger.mode=disabled")
+CORPUS = "table1_boolean_published"
+CORPORA = {
+    "16 sequences": ("trainer.sequences=16", "trainer.epochs=5000", "trainer.evaluate_every=125"),
+    "100 sequences, as published": (),
+    "1000 sequences": ("trainer.sequences=1000", "trainer.epochs=80", "trainer.evaluate_every=2"),
+    "new sequences all the time": ("family.corpus=fresh",),
+    "100 sequences, logistic neurons": ("arch.layers=[{memory_cell: 6, logistic: 6}]",),
+    "100 sequences, Adam": (
+        "optimizer=adam", "optimizer.lr=0.02", "optimizer.clip=0.1", "optimizer.schedule=cosine", "trainer.batch=10",
+    ),
+    "new sequences all the time, Adam": (
+        "optimizer=adam", "optimizer.lr=0.02", "optimizer.clip=0.1", "optimizer.schedule=cosine", "trainer.batch=10",
+        "family.corpus=fresh",
+    ),
+}  # fmt: skip
+"""The Boolean row as published, with another corpus and as many updates on sequences, or with another reading of the text."""
+BAYES = "Bayes-optimal"
 PROBED = ("boolean", "semilinear64", "quadratic")
 
 
@@ -59,7 +89,7 @@ def table1(compose: Compose, experiments: Path, *, quick: bool = False) -> list[
 
     `compose` returns the configuration that command-line arguments say; `experiments` holds their files.
     """
-    table, failed, reports = Table1(), [], report_folder(quick=quick)
+    table, failed, reports = Table1(quick=quick), [], report_folder(quick=quick)
     for name, published in TABLE1.items():
         for variant, ending in VARIANTS.items():
             experiment = f"table1_{name}{ending}"
@@ -71,18 +101,18 @@ def table1(compose: Compose, experiments: Path, *, quick: bool = False) -> list[
                 continue
             table.rows.append(_row(name, variant, published, folder, reports))
             table.seconds += table.rows[-1].result["seconds"]
-            if variant == BUDGET and name in PROBED:
+            if variant == FULL and name in PROBED:
                 table.probes.append(_probe(table.rows[-1], folder, reports))
             write_table1(table, reports)  # after every row: the rest may be stopped
-    for experiment in ABLATED:
-        for change, overrides in ABLATIONS.items():
+    for experiment, changes in {CORPUS: CORPORA, **dict.fromkeys(ABLATED, ABLATIONS)}.items():
+        for change, overrides in changes.items():
             name = f"ablation/{experiment}, {change}".replace(" ", "_")
             folder = _train(compose, experiment, *ABLATION, *overrides, quick=quick, name=name)
             result = read_json(folder / RESULT) if folder else None
-            if result is None:
+            if folder is None or result is None:
                 failed.append(f"{experiment}: {change}")
                 continue
-            table.ablations.append(Ablation(experiment, change, result))
+            table.ablations.append(Ablation(experiment, change, result, train_mse(folder)))
             table.seconds += result["seconds"]
     write_table1(table, reports)
     return failed
@@ -124,15 +154,15 @@ def _row(name: str, variant: str, published: Published, folder: Path, reports: P
     write_evaluation(found, folder)
     draw_pictures(folder, learner.config)
     picture = f"table1_{name}{VARIANTS[variant]}.png"
-    others = reference_curves(learner.config)
+    others = reference_errors(learner.config)
+    curves = {name: errors.curves[0] for name, errors in others.items() if name != BAYES}
     title = f"{published.mappings}, T = {published.length}: {learner.network.describe()}"
-    if variant != FIFTH:
-        save(curve_figure(found.curves, found.best, others=others, title=title), reports / picture)
-    measured = metrics_of(learner.config, np.stack([found.best, *others.values()]), test=True)
+    save(curve_figure(found.curves, found.best, others=curves, title=title), reports / picture)
     return Row(
         name=name, variant=variant, published=published, config=learner.config, network=learner.network.describe(),
-        result=found.result, picture=picture, references=dict(zip(["Bayes-optimal", *others], measured, strict=True)),
-        reached=_epochs_to_reach(published.mse, folder), late=_late(found),
+        result=found.result, picture=picture, reached=_epochs_to_reach(published.mse, folder), late=_late(found),
+        references={name: metrics_of_errors(learner.config, errors)[0] for name, errors in others.items()},
+        train_mse=train_mse(folder),
     )  # fmt: skip
 
 
@@ -145,17 +175,23 @@ def _probe(row: Row, folder: Path, reports: Path) -> Probed:
     return Probed(row.title, found, tuple(pictures))
 
 
-def reference_curves(config: Config) -> dict[str, np.ndarray]:
-    """Return mse[t] of other learners on the same test data, [T] each."""
-    family = config.family.make(test=True)
+def reference_errors(config: Config) -> dict[str, Errors]:
+    """Return what other learners, the Bayes-optimal one first, do on the same test data."""
+    family, data = config.family.make(test=True), held_out(config, Stream.TEST)
+    best = bayes_outputs(config, data)
 
-    def pairs(stream: Stream) -> tuple[np.ndarray, np.ndarray]:
-        found = held_out(config, stream)
+    def pairs(found: Sequences) -> tuple[np.ndarray, np.ndarray]:
         return found.inputs[0, ..., :2].double().numpy(), found.targets[0].double().numpy()
 
-    x, y = pairs(Stream.TEST)
-    learners = reference_learners(family, *pairs(Stream.VALIDATION))
-    return {name: np.mean((learner(x, y) - y) ** 2, 0) for name, learner in learners.items()}
+    learners = reference_learners(family, *pairs(held_out(config, Stream.VALIDATION)))
+    outputs = {name: torch.from_numpy(learner(*pairs(data))).to(best)[None] for name, learner in learners.items()}
+    return {name: errors_of(config, f, data, best) for name, f in {BAYES: best, **outputs}.items()}
+
+
+def train_mse(folder: Path) -> float | None:
+    """Return the median training error of a run's last epoch, measured while it was learning."""
+    rows = read_rows(folder / METRICS)
+    return float(rows[-1][TRAIN_MSE]) if rows else None
 
 
 def _epochs_to_reach(mse: float, folder: Path) -> int | None:

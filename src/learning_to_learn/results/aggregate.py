@@ -4,50 +4,36 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from learning_to_learn.results.table import plain, seeds_apart, unique_jobs
+from learning_to_learn.results.table import count_replicas, plain
 from learning_to_learn.runs.run_folder import EPOCH, SCORE
 from learning_to_learn.runs.sweep_folder import Job
+from learning_to_learn.runs.varying import SEEDS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NUMBERS = ("mse", "score", "cycles_to_learn", "mse_after_learning", "diverged_at_epoch")
+NUMBERS = ("mse", "score", "cycles_to_learn", "mse_after_learning", "diverged_at_epoch", "excess", "excess_error",
+           "steps_to_learn", "steps_deviation")  # fmt: skip
 OF_THE_JOB = ("no_learning", "floor", "epochs", "parameters", "engine")
 
 
 def replicas(jobs: list[Job]) -> "pd.DataFrame":
     """Return a row for every replica of the finished jobs: its run folder, its settings and seed, what it reached on test data.
 
-    A replica that two jobs have trained, with the same settings and seed, is there once. `seconds` are its share of its job's.
+    What several jobs have trained, with the same settings and seed, is there once. `seconds` are its share of a job's.
     """
     import pandas as pd
 
     rows = []
-    for job in unique_jobs(jobs):
-        result = job.run.result() or {}
-        settings = {key: plain(value) for key, value in job.settings.items() if key not in ("seed", "replicas", "engine")}
-        shared = {key: result.get(key) for key in OF_THE_JOB}
-        found = job.run.replicas()
-        for row in found:
-            values = {key: getattr(row, key) for key in NUMBERS}
-            numbers = {key: np.nan if value is None else float(value) for key, value in values.items()}
-            share = float(result["seconds"]) / len(found)
-            rows.append(
-                {
-                    "run": str(job.folder),
-                    "seed": row.seed,
-                    "success": row.success,
-                    **numbers,
-                    "seconds": share,
-                    **shared,
-                    **settings,
-                }
-            )
-    frame = pd.DataFrame(rows)
-    if frame.empty:
-        return frame
-    same = [c for c in frame if c in seeds_apart(list(frame)) or c == "seed"]
-    return frame.drop_duplicates(subset=same).reset_index(drop=True)
+    for counted in count_replicas(jobs):
+        job, row = counted.job, counted.replica
+        values = {key: getattr(row, key) for key in NUMBERS}
+        numbers = {key: np.nan if value is None else float(value) for key, value in values.items()}
+        shared = {key: counted.result.get(key) for key in OF_THE_JOB}
+        settings = {key: plain(value) for key, value in job.settings.items() if key not in SEEDS}
+        first = {"run": str(job.folder), "seed": row.seed, "success": row.success}
+        rows.append({**first, **numbers, "seconds": counted.seconds, **shared, **settings})
+    return pd.DataFrame(rows)
 
 
 def learning_curve(jobs: list[Job]) -> tuple[np.ndarray, np.ndarray]:

@@ -85,11 +85,11 @@ def trajectory(learner: MetaLearner, sequences: int = SEQUENCES) -> Trajectory:
     evaluation = dataclasses.replace(learner.config.evaluation, mappings=sequences)
     data = held_out(dataclasses.replace(learner.config, evaluation=evaluation), Stream.TEST)
     network, weights = learner.network, learner.evaluated[replica : replica + 1]
-    matrices, length = network.matrices(weights), data.inputs.shape[2]
+    layers, length = network.split(weights), data.inputs.shape[2]
     cycles = np.unique([*np.geomspace(1, length, KEPT).astype(int), *(t for t in TOLD if t <= length)])
-    state, states, means = network.initial_state(1, data.inputs.shape[1], data.inputs), [], []
+    state, states, means = network.initial_state(weights, data.inputs.shape[1]), [], []
     for t in range(length):
-        _, state = network.step(matrices, state, data.inputs[:, :, t])
+        _, state = network.step(layers, state, data.inputs[:, :, t])
         cells = torch.cat(network.split_state(state)[1], -1)[0].double()
         means.append(cells.mean(0))
         if t + 1 in cycles:

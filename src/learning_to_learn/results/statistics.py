@@ -10,6 +10,8 @@ from learning_to_learn.training.metrics import ranked
 
 RESAMPLES = 2000
 """Resamples of a bootstrap of means."""
+PERMUTATIONS = 9999
+"""The most ways to swap pairs that a permutation test looks at; up to 13 pairs are all of them."""
 CONFIDENCE = 0.95
 
 
@@ -51,3 +53,35 @@ def _percentiles(samples: np.ndarray) -> np.ndarray:
     tail = 50 * (1 - CONFIDENCE)
     with np.errstate(invalid="ignore"):  # no number lies between minus infinity and another
         return ranked(np.percentile(samples, [tail, 100 - tail], axis=0), worst=-np.inf)
+
+
+def paired_interval(a: np.ndarray, b: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval (percentiles) of median(a) - median(b) of paired scores [n]; pairs are drawn anew."""
+    rows = np.random.default_rng(seed).integers(len(a), size=(resamples, len(a)))
+    low, high = _percentiles(np.median(a[rows], axis=1) - np.median(b[rows], axis=1))
+    return float(low), float(high)
+
+
+def paired_p(a: np.ndarray, b: np.ndarray, *, resamples: int = PERMUTATIONS, seed: int = 0) -> float:
+    """Return the two-sided p of median(a) - median(b) of paired scores [n], where a pair may be swapped.
+
+    It is exact where all 2^n ways to swap are at most `resamples`. Source: scipy.stats.permutation_test.
+    """
+    from scipy.stats import permutation_test
+
+    def difference(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
+        return np.median(x, axis=axis) - np.median(y, axis=axis)
+
+    found = permutation_test(
+        (a, b), difference, permutation_type="samples", vectorized=True, n_resamples=resamples, rng=np.random.default_rng(seed)
+    )
+    return float(found.pvalue)
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Return p values [m] after Holm's step-down correction for m comparisons (Holm 1979)."""
+    order = np.argsort(p, kind="stable")
+    raised = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    found = np.empty(len(p))
+    found[order] = np.minimum(raised, 1.0)
+    return found

@@ -4,6 +4,7 @@ config.yaml       the whole configuration           metrics.csv     one row an e
 provenance.json   versions, machine, git revision   replicas.csv    one row a replica, on test data
 local.diff        changes that were not committed   curve.csv       the error at every cycle, a column a replica
 status.json       running, finished, failed ...     result.json     medians and ranges: the row of the table
+progress.json     epochs done and the score, while it runs
 .lock             held by the process that runs it
 train.log         what was said                     stream.csv      the error over a stream of mappings (Figure 3)
 checkpoints/      last.ckpt, previous.ckpt          figures/        *.png
@@ -29,12 +30,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from learning_to_learn.errors import UserError
+from learning_to_learn.runs.varying import flatten
 
 if TYPE_CHECKING:
     from learning_to_learn.config import Config
 
 CONFIG, PROVENANCE, DIFFERENCE = "config.yaml", "provenance.json", "local.diff"
-STATUS, LOCK, LOG = "status.json", ".lock", "train.log"
+STATUS, PROGRESS, LOCK, LOG = "status.json", "progress.json", ".lock", "train.log"
 METRICS, REPLICAS, CURVE, STREAM, RESULT = "metrics.csv", "replicas.csv", "curve.csv", "stream.csv", "result.json"
 FIGURES = "figures"
 FOLDERS = (FIGURES, "checkpoints", "wandb", "plugins", "evaluations", "probe")
@@ -68,6 +70,12 @@ class Status(StrEnum):
     KILLED = "killed"
     """status.json says running, but no process holds the folder."""
     NOT_STARTED = "not started"
+    QUEUED = "queued"
+    """It waits on a cluster."""
+    QUEUED_AGAIN = "queued again"
+    """It has run on a cluster, which stopped it to run it once more."""
+    CANCELLED = "cancelled"
+    """It was taken off a cluster's queue."""
 
 
 DONE = (Status.FINISHED, Status.DUPLICATE)
@@ -89,6 +97,10 @@ class Replica:
     cycles_to_learn: int | None
     mse_after_learning: float | None
     diverged_at_epoch: int | None
+    excess: float | None = None
+    excess_error: float | None = None
+    steps_to_learn: float | None = None
+    steps_deviation: float | None = None
 
 
 @dataclass(frozen=True)
@@ -177,17 +189,7 @@ class RunFolder:
             nested = yaml.safe_load((self.path / CONFIG).read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError, UnicodeDecodeError):
             return {}
-        flat: dict[str, Any] = {}
-
-        def add(prefix: str, value: object) -> None:
-            if isinstance(value, dict) and value:
-                for key, inner in value.items():
-                    add(f"{prefix}.{key}" if prefix else str(key), inner)
-            else:
-                flat[prefix] = value
-
-        add("", nested if isinstance(nested, dict) else {})
-        return flat
+        return flatten(nested) if isinstance(nested, dict) else {}
 
     def damage(self) -> str:
         """Return what is wrong with the results of a finished run, in a line; nothing where all is well."""
@@ -240,6 +242,8 @@ def _replica(row: Mapping[str, str]) -> Replica:
         cycles_to_learn=int(cycles) if cycles else None,
         mse_after_learning=float(after) if after else None,
         diverged_at_epoch=int(diverged) if diverged else None,
+        # A run of before 2026-11-25 has none of these.
+        **{key: float(row[key]) for key in ("excess", "excess_error", "steps_to_learn", "steps_deviation") if row.get(key)},
     )
 
 

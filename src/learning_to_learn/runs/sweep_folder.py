@@ -5,7 +5,9 @@ sweep.json    the command's overrides, and those of each of its jobs
 """
 
 import itertools
+import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +18,8 @@ from learning_to_learn.runs.run_folder import (
     DONE,
     EPOCH,
     METRICS,
+    PROGRESS,
+    SCORE,
     SECONDS,
     STATUS,
     DamagedRun,
@@ -25,6 +29,7 @@ from learning_to_learn.runs.run_folder import (
     is_held,
     read_json,
 )
+from learning_to_learn.runs.varying import names_of_overrides
 
 SWEEP = "sweep.json"
 
@@ -38,8 +43,11 @@ class Job:
     """Its run folder; None where it has none yet."""
     overrides: tuple[str, ...] = ()
     error: str = ""
-    done: float = 0.0
-    """The part of its epochs that is behind it, from 0 to 1."""
+    epochs_done: int = 0
+    epochs: int | None = None
+    """How many it is to train; None where that is not known yet."""
+    score: float | None = None
+    """The median score on the validation data at the last look."""
     seconds: float = 0.0
     """Spent in training."""
     time: float = 0.0
@@ -48,6 +56,11 @@ class Job:
     """The same for jobs that compute the same."""
     damage: str = ""
     """What is wrong with its files, so that no table can have it."""
+
+    @property
+    def done(self) -> float:
+        """The part of its epochs that is behind it, from 0 to 1."""
+        return 1.0 if self.status in DONE else min(1.0, max(0, self.epochs_done) / self.epochs) if self.epochs else 0.0
 
     @property
     def folder(self) -> Path:
@@ -78,9 +91,13 @@ def run_folders(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: (path.parent, _number(path.name), path.name))
 
 
-def survey(folder: Path) -> list[Job]:
-    """Every job that the sweep was asked for, then whatever else lies in the folder."""
-    states = [_job(path) for path in run_folders(folder)]
+def survey(folder: Path, before: Sequence[Job] = ()) -> list[Job]:
+    """Return every job that the sweep was asked for, then whatever else lies in the folder.
+
+    Jobs that were done `before` are not read again.
+    """
+    done = {job.place: job for job in before if job.status in DONE}
+    states = [done.get(path) or _job(path) for path in run_folders(folder)]
     asked = (read_json(folder / SWEEP) or {}).get("jobs") or []
     rest: dict[tuple[str, ...], list[Job]] = {}
     for state in states:
@@ -149,17 +166,45 @@ def _job(path: Path) -> Job:
         said, status = run.said(), run.status()
     except DamagedRun as error:
         return Job(Status.FAILED, path, error=str(error), damage=str(error))
-    done, seconds, damage = 0.0, 0.0, ""
+    epochs_done, seconds, score, damage = 0, said.seconds, None, ""
+    try:
+        rows = run.metrics()
+        if rows:
+            epochs_done, seconds, score = int(rows[-1][EPOCH]), rows[-1][SECONDS], _finite(rows[-1].get(SCORE))
+    except (DamagedRun, KeyError) as error:
+        damage = str(error) if isinstance(error, DamagedRun) else f"{METRICS} is damaged: {error.args[0]} is missing"
     if status in DONE:
-        done, seconds = 1.0, said.seconds
+        seconds = said.seconds
     else:
-        try:
-            rows = run.metrics()
-            done = rows[-1][EPOCH] / said.epochs if rows and said.epochs else 0.0
-            seconds = rows[-1][SECONDS] if rows else 0.0
-        except (DamagedRun, KeyError) as error:
-            damage = str(error) if isinstance(error, DamagedRun) else f"{METRICS} is damaged: {error.args[0]} is missing"
-    return Job(status, path, said.overrides, said.error or damage, done, seconds, said.time, said.fingerprint, damage)
+        epochs_done, seconds, score = _progress(path, (epochs_done, seconds, score))
+    return Job(
+        status, path, said.overrides, said.error or damage, epochs_done, said.epochs, score, seconds, said.time,
+        said.fingerprint, "" if status in DONE else damage,
+    )  # fmt: skip
+
+
+def _progress(path: Path, looked: tuple[int, float, float | None]) -> tuple[int, float, float | None]:
+    """Epochs, seconds and score between two looks at the validation data; `looked` where progress.json does not say."""
+    said = read_json(path / PROGRESS) or {}
+    epoch, seconds, score = said.get("epoch"), said.get("seconds"), said.get("score")
+    if not isinstance(epoch, int) or not isinstance(seconds, int | float):
+        return looked
+    return epoch, float(seconds), _finite(score) if isinstance(score, int | float) else looked[2]
+
+
+def _finite(score: float | None) -> float | None:
+    return score if score is not None and math.isfinite(score) else None
+
+
+def name_in_sweep(sweep: Path, overrides: Sequence[str]) -> str:
+    """Return what varies of a job while its sweep runs, when all that is known is what was typed: `lstm lr=0.003`."""
+    asked = read_json(sweep / SWEEP) or {}
+    return names_of_overrides([overrides, *(asked.get("jobs") or [asked.get("arguments") or []])])[0]
+
+
+def names(jobs: Sequence[Job]) -> list[str]:
+    """Return what varies among the jobs of a sweep, from what was typed for each."""
+    return names_of_overrides([job.overrides for job in jobs])
 
 
 def _number(name: str) -> int:

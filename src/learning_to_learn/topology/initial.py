@@ -1,4 +1,6 @@
-"""Initial weights are uniform in [-scale, scale]. Biases are shifted by the initial bias that their unit asks for."""
+"""Initial weights are uniform in [-scale, scale]. Biases are shifted by the initial bias that their unit asks for. The
+numbers that units have of their own begin as their unit says. A layer with a spectral radius is scaled to it.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,20 @@ def initial_parameters(
             raise unknown("pre-activation in arch.bias", name, known)
     draws = torch.from_numpy(uniform(seeds, Stream.WEIGHTS, 0, network.parameters))
     parameters = (2 * draws - 1) * scale
-    for layer, matrix in zip(network.all_layers, network.matrices(parameters), strict=True):
+    first = 0
+    for layer in network.all_layers:
         for block in layer.blocks:
             for name, rows in zip(block.unit.pre_activations, block.rows(), strict=True):
-                matrix[:, rows, -1] += bias.get(name, block.unit.bias.get(name, 0.0))
+                biases = [first + row[-1] for row in layer.places[rows]]
+                parameters[:, biases] += bias.get(name, block.unit.bias.get(name, 0.0))
+            for start, numbers in zip(block.unit.trained.values(), block.numbers(), strict=True):
+                places = slice(first + layer.weights + numbers.start, first + layer.weights + numbers.stop)
+                parameters[:, places] = start(draws[:, places]) if callable(start) else start
+        if layer.radius:
+            mine = slice(first, first + layer.parameters)
+            matrix = layer.split(parameters[:, mine]).matrix[..., : layer.own]
+            found = torch.linalg.eigvals(matrix.double()).abs().amax(-1, keepdim=True)
+            own = [first + place for row in layer.places for place in row[: layer.own] if place < layer.parameters]
+            parameters[:, own] *= (layer.radius / found).to(parameters.dtype)
+        first += layer.parameters
     return parameters

@@ -1,29 +1,38 @@
-"""A topology has layers of blocks of units. Each layer is fully connected within itself, and one logistic neuron is the
-output.
+"""A topology has layers of blocks of units. Each layer is fully connected within itself, unless its units or its options say
+less, and one logistic neuron is the output.
 
 In the paper's notation `H1: 6 Memory + 6 Standard` is `Network.of([{"memory_cell": 6, "neuron": 6}])`.
 
-All parameters of all replicas lie in one flat buffer [R, P]. Layer l holds a matrix [M, K + 1], row-major: a row for
-every pre-activation (block after block, and within a block all units' first pre-activation, then the second, ...), a
-column for every source: the layer's own H outputs of the cycle before, then the I outputs of the layer below (the
-network's inputs for the first layer), then the constant 1 of the bias. The output neuron's [1, H + 1] comes last.
+All parameters of all replicas lie in one flat buffer [R, P], layer after layer. A layer has M rows, one for every
+pre-activation, and K + 1 sources: its own H outputs of the cycle before (if it is recurrent), then the I outputs of the layer
+below (the network's inputs for the first layer), then the constant 1 of the bias. Rows are ordered by what they sum over, and
+within that head after head, block after block, all units' first pre-activation, then the second, ... . Where all rows sum over
+all sources, the layer's parameters are the matrix [M, K + 1], row-major. Else a weight that does not exist has no place: the
+parameters are several smaller matrices, one after the other, which `Layer.products` lists. After them come the numbers that
+each unit has of its own, head after head, block after block, all units' first number, then the second, ... . The output
+neuron's [1, H + 1] comes last.
 
-One flat buffer [R, B, D] holds all states: for each layer its outputs [H] and the states of its units [S], and last the
-network's previous output, which `error_feedback` subtracts from the third input.
+One flat buffer [R, B, D] holds all states: for each layer its outputs [H] (if it is recurrent) and the states of its units
+[S], and last the network's previous output. `error_feedback` subtracts it from the third input; with `output_feedback` it is
+an input of its own, after the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from jaxtyping import Float
 
 from learning_to_learn.errors import UserError, choose
 from learning_to_learn.lazy import torch
 from learning_to_learn.topology.hold import check_hold, held
-from learning_to_learn.topology.units import UNITS, Unit
+from learning_to_learn.topology.units import UNITS, Sources, Unit
 
+OPTIONS = ("heads", "recurrent", "feedback", "fixed", "radius")
+"""What a layer can be given besides its units."""
 NOTHING_KNOWN = 0.5
 """The previous target and the previous output before the first cycle: y[0]."""
 
@@ -34,38 +43,94 @@ class Block:
 
     unit: Unit
     count: int
-    row: int
-    """The index of the block's first row (pre-activation) in the layer."""
+    row: tuple[int, ...]
+    """The first row of each pre-activation."""
     output: int
     """The index of the block's first output in the layer."""
     state: int
     """The index of the block's first state in the layer."""
+    number: int
+    """The index of the block's first number among those of the layer."""
 
     def rows(self) -> list[slice]:
         """Return the rows of each pre-activation."""
-        starts = range(self.row, self.row + self.count * len(self.unit.pre_activations), self.count)
-        return [slice(i, i + self.count) for i in starts]
+        return [slice(i, i + self.count) for i in self.row]
 
-    def outputs(self) -> slice:
-        return slice(self.output, self.output + self.count)
+    def outputs(self) -> list[slice]:
+        """Return the indices of each output."""
+        return self._slices(self.output, self.unit.outputs)
 
     def states(self) -> list[slice]:
         """Return the indices of each state."""
-        starts = range(self.state, self.state + self.count * len(self.unit.states), self.count)
-        return [slice(i, i + self.count) for i in starts]
+        return self._slices(self.state, len(self.unit.states))
+
+    def numbers(self) -> list[slice]:
+        """Return the indices of each number, then of each initial state that is trained."""
+        return self._slices(self.number, len(self.unit.trained))
+
+    def initial_states(self) -> list[tuple[slice, float | slice]]:
+        """Return the indices of each state with the value before the first cycle, or the indices of the numbers it is."""
+        trained = dict(zip(self.unit.trained, self.numbers(), strict=True))
+        given = [trained.get(name, self.unit.initial.get(name, 0.0)) for name in self.unit.states]
+        return list(zip(self.states(), given, strict=True))  # type: ignore[arg-type]
+
+    def _slices(self, start: int, n: int) -> list[slice]:
+        return [slice(i, i + self.count) for i in range(start, start + n * self.count, self.count)]
+
+
+class Product(NamedTuple):
+    """Rows that sum over the same sources: a matrix [rows, terms], row-major, of the layer's parameters.
+
+    With several heads it is that of the first one. The next head's rows, sources and parameters begin where these end.
+    """
+
+    row: int
+    rows: int
+    source: int
+    terms: int
+    first: int
+    """The index of the matrix's first parameter among those of the layer."""
+    heads: int = 1
+
+    @property
+    def parameters(self) -> int:
+        return self.heads * self.rows * self.terms
+
+
+class LayerParameters(NamedTuple):
+    """The parameters of a layer as its equations have them."""
+
+    matrix: torch.Tensor
+    """[R, M, K + 1], with zeros where a row does not hear a source."""
+    numbers: torch.Tensor
+    """[R, N]"""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer is blocks side by side. It has H outputs, M rows, S states, I inputs from below, and K = H + I sources."""
+    """A layer is blocks side by side. It has H outputs, M rows, S states, I inputs from below, and K = H + I sources.
+
+    A layer with `heads` lists the blocks of each head. What sums over the layer's own outputs hears those of its head only.
+    """
 
     blocks: tuple[Block, ...]
     inputs: int
     recurrent: bool = True
+    """Whether anything in the layer hears its own outputs of the cycle before."""
+    heads: int = 1
+    fixed: bool = False
+    """Whether the layer's parameters stay as they were drawn."""
+    radius: float | None = None
+    """The spectral radius that the recurrent weights begin with; None: as they are drawn."""
 
     @property
     def outputs(self) -> int:
-        return sum(b.count for b in self.blocks)
+        return sum(b.count * b.unit.outputs for b in self.blocks)
+
+    @property
+    def own(self) -> int:
+        """How many of the sources are the layer's own outputs."""
+        return self.outputs if self.recurrent else 0
 
     @property
     def rows(self) -> int:
@@ -76,20 +141,74 @@ class Layer:
         return sum(b.count * len(b.unit.states) for b in self.blocks)
 
     @property
+    def numbers(self) -> int:
+        return sum(b.count * len(b.unit.trained) for b in self.blocks)
+
+    @property
     def sources(self) -> int:
-        return self.inputs + (self.outputs if self.recurrent else 0)
+        return self.inputs + self.own
+
+    @property
+    def weights(self) -> int:
+        """The number of weights and biases."""
+        return sum(product.parameters for product in self.products)
 
     @property
     def parameters(self) -> int:
-        return self.rows * (self.sources + 1)
+        return self.weights + self.numbers
 
-    def apply(self, z: torch.Tensor, s: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pre-activations [..., M] and states [..., S] to outputs [..., H] and states [..., S]."""
-        outputs, states = [], []
+    @cached_property
+    def products(self) -> tuple[Product, ...]:
+        """The matrices of the layer, in the order of their parameters. Together they make the pre-activations."""
+        both, below, own = (_rows_of(self.blocks, wiring) for wiring in Sources)
+        heads = self.heads if self.recurrent else 1
+        found: list[Product] = []
+
+        def add(row: int, rows: int, source: int, terms: int, heads: int = 1) -> None:
+            if rows and terms:
+                first = found[-1].first + found[-1].parameters if found else 0
+                found.append(Product(row, rows // heads, source, terms // heads, first, heads))
+
+        if self.recurrent and heads == 1:
+            add(0, both, 0, self.sources + 1)
+            add(both, below, self.own, self.inputs + 1)
+        else:
+            add(0, both + below, self.own, self.inputs + 1)
+            add(0, both if self.recurrent else 0, 0, self.own, heads)
+        add(both + below, own, self.sources, 1)
+        add(both + below, own, 0, self.own, heads)
+        return tuple(found)
+
+    @cached_property
+    def places(self) -> list[list[int]]:
+        """[M, K + 1]: the index of each weight among the layer's parameters, or `parameters` where there is no weight."""
+        table = [[self.parameters] * (self.sources + 1) for _ in range(self.rows)]
+        for p in self.products:
+            for row in range(p.heads * p.rows):
+                source = p.source + row // p.rows * p.terms
+                start = p.first + row * p.terms
+                table[p.row + row][source : source + p.terms] = range(start, start + p.terms)
+        return table
+
+    def split(self, parameters: Float[torch.Tensor, "R p"]) -> LayerParameters:
+        """Return the layer's parameters as a matrix, which is a view where it has no zeros, and the units' numbers."""
+        weights, numbers = parameters.split([self.weights, self.numbers], -1)
+        if self.products[0].parameters == self.rows * (self.sources + 1):
+            return LayerParameters(weights.unflatten(-1, (self.rows, self.sources + 1)), numbers)
+        padded = torch.nn.functional.pad(parameters, (0, 1))
+        return LayerParameters(padded[:, torch.tensor(self.places, device=parameters.device)], numbers)
+
+    def apply(
+        self, z: torch.Tensor, s: torch.Tensor, numbers: Float[torch.Tensor, "... N"]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pre-activations [..., M], states [..., S] and the units' numbers to outputs [..., H] and states [..., S]."""
+        outputs: list[torch.Tensor] = []
+        states: list[torch.Tensor] = []
         for block in self.blocks:
-            h, *new = block.unit.step(*(z[..., i] for i in block.rows()), *(s[..., i] for i in block.states()))
-            outputs.append(h)
-            states.extend(new)
+            own = dict(zip(block.unit.numbers, (numbers[..., i] for i in block.numbers()), strict=False))
+            results = block.unit.step(*(z[..., i] for i in block.rows()), *(s[..., i] for i in block.states()), **own)
+            outputs += results[: block.unit.outputs]
+            states += results[block.unit.outputs :]
         return torch.cat(outputs, -1), torch.cat(states, -1) if states else s
 
 
@@ -104,35 +223,68 @@ class Network:
     """Whether the network's previous output is subtracted from the last input. This is the paper's other supplementary
     input.
     """
+    output_feedback: bool = False
+    """Whether the first layer hears the network's previous output besides the inputs (Jordan 1986)."""
 
     @staticmethod
     def of(
-        layers: Sequence[Mapping[str, int]],
+        layers: Sequence[Mapping[str, Any]],
         *,
         inputs: int = 3,
         error_feedback: bool = False,
         hold: Mapping[str, float] | None = None,
     ) -> Network:
-        """Build from `[{unit name: count, ...}, ...]`.
+        """Build from `[{unit name: count, ..., option: value, ...}, ...]`. The options of a layer are:
+
+        - `heads: n`: every count is divided into n heads, and the layer's recurrent weights connect units of the same head
+          only. 1 is fully connected; with as many heads as units, every unit hears only itself.
+        - `recurrent: false`: the layer has no recurrent weights. Its units' states remain.
+        - `feedback: true`: the first layer hears the network's output of the cycle before, besides the inputs (Jordan 1986).
+        - `fixed: true`: the layer does not learn; its weights stay as they were drawn (a reservoir: Jaeger 2001).
+        - `radius: r`: the recurrent weights are scaled to the spectral radius r. Only in a recurrent layer of units that have
+          one pre-activation and one output each.
 
         `hold` fixes pre-activations of the hidden units, by name, at numbers. Raises UserError on an unknown unit, no layer, a
-        count < 1, or a `hold` that no unit can follow.
+        count < 1, an option that does not fit, or a `hold` that no unit can follow.
         """
         if not layers:
             raise UserError("arch.layers is empty: give at least one layer, such as [{memory_cell: 6, neuron: 6}]")
-        built, below = [], inputs
-        for number, blocks in enumerate(layers, 1):
-            for name, count in blocks.items():
-                choose("unit", name, UNITS)
-                if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-                    raise UserError(f"layer {number}: {name}: {count!r} units; the count must be a whole number >= 1")
-            if not blocks:
+        feedback = layers[0].get("feedback", False)
+        built, below = [], inputs + (1 if feedback is True else 0)
+        for number, given in enumerate(layers, 1):
+            counts = {name: count for name, count in given.items() if name not in OPTIONS}
+            if not counts:
                 raise UserError(f"layer {number} is empty: name its units, such as {{neuron: 12}}")
-            built.append(_layer([(held(UNITS[name], hold or {}), count) for name, count in blocks.items()], below))
-            below = built[-1].outputs
-        check_hold(hold or {}, [UNITS[name] for blocks in layers for name in blocks])
-        output = _layer([(UNITS["logistic"], 1)], below, recurrent=False)
-        return Network(tuple(built), output, inputs, error_feedback)
+            heads, recurrent = given.get("heads", 1), given.get("recurrent", True)
+            for name in ("recurrent", "feedback", "fixed"):
+                if not isinstance(given.get(name, False), bool):
+                    raise UserError(f"layer {number}: {name}: {given[name]!r}; it is true or false")
+            if number > 1 and given.get("feedback"):
+                raise UserError(f"layer {number}: feedback: only the first layer can hear the network's previous output")
+            if not _is_count(heads):
+                raise UserError(f"layer {number}: heads: {heads!r}; it must be a whole number >= 1")
+            for name, count in counts.items():
+                choose("unit or option of a layer", name, {**UNITS, **dict.fromkeys(OPTIONS)})
+                if not _is_count(count):
+                    raise UserError(f"layer {number}: {name}: {count!r} units; the count must be a whole number >= 1")
+                if count % heads:
+                    raise UserError(f"layer {number}: {count} units of {name} cannot be divided into {heads} equal heads")
+            layer = _layer(
+                {name: (held(UNITS[name], hold or {}), count) for name, count in counts.items()}, below, recurrent, heads
+            )
+            radius = _radius(given.get("radius"), layer, number)
+            built.append(replace(layer, fixed=given.get("fixed", False), radius=radius))
+            below = layer.outputs
+        check_hold(hold or {}, [UNITS[name] for given in layers for name in given if name not in OPTIONS])
+        output = _layer({"logistic": (UNITS["logistic"], 1)}, below, recurrent=False)
+        if feedback and error_feedback:
+            raise UserError("layer 1: feedback: the network's previous output is an input already, as family.feedback=error")
+        return Network(tuple(built), output, inputs, error_feedback, feedback)
+
+    @property
+    def fed_back(self) -> int:
+        """How much of its previous output the network hears in the first layer's last source: 0, 1, or, as an error, -1."""
+        return 1 if self.output_feedback else -1 if self.error_feedback else 0
 
     @property
     def all_layers(self) -> tuple[Layer, ...]:
@@ -141,39 +293,66 @@ class Network:
 
     @property
     def parameters(self) -> int:
-        """P, the number of weights and biases of one replica."""
+        """P, the number of trained numbers of one replica."""
         return sum(layer.parameters for layer in self.all_layers)
+
+    @property
+    def fixed(self) -> list[int]:
+        """The indices of the parameters that do not learn."""
+        found: list[int] = []
+        first = 0
+        for layer in self.all_layers:
+            found += range(first, first + layer.parameters) if layer.fixed else ()
+            first += layer.parameters
+        return found
 
     @property
     def state_size(self) -> int:
         """D, the number of values that one sequence carries from cycle to cycle."""
-        return sum(layer.outputs + layer.states for layer in self.layers) + 1
+        return sum(layer.own + layer.states for layer in self.layers) + 1
+
+    def split(self, parameters: Float[torch.Tensor, "R P"]) -> list[LayerParameters]:
+        """Return the parameters of each layer, those of the output neuron last."""
+        pieces = parameters.split([layer.parameters for layer in self.all_layers], dim=-1)
+        return [layer.split(piece) for layer, piece in zip(self.all_layers, pieces, strict=True)]
 
     def matrices(self, parameters: Float[torch.Tensor, "R P"]) -> list[Float[torch.Tensor, "R M K1"]]:
-        """Return a view of the flat buffer for each layer, a matrix [R, M, K + 1]. The output neuron's matrix comes last."""
-        sizes = [layer.parameters for layer in self.all_layers]
-        pieces = parameters.split(sizes, dim=-1)
-        return [p.unflatten(-1, (layer.rows, layer.sources + 1)) for p, layer in zip(pieces, self.all_layers, strict=True)]
+        """Return a matrix [R, M, K + 1] for each layer. The output neuron's matrix comes last."""
+        return [layer.matrix for layer in self.split(parameters)]
 
-    def initial_state(self, replicas: int, batch: int, like: torch.Tensor) -> Float[torch.Tensor, "R B D"]:
-        """Return a state with zero outputs, zero unit states and the previous output 0.5. It has the type and device of
-        `like`.
-        """
-        state = like.new_zeros(replicas, batch, self.state_size)
+    def initial_state(self, parameters: Float[torch.Tensor, "R P"], batch: int) -> Float[torch.Tensor, "R B D"]:
+        """Return the state before the first cycle: zero outputs, the units' initial states, and the previous output 0.5."""
+        state = parameters.new_zeros(len(parameters), batch, self.state_size)
         state[..., -1] = NOTHING_KNOWN
+        for states, value in self.initial_states():
+            state[..., states] = parameters[:, None, value] if isinstance(value, slice) else value
         return state
+
+    def initial_states(self) -> list[tuple[slice, float | slice]]:
+        """Return where in the state the units' states lie, with their initial values, or with where in the parameters those
+        lie that are trained.
+        """
+        found: list[tuple[slice, float | slice]] = []
+        place = first = 0
+        for layer in self.layers:
+            for block in layer.blocks:
+                for states, value in block.initial_states():
+                    trained = _shift(value, first + layer.weights) if isinstance(value, slice) else value
+                    found.append((_shift(states, place + layer.own), trained))
+            place, first = place + layer.own + layer.states, first + layer.parameters
+        return found
 
     def split_state(self, state: Float[torch.Tensor, "R B D"]) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
         """Split a state into the outputs [R, B, H] and unit states [R, B, S] of each layer, and the network's previous output
-        [R, B].
+        [R, B]. The outputs of a layer that is not recurrent are no part of the state: [R, B, 0].
         """
-        sizes = [n for layer in self.layers for n in (layer.outputs, layer.states)]
+        sizes = [n for layer in self.layers for n in (layer.own, layer.states)]
         *pieces, y = state.split([*sizes, 1], dim=-1)
         return list(pieces[0::2]), list(pieces[1::2]), y.squeeze(-1)
 
     def step(
         self,
-        matrices: Sequence[torch.Tensor],
+        parameters: Sequence[LayerParameters],
         state: Float[torch.Tensor, "R B D"],
         x: Float[torch.Tensor, "R B I"],
         *,
@@ -183,17 +362,23 @@ class Network:
         edge.
         """
         outputs, states, previous = self.split_state(state)
-        if self.error_feedback:
-            previous = previous.detach() if detach_recurrent else previous
-            x = torch.cat([x[..., :-1], x[..., -1:] - previous.unsqueeze(-1)], -1)
+        previous = previous.detach() if detach_recurrent else previous
+        x = self.with_feedback(x, previous)
         pieces: list[torch.Tensor] = []
-        for layer, matrix, h, s in zip(self.layers, matrices[:-1], outputs, states, strict=True):
+        for layer, own, h, s in zip(self.layers, parameters[:-1], outputs, states, strict=True):
             source = torch.cat([h.detach() if detach_recurrent else h, x], -1)
-            h, s = layer.apply(linear(matrix, source), s)
-            pieces += [h, s]
+            h, s = layer.apply(linear(own.matrix, source), s, own.numbers.unsqueeze(1))
+            pieces += [h, s] if layer.recurrent else [s]
             x = h
-        (y,) = self.output.blocks[0].unit.step(linear(matrices[-1], x))
+        y, _ = self.output.apply(linear(parameters[-1].matrix, x), x[..., :0], parameters[-1].numbers.unsqueeze(1))
         return y.squeeze(-1), torch.cat([*pieces, y], -1)
+
+    def with_feedback(self, x: Float[torch.Tensor, "R B I"], previous: Float[torch.Tensor, "R B"]) -> torch.Tensor:
+        """Return what the first layer hears besides its own outputs: the inputs, and in them or beside them y[t-1]."""
+        y = previous.unsqueeze(-1)
+        if self.error_feedback:
+            return torch.cat([x[..., :-1], x[..., -1:] - y], -1)
+        return torch.cat([x, y], -1) if self.output_feedback else x
 
     def forward(
         self,
@@ -204,19 +389,18 @@ class Network:
         detach_recurrent: bool = False,
     ) -> tuple[Float[torch.Tensor, "R B T"], Float[torch.Tensor, "R B D"]]:
         """Run T cycles in plain torch, and return the outputs and the last state."""
-        matrices = self.matrices(parameters)
-        state = self.initial_state(x.shape[0], x.shape[1], x) if state is None else state
+        layers = self.split(parameters)
+        state = self.initial_state(parameters, x.shape[1]) if state is None else state
         ys = []
         for t in range(x.shape[2]):
-            y, state = self.step(matrices, state, x[:, :, t], detach_recurrent=detach_recurrent)
+            y, state = self.step(layers, state, x[:, :, t], detach_recurrent=detach_recurrent)
             ys.append(y)
         return torch.stack(ys, -1), state
 
     def describe(self) -> str:
         """The topology in the paper's notation, such as `H1: 6 memory_cell + 6 neuron`."""
-        return "; ".join(
-            f"H{i}: " + " + ".join(f"{b.count} {b.unit.name}" for b in layer.blocks) for i, layer in enumerate(self.layers, 1)
-        )
+        layers = "; ".join(f"H{i}: {_describe(layer)}" for i, layer in enumerate(self.layers, 1))
+        return f"{layers}; output fed back" if self.output_feedback else layers
 
 
 def linear(matrix: Float[torch.Tensor, "R M K1"], source: Float[torch.Tensor, "R B K"]) -> Float[torch.Tensor, "R B M"]:
@@ -224,11 +408,66 @@ def linear(matrix: Float[torch.Tensor, "R M K1"], source: Float[torch.Tensor, "R
     return torch.baddbmm(matrix[:, None, :, -1], source, matrix[:, :, :-1].mT)
 
 
-def _layer(blocks: Iterable[tuple[Unit, int]], inputs: int, *, recurrent: bool = True) -> Layer:
-    built, row, output, state = [], 0, 0, 0
-    for unit, count in blocks:
-        built.append(Block(unit, count, row, output, state))
-        row += count * len(unit.pre_activations)
-        output += count
-        state += count * len(unit.states)
-    return Layer(tuple(built), inputs, recurrent)
+def _layer(units: Mapping[str, tuple[Unit, int]], inputs: int, recurrent: bool = True, heads: int = 1) -> Layer:
+    """Lay out the units of a layer. Rows are ordered by what they sum over; everything else is ordered by heads alone."""
+    first = Layer(tuple(Block(unit, count, (), 0, 0, 0) for unit, count in units.values()), inputs)
+    starts, start = {}, 0
+    for wiring in Sources:
+        starts[wiring] = start
+        start += _rows_of(first.blocks, wiring)
+    built, output, state, number = [], 0, 0, 0
+    for _ in range(heads):
+        for unit, total in units.values():
+            count, rows = total // heads, []
+            for name in unit.pre_activations:
+                wiring = unit.sources.get(name, Sources.BOTH)
+                rows.append(starts[wiring])
+                starts[wiring] += count
+            built.append(Block(unit, count, tuple(rows), output, state, number))
+            output += count * unit.outputs
+            state += count * len(unit.states)
+            number += count * len(unit.trained)
+    hears_itself = start > _rows_of(first.blocks, Sources.BELOW)
+    return Layer(tuple(built), inputs, recurrent and hears_itself, heads)
+
+
+def _rows_of(blocks: Sequence[Block], wiring: Sources) -> int:
+    """How many rows of the blocks sum over that."""
+    return sum(b.count for b in blocks for name in b.unit.pre_activations if b.unit.sources.get(name, Sources.BOTH) is wiring)
+
+
+def _radius(radius: object, layer: Layer, number: int) -> float | None:
+    """Return the spectral radius of a layer, if one is given, or raise UserError."""
+    if radius is None:
+        return None
+    if isinstance(radius, bool) or not isinstance(radius, int | float) or not 0 < radius < float("inf"):
+        raise UserError(f"layer {number}: radius: {radius!r}; it must be a number > 0")
+    if not layer.own or layer.rows != layer.own or _rows_of(layer.blocks, Sources.BELOW):
+        raise UserError(
+            f"layer {number}: radius: only the recurrent weights of units with one pre-activation and one output are a square "
+            "matrix, which has a spectral radius"
+        )
+    return float(radius)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _shift(place: slice, by: int) -> slice:
+    return slice(place.start + by, place.stop + by)
+
+
+def _describe(layer: Layer) -> str:
+    kinds = layer.blocks[: len(layer.blocks) // layer.heads]
+    text = " + ".join(f"{b.count * layer.heads} {b.unit.name}" for b in kinds)
+    options = [f"{layer.heads} heads"] if layer.heads > 1 else []
+    could = any(s is not Sources.BELOW for b in kinds for s in _wirings(b.unit))
+    options += ["not recurrent"] if could and not layer.recurrent else []
+    options += ["fixed"] if layer.fixed else []
+    options += [f"spectral radius {layer.radius:g}"] if layer.radius else []
+    return f"{text} ({', '.join(options)})" if options else text
+
+
+def _wirings(unit: Unit) -> list[Sources]:
+    return [unit.sources.get(name, Sources.BOTH) for name in unit.pre_activations]

@@ -7,10 +7,13 @@ only stand in its file (`Family.learners`).
 from functools import partial
 
 import numpy as np
+import torch
 
 from learning_to_learn.families import Family
 from learning_to_learn.families.family import Learner
 
+ROUNDING = 1e-9
+"""Squared errors this near to each other are equal."""
 NOISE = 1e-6
 """The variance of the targets' noise, as a part of a coefficient's prior variance: outputs are exact, but rounded."""
 
@@ -36,6 +39,22 @@ def recursive_least_squares(family: Family, x: np.ndarray, y: np.ndarray) -> np.
         weights = weights + gain * (target[:, t] - predictions[:, t])[:, None]
         covariance = covariance - gain[:, :, None] * np.einsum("nij,ni->nj", covariance, f)[:, None]
     return form.output(predictions)
+
+
+def bayes_of_a_finite_prior(family: Family, mappings: torch.Tensor, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Predict as the Bayes-optimal learner whose prior is these mappings [M, E] and no others: one that has memorised them.
+
+    It predicts the mean of those that agree with every pair so far; where none does, the mean of those whose squared error so
+    far is the least, which is the limit of vanishing noise. (Raventós et al. 2023 tell memorising from learning by it.)
+    """
+    predictions = np.empty(y.shape)
+    for n in range(len(y)):
+        said = family.evaluate(mappings, torch.from_numpy(x[n]).to(mappings).expand(len(mappings), -1, -1)).double().numpy()
+        distance = np.cumsum((said - y[n]) ** 2, 1)
+        before = np.concatenate([np.zeros((len(said), 1)), distance[:, :-1]], 1)
+        near = before <= before.min(0) + ROUNDING
+        predictions[n] = (said * near).sum(0) / near.sum(0)
+    return predictions
 
 
 def reference_learners(family: Family, x: np.ndarray, y: np.ndarray) -> dict[str, Learner]:

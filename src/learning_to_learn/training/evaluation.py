@@ -1,18 +1,26 @@
 """Measurements of a trained learner on data: outputs, then error curves, then metrics. Nothing here draws or writes."""
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from learning_to_learn.config import Config
 from learning_to_learn.families import FAMILIES
 from learning_to_learn.randomness import Stream
+from learning_to_learn.training.baselines import bayes_of_a_finite_prior
 from learning_to_learn.training.curves import error_curves
+from learning_to_learn.training.excess import Errors, bayes_outputs, join_errors, measure_outputs
 from learning_to_learn.training.learner import ALIVE, MetaLearner
-from learning_to_learn.training.metrics import Metrics, cycles_until_learnt, measure_all, summarise
-from learning_to_learn.training.sequences import Sequences, held_out, in_streams
+from learning_to_learn.training.metrics import LEARNT, Metrics, beside_the_best, cycles_until_learnt, measure_all, summarise
+from learning_to_learn.training.sequences import Sequences, draw_sequences, held_out, in_streams, training_mappings
 
+AT_ONCE = 512
+"""Test sequences that are measured at once."""
 STREAM = 5
 """Mappings in the stream of Figure 3."""
 
@@ -36,8 +44,8 @@ class Evaluation:
 def evaluate(learner: MetaLearner) -> Evaluation:
     """Return what the learner does on the test data of its configuration."""
     config = learner.config
-    curves = curves_on(learner, held_out(config, Stream.TEST))
-    found = metrics_of(config, curves, test=True)
+    errors = errors_on_test_data(learner)
+    found = metrics_of_errors(config, errors)
     replicas = [
         {"seed": config.seed + i, **asdict(m), "diverged_at_epoch": None if at == ALIVE else int(at)}
         for i, (m, at) in enumerate(zip(found, learner.diverged_at, strict=True))
@@ -50,8 +58,58 @@ def evaluate(learner: MetaLearner) -> Evaluation:
         "seconds": learner.seconds,
         "parameters": learner.network.parameters,
         "engine": learner.engine.name,
+        **memorizing(config),
     }
-    return Evaluation(result, replicas, curves, bayes_curve(config), stream_errors(learner))
+    return Evaluation(result, replicas, errors.curves, bayes_curve(config), stream_errors(learner))
+
+
+def errors_on_test_data(learner: MetaLearner) -> Errors:
+    """Return what every replica does on the test data, piece by piece: the outputs of all at once can be gigabytes."""
+    config = learner.config
+    data = held_out(config, Stream.TEST)
+    best = bayes_outputs(config, data)
+    count = max(1, AT_ONCE * config.family.sequence_length // data.targets.shape[2])
+    pieces = zip(data.pieces(count), _pieces(best, count), strict=False)
+    return join_errors([errors_of(config, learner.outputs(piece), piece, m) for piece, m in pieces])
+
+
+def _pieces(best: Float[Tensor, "1 M T"], count: int) -> Iterator[Float[Tensor, "1 m T"]]:
+    """Yield the Bayes predictor's outputs in pieces of `count` sequences; pieces past the last are empty."""
+    for first in itertools.count(0, count):
+        yield best[:, first : first + count]
+
+
+def memorizing(config: Config) -> dict[str, float]:
+    """Return what a learner reaches that knows the training mappings and no others; nothing where these are not a finite set.
+
+    `floor_of_training_mappings` is its MSE on new sequences of its own mappings, `mse_of_memorizing` that on the test mappings.
+    Both are of the first replica's mappings.
+    """
+    sets = training_mappings(config, dtype=torch.float64)
+    if sets is None:
+        return {}
+    family, length, seed = config.family.make(), config.family.sequence_length, [config.evaluation.seed]
+    count = min(AT_ONCE, config.evaluation.mappings)
+    own = draw_sequences(family, length, count, seed, Stream.TEST, 2, dtype=torch.float64, among=sets[:1])
+    test = draw_sequences(config.family.make(test=True), length, count, seed, Stream.TEST, 0, dtype=torch.float64)
+    found = []
+    for data in (own, test):
+        x, y = data.inputs[0, ..., :2].numpy(), data.targets[0].numpy()
+        found.append(float(np.mean((bayes_of_a_finite_prior(family, sets[0], x, y) - y) ** 2)))
+    return dict(zip(("floor_of_training_mappings", "mse_of_memorizing"), found, strict=True))
+
+
+def errors_of(config: Config, outputs: Float[Tensor, "R N T"], data: Sequences, best: Float[Tensor, "1 N T"]) -> Errors:
+    """Return what learners with these outputs do on test data, of which `best` are the Bayes predictor's outputs."""
+    length = config.family.sequence_length
+    threshold = LEARNT * config.family.make(test=True).floor(length).no_learning
+    return measure_outputs(outputs, data.targets, best, length, threshold)
+
+
+def metrics_of_errors(config: Config, errors: Errors) -> list[Metrics]:
+    """Return the metrics of every learner on test data."""
+    found = metrics_of(config, errors.curves, test=True)
+    return [beside_the_best(m, *rows) for m, *rows in zip(found, errors.excess, errors.steps, strict=True)]
 
 
 def curves_on(learner: MetaLearner, data: Sequences) -> np.ndarray:

@@ -113,14 +113,19 @@ class MetaLearner(pl.LightningModule):
         updates = batch.targets.shape[1] // width * math.ceil(length / step)
         update, epochs, decay = batch.epoch * updates, self.config.trainer.epochs, self.config.trainer.average
         alive, outputs = self.diverged_at == ALIVE, torch.empty_like(batch.targets)
-        weights = self.weights.detach()
+        weights, fixed = self.weights.detach(), self.network.fixed
+        kept = weights[:, fixed]
         for batched in zip(*(v.split(width, 1) for v in (batch.inputs, batch.targets, outputs)), strict=True):
             if not self.config.family.carry_state:
                 self.carry = None
             for x, y, output in zip(*(v.split(step, 2) for v in batched), strict=True):
                 segment = self.engine.segment(weights, x, y, self.carry)
                 self.carry = segment.carry
+                if fixed:
+                    segment.gradient[:, fixed] = 0.0
                 self.optimizer.step(segment.gradient, rate(self.config.optimizer, update / (updates * epochs), self._lr), alive)
+                if fixed:
+                    weights[:, fixed] = kept  # an optimizer's weight decay moves them, too
                 if decay:
                     self.average.lerp_(weights, 1 - decay)
                 output.copy_(segment.outputs)

@@ -48,7 +48,7 @@ def estimate_memory(config: Config, *, training: bool = True) -> dict[str, int]:
     """
     network, gradient = make_network(config), make_gradient(config.arch.gradient, window=config.arch.window)
     replicas, sequences = config.replicas, config.trainer.sequences if training else 0
-    length = max([config.family.sequence_length, *config.trainer.curriculum])
+    length = max([config.family.sequence_length, *map(int, config.trainer.curriculum)])
     measured = config.evaluation.mappings
     threads = config.threads or os.cpu_count() or 1
     blocks = replicas * math.ceil(config.trainer.batch / LANES)

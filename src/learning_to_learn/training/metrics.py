@@ -1,8 +1,8 @@
 """What success means: the definitions of DESIGN, in one place for training, evaluation, reports and tests."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -28,6 +28,15 @@ class Metrics:
     """The first cycle (from 1) from which the error stays <= 10 % of the no-learning MSE; None: never."""
     mse_after_learning: float | None
     """Mean error past the paper's own cycles to learn (or a tenth of the sequence, where the paper has none)."""
+    excess: float | None = None
+    """Mean squared difference to the Bayes predictor on the same sequences: the expected error above the floor. Not measured on
+    validation data."""
+    excess_error: float | None = None
+    """The standard error of the excess, over test sequences."""
+    steps_to_learn: float | None = None
+    """The mean over sequences of the first cycle from which that sequence's own squared error stays <= 10 % of no learning."""
+    steps_deviation: float | None = None
+    """The standard deviation over sequences of that cycle."""
 
 
 def measure(curve: np.ndarray, floor: Floor, after: int) -> Metrics:
@@ -44,6 +53,22 @@ def measure(curve: np.ndarray, floor: Floor, after: int) -> Metrics:
         cycles_to_learn=first if first <= len(curve) else None,
         mse_after_learning=float(curve[after:].mean()) if after < len(curve) else None,
     )
+
+
+def beside_the_best(found: Metrics, excess: np.ndarray, steps: np.ndarray) -> Metrics:
+    """Return the metrics with what each of the sequences [N] says: its excess, and the cycles after which it is learnt."""
+    return replace(
+        found,
+        excess=float(excess.mean()),
+        excess_error=standard_error(excess),
+        steps_to_learn=float(steps.mean()),
+        steps_deviation=float(steps.std(ddof=1)) if len(steps) > 1 else 0.0,
+    )
+
+
+def standard_error(samples: np.ndarray) -> float:
+    """Return the standard error of the mean of independent samples [N]; infinite where one sample cannot tell."""
+    return float(samples.std(ddof=1) / len(samples) ** 0.5) if len(samples) > 1 else float("inf")
 
 
 def measure_all(curves: np.ndarray, floor: Floor, after: int) -> list[Metrics]:
@@ -63,6 +88,16 @@ def success_interval(successes: int, trials: int, confidence: float = 0.95) -> t
     middle = (rate + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * (rate * (1 - rate) / n + z * z / (4 * n * n)) ** 0.5
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+OF_SEQUENCES = {"excess_median": "excess", "excess_error": "excess_error", "steps_to_learn": "steps_to_learn",
+                "steps_deviation": "steps_deviation"}  # fmt: skip
+"""Keys of a summary, and the metrics whose medians they are; null where a replica's was not measured."""
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known, worst=np.inf) if known else None
 
 
 def ranked(values: Sequence | np.ndarray, *, worst: float) -> np.ndarray:
@@ -111,5 +146,6 @@ def summarise(found: list[Metrics], floor: Floor) -> dict:
         "mse_max": finite(mse.max()),
         "mse_after_learning": median(after, worst=np.inf) if after else None,
         "cycles_to_learn": None if np.isnan(cycles) else cycles,
+        **{key: _median(getattr(m, name) for m in found) for key, name in OF_SEQUENCES.items()},
         **asdict(floor),
     }

@@ -13,6 +13,8 @@ from learning_to_learn.families import Family
 from learning_to_learn.randomness import Stream, uniform
 from learning_to_learn.training.interleave import interleave
 
+LOOKED_AT = 512
+"""Validation sequences at most: training looks at them again and again."""
 IN_A_ROW = 8
 """Mappings of a stream that are evaluated, with `carry_state`."""
 
@@ -27,6 +29,12 @@ class Sequences:
     mappings: Float[Tensor, "R N *E"]
     epoch: int = 0
 
+    def pieces(self, count: int) -> Iterator["Sequences"]:
+        """Yield the sequences in pieces of at most `count`."""
+        for first in range(0, self.targets.shape[1], count):
+            rows = slice(first, first + count)
+            yield Sequences(self.inputs[:, rows], self.targets[:, rows], self.mappings[:, rows], self.epoch)
+
     def cut(self, cycles: slice) -> "Sequences":
         """Return only some of the cycles."""
         return Sequences(self.inputs[:, :, cycles].contiguous(), self.targets[:, :, cycles], self.mappings, self.epoch)
@@ -38,20 +46,41 @@ def seeds_of(*jobs: Config) -> list[int]:
 
 
 def draw_sequences(
-    family: Family, length: int, count: int, seeds: Sequence[int], stream: Stream, epoch: int, *, dtype: torch.dtype
-) -> Sequences:
+    family: Family, length: int, count: int, seeds: Sequence[int], stream: Stream, epoch: int, *, dtype: torch.dtype,
+    among: Float[Tensor, "R M E"] | None = None,
+) -> Sequences:  # fmt: skip
     """Return sequences of `length` cycles, `count` for each seed; a pure function of its arguments.
 
-    y[0], the previous target of the first cycle, is 0.5: nothing known.
+    y[0], the previous target of the first cycle, is 0.5: nothing known. `among` has the mappings to draw from; without
+    it, they are the family's.
     """
     width = family.dimensions + 2 * length
     u = torch.from_numpy(uniform(seeds, stream, epoch, count * width)).view(len(seeds), count, width).to(dtype)
-    mappings = family.mappings(u[..., : family.dimensions])
+    mappings = family.mappings(u[..., : family.dimensions]) if among is None else _chosen(among, u[..., 0])
     x = family.inputs(u[..., family.dimensions :].unflatten(-1, (2, length)).mT)
     y = family.evaluate(mappings, x)
     inputs = x.new_empty(*y.shape, 3)
     interleave(x.flatten(0, 1).numpy(), y.flatten(0, 1).numpy(), inputs.flatten(0, 1).numpy())
     return Sequences(inputs, y, mappings, epoch)
+
+
+def _chosen(among: Float[Tensor, "R M E"], u: Float[Tensor, "R N"]) -> Float[Tensor, "R N E"]:
+    """Return for each of the numbers uniform in [0, 1) one of the mappings."""
+    index = (u * among.shape[1]).long()
+    return among.gather(1, index[..., None].expand(*index.shape, among.shape[2]))
+
+
+def training_mappings(config: Config, *, dtype: torch.dtype = torch.float32) -> Float[Tensor, "R M E"] | None:
+    """Return the mappings that each replica trains on where they are few: `family.training_mappings`, or a fixed corpus."""
+    family, seeds = config.family.make(), [config.seed + i for i in range(config.replicas)]
+    if config.family.training_mappings is not None:
+        count, size = config.family.training_mappings, family.dimensions
+        u = torch.from_numpy(uniform(seeds, Stream.CORPUS, 1, count * size)).view(len(seeds), count, size).to(dtype)
+        return family.mappings(u)
+    if config.family.corpus == "fixed":
+        length, count = config.family.sequence_length, config.trainer.sequences
+        return draw_sequences(family, length, count, seeds, Stream.CORPUS, 0, dtype=dtype).mappings
+    return None
 
 
 def join(found: Sequences, batch: int, before: Sequences | None) -> Sequences:
@@ -64,10 +93,15 @@ def join(found: Sequences, batch: int, before: Sequences | None) -> Sequences:
 
 
 def training_length(config: Config, epoch: int) -> int:
-    """Return the sequence length of an epoch: that of the family, or a shorter one where a curriculum begins with them."""
+    """Return the sequence length of an epoch: that of the family, or a shorter one where a curriculum begins with them.
+
+    A curriculum of [0.25, 0.5] means a quarter and a half of the family's length, so that it fits every family.
+    """
     lengths, part = config.trainer.curriculum, config.trainer.curriculum_part * config.trainer.epochs
-    stage = int(epoch * len(lengths) / part) if part else len(lengths)
-    return lengths[stage] if stage < len(lengths) else config.family.sequence_length
+    stage, whole = int(epoch * len(lengths) / part) if part else len(lengths), config.family.sequence_length
+    if stage >= len(lengths):
+        return whole
+    return int(lengths[stage]) if lengths[stage] >= 1 else max(1, round(lengths[stage] * whole))
 
 
 class MetaEpochs:
@@ -111,6 +145,7 @@ class MetaData(pl.LightningDataModule):
         super().__init__()
         self.config, self.dtype, self.next_epoch = config, dtype, 0
         self.family = config.family.make()
+        self._among = training_mappings(config, dtype=dtype) if config.family.training_mappings else None
         self._validation: Sequences | None = None
         self.seeds = seeds_of(config, *more)
 
@@ -126,7 +161,9 @@ class MetaData(pl.LightningDataModule):
         fixed = family.corpus == "fixed"
         stream, counter = (Stream.CORPUS, 0) if fixed else (Stream.TRAIN, epoch)
         length = training_length(self.config, epoch)
-        found = draw_sequences(self.family, length, trainer.sequences, self.seeds, stream, counter, dtype=self.dtype)
+        found = draw_sequences(
+            self.family, length, trainer.sequences, self.seeds, stream, counter, dtype=self.dtype, among=self._among
+        )
         return Sequences(found.inputs, found.targets, found.mappings, epoch)
 
     def validation(self) -> Sequences:
@@ -148,6 +185,8 @@ def held_out(config: Config, stream: Stream, *, dtype: torch.dtype = torch.float
     With `carry_state` the mappings stand in streams, each with one more before it.
     """
     count = config.evaluation.mappings
+    if stream is Stream.VALIDATION:
+        count = min(count, LOOKED_AT)
     if config.family.carry_state:
         return in_streams(config, stream, 1 + min(IN_A_ROW, count), -(-count // IN_A_ROW), dtype=dtype)
     return _held_out(config, stream, 0, count, dtype)

@@ -5,15 +5,14 @@ gradient of a weight one long dot product of two rows. Places of layer i, beside
 
     sources0 [slab, K + 1, SLAB]    saved0 [slab, values, SLAB]: what the units' backward passes start from
     pre_activation_errors0 [M, SLAB], of one slab    output_errors0 [H], from above and from the cycle after
-    state_errors0 [S]
+    state_errors0 [S]    number_errors0: sums over time of the errors of the units' own numbers
 """
 
 from learning_to_learn.engine.fused.elementwise import statements
-from learning_to_learn.engine.fused.kernel import ARGUMENTS, HEAD, Kernel, KernelLayer
+from learning_to_learn.engine.fused.kernel import ARGUMENTS, HEAD, Kernel, KernelBlock, KernelLayer, place
 from learning_to_learn.engine.fused.lanes import LANES
 from learning_to_learn.engine.fused.loop import BLOCK, typed
-from learning_to_learn.engine.fused.trace import UnitTrace
-from learning_to_learn.topology.network import Block, Network
+from learning_to_learn.topology.network import Network, Product
 
 SLAB = 16
 
@@ -56,16 +55,17 @@ class BackwardMode(Kernel):
                 (f"output_errors{i}", 0, layer.outputs * LANES),
                 (f"state_errors{i}", 0, layer.states * LANES),
             ]
+            if layer.numbers:
+                places.append((f"number_errors{i}", 0, layer.numbers * LANES))
         return places
 
     @staticmethod
     def _saved(part: KernelLayer) -> int:
-        return sum(block.count * len(unit.saved) for block, unit in part.units())
+        return part.all_values(_saved)
 
-    @staticmethod
-    def _slot(part: KernelLayer, block: Block) -> int:
-        """The first saved row of a block in its layer."""
-        return sum(b.count * len(unit.saved) for b, unit in part.units() if b.row < block.row)
+    def _saved_row(self, part: KernelLayer, block: KernelBlock, slot: int) -> str:
+        """The place of value number `slot` that is saved of unit j."""
+        return f"saved{part.index}_now + {block.value(slot, part.values(block, _saved))} * {self.row}"
 
     def _at(self, name: str, place: str, rows: int, time: str) -> str:
         return f"{name} = {place} + {time} // {SLAB} * {rows * self.row} + {time} % {SLAB} * LANES"
@@ -79,6 +79,7 @@ class BackwardMode(Kernel):
         )
         s.add(*self.places("slabs"))
         self.transpose_weights()
+        self.compute_constants()
         self.load_state()
         with s.loop("cycle", "steps"):
             for part in self.layers:
@@ -99,22 +100,24 @@ class BackwardMode(Kernel):
         self._backward()
         return s.lines
 
-    def keep(self, part: KernelLayer, block: Block, unit: UnitTrace, names: dict[str, str]) -> None:
-        for slot, variable in enumerate(unit.saved):
-            row = self._slot(part, block) + slot * block.count
-            self.s.add(f"store(memory, saved{part.index}_now + ({row} + unit) * {self.row}, {names[variable]})")
+    def keep(self, part: KernelLayer, block: KernelBlock, names: dict[str, str]) -> None:
+        for slot, variable in enumerate(block.trace.saved):
+            self.s.add(f"store(memory, {self._saved_row(part, block, slot)}, {names[variable]})")
 
     def _backward(self) -> None:
         s = self.s
         with s.loop("i", "gradient.size"):
             s.add("gradient[i] = 0.0")
         self._clear(self.layers)
+        for part in self.layers:
+            with s.loop("i", part.layer.numbers):
+                s.add(f"store(memory, number_errors{part.index} + i * LANES, 0.0)")
         output = self.layers[-1].index
         with s.loop("back", "steps"):
             s.add("cycle = steps - 1 - back", f"now = cycle % {SLAB} * LANES")
             for part in self.layers:
                 s.add(self._at(f"saved{part.index}_now", f"saved{part.index}", self._saved(part), "cycle"))
-            extra = " + memory[network_output + lane]" if self.network.error_feedback else ""
+            extra = " + memory[network_output + lane]" if self.network.fed_back else ""
             with s.loop("lane", "live"):
                 s.add(
                     f"memory[output_errors{output} + lane] = "
@@ -122,6 +125,7 @@ class BackwardMode(Kernel):
                 )
             for part in reversed(self.layers):
                 self._layer_backward(part)
+            self._initial_states()
             with s.block("if cycle % window == 0:"):
                 self._clear(self.layers[:-1])
             with s.block("if now == 0:"):
@@ -129,63 +133,124 @@ class BackwardMode(Kernel):
                 for part in self.layers:
                     i = part.index
                     s.add(self._at(f"sources{i}_now", f"sources{i}", part.sources, "cycle"))
-                    s.add(f"outer(gradient, {part.first}, {part.sources}, memory, pre_activation_errors{i}, {self.row}, "
-                        f"memory, sources{i}_now, {self.row}, "
-                          f"{part.layer.rows}, {part.sources}, count)")  # fmt: skip
+                    for p in part.layer.products:
+                        with self.heads(p.heads):
+                            s.add(
+                                f"outer(gradient, {place('', part.first + p.first, p, p.rows * p.terms)}, {p.terms}, memory, "
+                                f"{place(f'pre_activation_errors{i}', p.row * self.row, p, p.rows * self.row)}, {self.row}, "
+                                f"memory, {place(f'sources{i}_now', p.source * self.row, p, p.terms * self.row)}, {self.row}, "
+                                f"{p.rows}, {p.terms}, count)"
+                            )
+        for part in self.layers:
+            with s.loop("i", part.layer.numbers):
+                total = f"total(load(memory, number_errors{part.index} + i * LANES))"
+                s.add(f"gradient[{part.first + part.layer.weights} + i] = {total}")
 
     def _clear(self, layers: list[KernelLayer]) -> None:
         """No error goes on to the cycle before."""
         for part in layers:
-            for place, n in (("output_errors", part.layer.outputs), ("state_errors", part.layer.states)):
+            for name, n in (("output_errors", part.layer.outputs), ("state_errors", part.layer.states)):
                 with self.s.loop("i", n):
-                    self.s.add(f"store(memory, {place}{part.index} + i * LANES, 0.0)")
-        if self.network.error_feedback:
+                    self.s.add(f"store(memory, {name}{part.index} + i * LANES, 0.0)")
+        if self.network.fed_back:
             self.s.add("store(memory, network_output, 0.0)")
+
+    def _initial_states(self) -> None:
+        """What is left of the states' errors before the first cycle is that of the initial states that are trained."""
+        s = self.s
+        trained = [(part, block) for part in self.layers for block in part.blocks if block.unit.trained_states]
+        if not trained:
+            return
+        with s.block("if cycle == 0:"):
+            for part, block in trained:
+                with self.units(block):
+                    for n, name in enumerate(block.unit.trained_states, block.numbers):
+                        state = block.state(block.unit.states.index(name))
+                        s.add(
+                            f"error = load(memory, state_errors{part.index} + {state} * LANES)",
+                            f"store(memory, number_errors{part.index} + {block.number(n)} * LANES, error)",
+                        )
 
     def _layer_backward(self, part: KernelLayer) -> None:
         s, layer, i = self.s, part.layer, part.index
-        for block, unit in part.units():
-            with s.loop("unit", block.count):
-                self._unit_backward(part, block, unit)
-
-        def back(place: str, column: int, rows: int, accumulate: bool) -> None:
-            s.add(f"product(memory, {place}, LANES, parameters, {part.first + column}, {part.sources}, "
-                f"memory, pre_activation_errors{i} + now, {self.row}, "
-                  f"{rows}, {layer.rows}, {accumulate})")  # fmt: skip
-
-        if i and layer.rows == 1:
+        for block in part.blocks:
+            with self.units(block):
+                self._unit_backward(part, block)
+        if i and layer.rows == 1 and layer.products[0].terms == part.sources:
             # A product with one term: no loop over terms, and no sum to start from zero.
             with s.loop("i", self.layers[i - 1].layer.outputs):
-                place, weight = f"output_errors{i - 1} + i * LANES", f"splat(parameters, {part.first + part.own} + i)"
+                target, weight = f"output_errors{i - 1} + i * LANES", f"splat(parameters, {part.first + part.own} + i)"
                 s.add(
                     f"error = load(memory, pre_activation_errors{i} + now)",
-                    f"store(memory, {place}, fma({weight}, error, load(memory, {place})))",
+                    f"store(memory, {target}, fma({weight}, error, load(memory, {target})))",
                 )
         elif i:
-            back(f"output_errors{i - 1}", part.own, self.layers[i - 1].layer.outputs, accumulate=True)
+            self._back(part, part.own, layer.sources, f"output_errors{i - 1}", accumulate=True)
         if part.own:
             with s.block("if recurrent:"):
-                back(f"output_errors{i}", 0, part.own, accumulate=False)
-                if not i and self.network.error_feedback:
-                    # The last input is minus the output of the cycle before.
-                    back("network_output", layer.sources - 1, 1, accumulate=False)
-                    s.add("store(memory, network_output, negate(load(memory, network_output)))")
+                self._back(part, 0, part.own, f"output_errors{i}", accumulate=False)
+                self._feed_back(part)
             with s.block("else:"), s.loop("i", layer.outputs):
                 s.add(f"store(memory, output_errors{i} + i * LANES, 0.0)")
+        elif i + 1 < len(self.layers):
+            with s.loop("i", layer.outputs):
+                s.add(f"store(memory, output_errors{i} + i * LANES, 0.0)")
+            if not i and self.network.fed_back:
+                with s.block("if recurrent:"):
+                    self._feed_back(part)
 
-    def _unit_backward(self, part: KernelLayer, block: Block, unit: UnitTrace) -> None:
-        s, i, names = self.s, part.index, {"error0": "error0"}
-        for slot, variable in enumerate(unit.saved):
-            row = self._slot(part, block) + slot * block.count
+    def _feed_back(self, part: KernelLayer) -> None:
+        """Send error to the output of the cycle before, which the first layer's last source is, or is minus."""
+        if not part.index and self.network.fed_back:
+            self._back(part, part.layer.sources - 1, part.layer.sources, "network_output", accumulate=False)
+            if self.network.fed_back < 0:
+                self.s.add("store(memory, network_output, negate(load(memory, network_output)))")
+
+    def _back(self, part: KernelLayer, first: int, last: int, target: str, *, accumulate: bool) -> None:
+        """Send the errors of the pre-activations to the sources from `first` up to `last`, whose errors lie at `target`."""
+        done = last if accumulate else first
+        for p, _ in part.products():
+            source, end = max(first, p.source), min(last, p.source + p.heads * p.terms)
+            if source >= end:
+                continue
+            # The sources of several heads are all the layer's own outputs, of which each head hears its share.
+            count = p.terms if p.heads > 1 else end - source
+            with self.heads(p.heads):
+                self.s.add(
+                    f"product(memory, {place(target, (source - first) * LANES, p, p.terms * LANES)}, LANES, "
+                    f"parameters, {place('', part.first + p.first + source - p.source, p, p.rows * p.terms)}, {p.terms}, "
+                    f"memory, {self._errors(part, p)}, {self.row}, {count}, {p.rows}, {source < done})"
+                )
+            done = max(done, end)
+
+    def _errors(self, part: KernelLayer, p: Product) -> str:
+        """The place of the errors of a product's rows, at this cycle."""
+        return place(f"pre_activation_errors{part.index} + now", p.row * self.row, p, p.rows * self.row)
+
+    def _unit_backward(self, part: KernelLayer, block: KernelBlock) -> None:
+        s, i, backward, names = self.s, part.index, block.trace.backward, {}
+        for slot, variable in enumerate(block.trace.saved):
             names[variable] = f"backward_{variable}"
-            s.add(f"backward_{variable} = load(memory, saved{i}_now + ({row} + unit) * {self.row})")
-        s.add(f"error0 = load(memory, output_errors{i} + ({block.output} + unit) * LANES)")
-        for n, states in enumerate(block.states(), 1):
-            names[f"error{n}"] = f"error{n}"
-            s.add(f"error{n} = load(memory, state_errors{i} + ({states.start} + unit) * LANES)")
-        lines, errors = statements(unit.backward, names, "backward_")
+            s.add(f"backward_{variable} = load(memory, {self._saved_row(part, block, slot)})")
+        outputs = block.unit.outputs
+        for n in range(outputs):
+            s.add(f"error{n} = load(memory, output_errors{i} + {block.output(n)} * LANES)")
+        for n in range(block.states):
+            s.add(f"error{outputs + n} = load(memory, state_errors{i} + {block.state(n)} * LANES)")
+        names |= {f"error{n}": f"error{n}" for n in range(outputs + block.states)}
+        names |= self.load_constants(part, block, backward)
+        lines, errors = statements(backward, names, "backward_")
         s.add(*lines)
-        for rows, error in zip(block.rows(), errors, strict=False):
-            s.add(f"store(memory, pre_activation_errors{i} + now + ({rows.start} + unit) * {self.row}, {error or '0.0'})")
-        for states, error in zip(block.states(), errors[len(block.rows()) :], strict=True):
-            s.add(f"store(memory, state_errors{i} + ({states.start} + unit) * LANES, {error or '0.0'})")
+        rows, states = errors[: block.rows], errors[block.rows : block.rows + block.states]
+        for n, error in enumerate(rows):
+            s.add(f"store(memory, pre_activation_errors{i} + now + {block.row(n)} * {self.row}, {error or '0.0'})")
+        for n, error in enumerate(states):
+            s.add(f"store(memory, state_errors{i} + {block.state(n)} * LANES, {error or '0.0'})")
+        for n, error in enumerate(errors[block.rows + block.states :]):
+            if error:
+                target = f"number_errors{i} + {block.number(n)} * LANES"
+                s.add(f"store(memory, {target}, load(memory, {target}) + {error})")
+
+
+def _saved(block: KernelBlock) -> int:
+    return len(block.trace.saved)

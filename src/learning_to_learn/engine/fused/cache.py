@@ -144,19 +144,25 @@ def _machine() -> str:
 
 def _fingerprint(network: Network) -> str | None:
     """A text that changes whenever the kernel of the network would; None where that cannot be promised."""
-    parts = [f"{network.inputs} {network.error_feedback}"]
+    parts = [f"{network.inputs} {network.fed_back}"]
     for layer in network.all_layers:
         for block in layer.blocks:
             code = function_fingerprint(block.unit.step)
             if code is None:
                 return None
-            parts.append(f"{block} {layer.inputs} {layer.recurrent}".replace(repr(block.unit.step), "") + code)
+            unit = block.unit
+            signature = (unit.name, unit.states, len(unit.numbers), list(unit.trained_states), bool(unit.initial), unit.outputs)
+            places = (block.count, block.row, block.output, block.state, block.number)
+            parts.append(f"{signature} {places} {layer.inputs} {layer.recurrent} {layer.heads} {layer.products} {code}")
     return "\n".join(parts)
 
 
 def function_fingerprint(function: Callable) -> str | None:
-    """The code of a function and of everything it names; None where it names what cannot be followed."""
-    return _value(function, set())
+    """The code of a function and of everything it names; None where it names what cannot be followed.
+
+    The defaults of its keyword-only arguments, what a unit's own numbers begin with, are no part of it.
+    """
+    return _function(function, set()) if isinstance(function, types.FunctionType) else _value(function, set())
 
 
 def _value(value: object, seen: set[int]) -> str | None:
@@ -175,11 +181,15 @@ def _value(value: object, seen: set[int]) -> str | None:
     if isinstance(value, types.FunctionType):
         if (value.__module__ or "").startswith("torch."):
             return f"{value.__module__}.{value.__qualname__}"
-        seen = seen | {id(value)}
-        names = [n for n in _names(value.__code__) if n in value.__globals__]
-        cells = tuple(cell.cell_contents for cell in value.__closure__ or ())
-        return _all((value.__code__, value.__defaults__, *cells, *(value.__globals__[n] for n in names)), seen)
+        return _function(value, seen, *(value.__kwdefaults__ or {}).items())
     return None
+
+
+def _function(function: types.FunctionType, seen: set[int], *more: object) -> str | None:
+    seen = seen | {id(function)}
+    names = [n for n in _names(function.__code__) if n in function.__globals__]
+    cells = tuple(cell.cell_contents for cell in function.__closure__ or ())
+    return _all((function.__code__, function.__defaults__, *more, *cells, *(function.__globals__[n] for n in names)), seen)
 
 
 def _names(code: types.CodeType) -> list[str]:

@@ -12,12 +12,14 @@ sequence. Places of layer i, besides those of every kernel:
     sums over time of error x sensitivity, a row for every parameter
 """
 
+from contextlib import nullcontext
+
 from learning_to_learn.engine.fused.elementwise import statements
-from learning_to_learn.engine.fused.kernel import ARGUMENTS, HEAD, Kernel, KernelLayer
+from learning_to_learn.engine.fused.kernel import ARGUMENTS, HEAD, Kernel, KernelBlock, KernelLayer, place
 from learning_to_learn.engine.fused.lanes import LANES
 from learning_to_learn.engine.fused.loop import BLOCK, typed
-from learning_to_learn.engine.fused.trace import UnitTrace
-from learning_to_learn.topology.network import Block, Network
+from learning_to_learn.engine.fused.trace import Trace
+from learning_to_learn.topology.network import Network, Product
 
 
 def print_forward_mode(network: Network, real: str, matmul: str) -> str:
@@ -31,6 +33,7 @@ def print_forward_mode(network: Network, real: str, matmul: str) -> str:
     return "\n".join(
         [
             HEAD.format(matmul=matmul),
+            *kernel.tables(),
             f"columns = {columns}",
             "",
             "",
@@ -57,7 +60,7 @@ class ForwardMode(Kernel):
             places += [
                 (f"sources{i}", 0, part.sources * LANES),
                 (f"outputs{i}", 0, layer.outputs * LANES),
-                (f"partials{i}", 0, sum(b.count * len(_live(u)) for b, u in part.units()) * LANES),
+                (f"partials{i}", 0, part.all_values(_partials) * LANES),
             ]
         largest = max(part.layer.rows for part in self.layers)
         return [
@@ -68,14 +71,20 @@ class ForwardMode(Kernel):
             ("sums", 0, self.network.parameters * LANES),
         ]
 
+    def tables(self) -> list[str]:
+        """Constants of the module: the tables of those layers that need one."""
+        layers = [part for part in self.layers if not _is_uniform(part)]
+        tables = [f"parameters{part.index} = np.array({_table(part)})" for part in layers]
+        return ["import numpy as np", "", *tables] if tables else []
+
     def reached(self, part: KernelLayer) -> list[KernelLayer]:
         """The hidden layers whose states a parameter of this layer can change."""
-        return self.layers[:-1] if self.network.error_feedback else self.layers[part.index : -1]
+        return self.layers[:-1] if self.network.fed_back else self.layers[part.index : -1]
 
     def height(self, part: KernelLayer) -> int:
         """The rows of one of its columns."""
         rows = sum(reached.layer.outputs + reached.layer.states for reached in self.reached(part))
-        return rows + (1 if self.network.error_feedback else 0)
+        return rows + (1 if self.network.fed_back else 0)
 
     def body(self) -> list[str]:
         s = self.s
@@ -84,10 +93,12 @@ class ForwardMode(Kernel):
         for part in self.layers:
             s.add(f"sources{part.index}_now = sources{part.index}", f"outputs{part.index}_next = outputs{part.index}")
         self.transpose_weights()
+        self.compute_constants()
         self.load_state()
         with s.block("if learn:"):
             with s.block("if fresh:"), s.loop("i", "sensitivities.size"):
                 s.add("sensitivities[i] = 0.0")
+            self._initial_states()
             with s.loop("i", self.network.parameters):
                 s.add("store(memory, sums + i * LANES, 0.0)")
         with s.loop("cycle", "steps"):
@@ -107,136 +118,242 @@ class ForwardMode(Kernel):
                         f"store(memory, output_derivatives + unit * LANES, "
                         f"load(memory, partials{output.index}) * splat(memory, weights{output.index} + unit))"
                     )
-                first = 0
                 for part in self.layers:
-                    self._columns(part, first)
-                    first += self.height(part) * part.layer.parameters * LANES
+                    self._columns(part)
             for part in self.layers[:-1]:
-                with s.loop("i", part.layer.outputs):
+                with s.loop("i", part.own):
                     s.add(f"store(memory, sources{part.index} + i * LANES, load(memory, outputs{part.index} + i * LANES))")
         self.store_state()
         with s.block("if learn:"), s.loop("i", self.network.parameters):
             s.add("gradient[i] = total(load(memory, sums + i * LANES))")
         return s.lines
 
-    def keep(self, part: KernelLayer, block: Block, unit: UnitTrace, names: dict[str, str]) -> None:
+    def constants(self, block: KernelBlock) -> list[tuple[Trace, str]]:
+        return [*super().constants(block), (block.trace.partial_constants, "partial_constant_")]
+
+    def keep(self, part: KernelLayer, block: KernelBlock, names: dict[str, str]) -> None:
         with self.s.block("if learn:"):
-            lines, outputs = statements(
-                unit.partials, {k: v for k, v in names.items() if k.startswith(("pre", "state"))}, "partial_"
-            )
+            inputs = {k: v for k, v in names.items() if k.startswith(("pre", "state"))}
+            inputs |= self.load_constants(part, block, block.trace.partials, which=1)
+            lines, outputs = statements(block.trace.partials, inputs, "partial_")
             self.s.add(*lines)
-            for slot, index in enumerate(_live(unit)):
+            for slot, index in enumerate(_live(block)):
                 self.s.add(f"store(memory, {self._partial(part, block, slot)}, {outputs[index]})")
 
     @staticmethod
-    def _partial(part: KernelLayer, block: Block, slot: int) -> str:
+    def _partial(part: KernelLayer, block: KernelBlock, slot: int) -> str:
         """The place of unit j's derivative number `slot`."""
-        before = sum(b.count * len(_live(u)) for b, u in part.units() if b.row < block.row)
-        return f"partials{part.index} + ({before + slot * block.count} + unit) * LANES"
+        return f"partials{part.index} + {block.value(slot, part.values(block, _partials))} * LANES"
 
-    def _columns(self, part: KernelLayer, first: int) -> None:
+    def _first_column(self, part: KernelLayer) -> int:
+        """The place of a layer's first column in `sensitivities`."""
+        return sum(self.height(before) * before.layer.parameters * LANES for before in self.layers[: part.index])
+
+    def _initial_states(self) -> None:
+        """An initial state that is trained has the sensitivity 1 to itself. A window of 0 says that the state was given."""
+        s = self.s
+        trained = [(part, block) for part in self.layers for block in part.blocks if block.unit.trained_states]
+        if not trained:
+            return
+        with s.block("if fresh and window:"):
+            for part, block in trained:
+                with self.units(block):
+                    for n, name in enumerate(block.unit.trained_states, block.numbers):
+                        column = f"{block.number(n, part.layer.weights)} * {self.height(part) * LANES}"
+                        rows = sum(below.layer.outputs + below.layer.states for below in self._below(part))
+                        state = block.state(block.unit.states.index(name), rows + part.layer.outputs)
+                        s.add(f"store(sensitivities, {self._first_column(part)} + {column} + {state} * LANES, 1.0)")
+
+    def _below(self, part: KernelLayer) -> list[KernelLayer]:
+        """The layers that stand above a layer's own in its columns."""
+        return [reached for reached in self.reached(part) if reached.index < part.index]
+
+    def _columns(self, part: KernelLayer) -> None:
         """Update the columns of all parameters of a layer, and add error x sensitivity to their sums."""
         s, n = self.s, part.layer.parameters
         s.add("c = 0")
         with s.block(f"while c + 2 <= {n}:"):
-            self._pair(part, first, "c + 1")
+            self._pair(part, "c + 1")
             s.add("c += 2")
         if n % 2:
             # The last column stands alone: it is computed beside itself.
-            self._pair(part, first, "c")
+            self._pair(part, "c")
 
-    def _pair(self, part: KernelLayer, first: int, second: str) -> None:
+    def _pair(self, part: KernelLayer, second: str) -> None:
         """Update column c of a layer's parameters and the one named `second`."""
         s, height, pair = self.s, self.height(part) * LANES, ((0, "c"), (1, second))
         s.add(f"next_ = {height} if {second} > c else 0")
         for c, index in pair:
-            s.add(f"column{c} = {first} + ({index}) * {height}", f"row{c} = ({index}) // {part.sources}")
+            s.add(f"column{c} = {self._first_column(part)} + ({index}) * {height}")
+            if _is_uniform(part):
+                s.add(f"row{c} = ({index}) // {part.sources}")
+                source = f"({index}) % {part.sources}"
+            else:
+                s.add(*(f"{name}{c} = parameters{part.index}[{index}, {i}]" for i, name in enumerate(("row", "place"))))
+                source = f"place{c}"
             s.add(
-                f"source{c} = load(memory, sources{part.index} + ({index}) % {part.sources} * LANES)",
+                f"source{c} = load(memory, sources{part.index} + {source} * LANES)",
                 f"change{c} = change_odd{c} = fill(memory, 0.0)",
             )
-        bottom, place = None, 0
+        bottom, at = None, 0
         for reached in self.reached(part):
-            own_h, own_s = place, place + reached.layer.outputs
+            own_h, own_s = at, at + reached.layer.outputs
             self._pre_activations(reached, part, own_h, bottom)
-            for block, unit in reached.units():
-                # Two units at a time, whose changes of the output do not wait for each other.
-                with s.loop("half", block.count // 2):
-                    s.add("unit = 2 * half")
-                    self._unit(reached, block, unit, own_h, own_s, "change")
-                    s.add("unit = 2 * half + 1")
-                    self._unit(reached, block, unit, own_h, own_s, "change_odd")
-                if block.count % 2:
-                    s.add(f"unit = {block.count - 1}")
-                    self._unit(reached, block, unit, own_h, own_s, "change")
-            bottom, place = own_h, own_s + reached.layer.states
+            if reached is part:
+                for c in (0, 1):
+                    row = f"pre_activation_sensitivities + {c * part.layer.rows * LANES} + row{c} * LANES"
+                    with nullcontext() if _is_uniform(part) else s.block(f"if row{c} >= 0:"):
+                        s.add(f"store(memory, {row}, load(memory, {row}) + source{c})")
+            for block in reached.blocks:
+                self._units(reached, block, own_h, own_s)
+            if reached is part:
+                self._numbers(part, own_h, own_s, alone=second == "c")
+            bottom, at = own_h, own_s + reached.layer.states
         for c, index in pair:
             s.add(f"change{c} = change{c} + change_odd{c}")
             if part is self.layers[-1]:
                 s.add(f"change{c} = fma(load(memory, partials{part.index}), source{c}, change{c})")
             s.add(f"sum{c} = fma(error, change{c}, load(memory, sums + ({part.first} + {index}) * LANES))")
         for c, index in pair:
-            if self.network.error_feedback:
-                s.add(f"store(sensitivities, column{c} + {place * LANES}, change{c})")
+            if self.network.fed_back:
+                s.add(f"store(sensitivities, column{c} + {at * LANES}, change{c})")
             s.add(f"store(memory, sums + ({part.first} + {index}) * LANES, sum{c})")
 
     def _pre_activations(self, layer: KernelLayer, owner: KernelLayer, own: int, below: int | None) -> None:
-        """Print W dsource, from the columns' rows `own` (its outputs of the cycle before) and `below`, plus the source."""
-        s, i, rows = self.s, layer.index, layer.layer.rows
-        far = rows * LANES
+        """Print W dsource, from the columns' rows `own` (its outputs of the cycle before) and `below`."""
+        s, i = self.s, layer.index
+        far, last = layer.layer.rows * LANES, layer.layer.sources - 1
 
-        def add(source: str, base: str, apart: str | int, column: int, terms: int, accumulate: bool) -> None:
-            s.add(f"product_pair(memory, pre_activation_sensitivities, {far}, "
-                f"memory, weights{i} + {column * rows}, {rows}, {source}, {base}, LANES, {apart}, {rows}, "
-                  f"{terms}, {accumulate})")  # fmt: skip
+        def add(p: Product, first: int, terms: int, source: str, base: str, apart: str, accumulate: bool) -> None:
+            """The share in a product of `terms` sources from number `first`."""
+            rows = place("pre_activation_sensitivities", p.row * LANES, p, p.rows * LANES)
+            weights = place(f"weights{i} + {p.first + (first - p.source) * p.rows}", 0, p, p.rows * p.terms)
+            with self.heads(p.heads):
+                s.add(f"product_pair(memory, {rows}, {far}, memory, {weights}, {p.rows}, {source}, "
+                      f"{place(base, 0, p, terms * LANES)}, LANES, {apart}, {p.rows}, {terms}, {accumulate})")  # fmt: skip
 
-        add("sensitivities", f"column0 + {own * LANES}", "next_", 0, layer.own, accumulate=False)
-        if below is not None:
-            add("sensitivities", f"column0 + {below * LANES}", "next_", layer.own, layer.layer.inputs, accumulate=True)
-        if i == 0 and self.network.error_feedback:
-            last = (self.height(owner) - 1) * LANES
-            s.add(*(f"store(memory, fed_back + {c} * LANES, negate(load(sensitivities, column{c} + {last})))" for c in (0, 1)))
-            add("memory", "fed_back", "LANES", layer.layer.sources - 1, 1, accumulate=True)
-        if layer.index == owner.index:
-            for c in (0, 1):
-                place = f"pre_activation_sensitivities + {c * far} + row{c} * LANES"
-                s.add(f"store(memory, {place}, load(memory, {place}) + source{c})")
+        for p, accumulate in layer.products():
+            heard = p.terms if p.heads > 1 else max(0, min(p.source + p.terms, layer.own) - p.source)
+            from_below = 0 if p.heads > 1 else max(0, min(p.source + p.terms, last + 1) - max(p.source, layer.own))
+            if heard:
+                add(p, p.source, heard, "sensitivities", f"column0 + {own * LANES}", "next_", accumulate)
+                accumulate = True
+            if below is not None and from_below:
+                add(p, p.source + heard, from_below, "sensitivities", f"column0 + {below * LANES}", "next_", accumulate)
+                accumulate = True
+            if i == 0 and self.network.fed_back and from_below:
+                output = (self.height(owner) - 1) * LANES
+                for c in (0, 1):
+                    value = self.signed(f"load(sensitivities, column{c} + {output})")
+                    s.add(f"store(memory, fed_back + {c} * LANES, {value})")
+                add(p, last, 1, "memory", "fed_back", "LANES", accumulate)
+                accumulate = True
+            if not accumulate:
+                with s.loop("i", p.heads * p.rows):
+                    for c in (0, 1):
+                        row = f"pre_activation_sensitivities + {p.row * LANES + c * far} + i * LANES"
+                        s.add(f"store(memory, {row}, 0.0)")
 
-    def _unit(self, layer: KernelLayer, block: Block, unit: UnitTrace, own_h: int, own_s: int, change: str) -> None:
+    def _units(self, layer: KernelLayer, block: KernelBlock, own_h: int, own_s: int) -> None:
+        """Two units at a time, whose changes of the output do not wait for each other."""
+        s = self.s
+        with self.heads(block.heads):
+            with s.loop("half", block.count // 2):
+                s.add("unit = 2 * half")
+                self._unit(layer, block, own_h, own_s, "change")
+                s.add("unit = 2 * half + 1")
+                self._unit(layer, block, own_h, own_s, "change_odd")
+            if block.count % 2:
+                s.add(f"unit = {block.count - 1}")
+                self._unit(layer, block, own_h, own_s, "change")
+
+    def _unit(self, layer: KernelLayer, block: KernelBlock, own_h: int, own_s: int, change: str) -> None:
         """The chain rule through unit j, in place; what it adds to the network's output goes to `change`."""
-        s, live, far = self.s, _live(unit), layer.layer.rows * LANES
-        inputs = len(block.rows()) + len(block.states())
-        s.add(*(f"partial{slot} = load(memory, {self._partial(layer, block, slot)})" for slot in range(len(live))))
-        places = [own_h + block.output, *(own_s + states.start for states in block.states())]
+        s, live, far = self.s, _live(block), layer.layer.rows * LANES
+        inputs, width = block.rows + block.states, block.rows + block.states + block.numbers
+        chained = [(slot, *divmod(index, width)) for slot, index in enumerate(live) if index % width < inputs]
+        s.add(*(f"partial{slot} = load(memory, {self._partial(layer, block, slot)})" for slot, _, _ in chained))
+        results = self._results(block, own_h, own_s)
         for c in (0, 1):
             texts = [
-                f"load(memory, pre_activation_sensitivities + {c * far} + ({rows.start} + unit) * LANES)"
-                for rows in block.rows()
+                f"load(memory, pre_activation_sensitivities + {c * far} + {block.row(n)} * LANES)" for n in range(block.rows)
             ]
-            texts += [f"load(sensitivities, column{c} + ({place} + unit) * LANES)" for place in places[1:]]
-            used = {index % inputs for index in live}
+            texts += [f"load(sensitivities, column{c} + {block.state(n, own_s)} * LANES)" for n in range(block.states)]
+            used = {n for _, _, n in chained}
             s.add(*(f"input{n} = {text}" for n, text in enumerate(texts) if n in used))
             sums: dict[int, str] = {}
-            for slot, index in enumerate(live):
-                result, n = divmod(index, inputs)
+            for slot, result, n in chained:
                 sums[result] = (
                     f"fma(partial{slot}, input{n}, {sums[result]})" if result in sums else f"partial{slot} * input{n}"
                 )
-            s.add(*(f"result{c}_{n} = {sums.get(n, 'fill(memory, 0.0)')}" for n in range(len(places))))
+            s.add(*(f"result{c}_{n} = {sums.get(n, 'fill(memory, 0.0)')}" for n in range(len(results))))
         for c in (0, 1):
-            s.add(
-                *(
-                    f"store(sensitivities, column{c} + ({place} + unit) * LANES, result{c}_{n})"
-                    for n, place in enumerate(places)
-                )
-            )
+            s.add(*(f"store(sensitivities, column{c} + {row} * LANES, result{c}_{n})" for n, row in enumerate(results)))
             if layer is self.layers[-2]:
-                s.add(
-                    f"{change}{c} = "
-                    f"fma(load(memory, output_derivatives + ({block.output} + unit) * LANES), result{c}_0, {change}{c})"
-                )
+                for n in range(block.unit.outputs):
+                    s.add(
+                        f"{change}{c} = "
+                        f"fma(load(memory, output_derivatives + {block.output(n)} * LANES), result{c}_{n}, {change}{c})"
+                    )
+
+    def _numbers(self, layer: KernelLayer, own_h: int, own_s: int, *, alone: bool) -> None:
+        """Add how a unit depends on its own number, where that is the parameter of a column."""
+        s = self.s
+        for kind, (block, number) in enumerate(_numbers(layer)):
+            inputs, results = block.rows + block.states, self._results(block, own_h, own_s)
+            width = inputs + block.numbers
+            # A trained initial state is no input of the unit at any cycle.
+            mine = inputs + number if number < block.numbers else -1
+            slots = [(slot, index // width) for slot, index in enumerate(_live(block)) if index % width == mine]
+            for c in (0, 1) if slots else ():
+                with s.block(f"if row{c} == {-1 - kind}:"):
+                    s.add(f"head, unit = place{c} // {block.count}, place{c} % {block.count}")
+                    for slot, result in slots:
+                        s.add(f"partial = load(memory, {self._partial(layer, block, slot)})")
+                        if not c or not alone:  # a column that stands alone is changed once
+                            row = f"column{c} + {results[result]} * LANES"
+                            s.add(f"store(sensitivities, {row}, load(sensitivities, {row}) + partial)")
+                        if layer is self.layers[-2] and result < block.unit.outputs:
+                            derivative = f"load(memory, output_derivatives + {block.output(result)} * LANES)"
+                            s.add(f"change{c} = fma({derivative}, partial, change{c})")
+
+    @staticmethod
+    def _results(block: KernelBlock, own_h: int, own_s: int) -> list[str]:
+        """The rows of a unit's outputs and states in a column."""
+        outputs = [block.output(n, own_h) for n in range(block.unit.outputs)]
+        return outputs + [block.state(n, own_s) for n in range(block.states)]
 
 
-def _live(unit: UnitTrace) -> list[int]:
+def _is_uniform(part: KernelLayer) -> bool:
+    """Whether the layer's parameters are one matrix, so that a parameter's row and source need no table."""
+    return len(part.layer.products) == 1 and not part.layer.numbers
+
+
+def _numbers(part: KernelLayer) -> list[tuple[KernelBlock, int]]:
+    """The kinds of numbers that units of a layer have of their own, trained initial states among them."""
+    return [(block, n) for block in part.blocks for n in range(len(block.unit.trained))]
+
+
+def _table(part: KernelLayer) -> list[list[int]]:
+    """For every parameter of a layer its row and source. For a number: -1 - its kind, and the unit among all of its block."""
+    table = [[0, 0] for _ in range(part.layer.parameters)]
+    for row, places in enumerate(part.layer.places):
+        for source, index in enumerate(places):
+            if index < part.layer.parameters:
+                table[index] = [row, source]
+    for kind, (block, n) in enumerate(_numbers(part)):
+        step = block.next_block.number - block.block.number
+        for head in range(block.heads):
+            for unit in range(block.count):
+                index = part.layer.weights + block.block.number + n * block.count + head * step + unit
+                table[index] = [-1 - kind, head * block.count + unit]
+    return table
+
+
+def _live(block: KernelBlock) -> list[int]:
     """Which of a unit's partial derivatives are not identically zero."""
-    return [index for index, output in enumerate(unit.partials.outputs) if output is not None]
+    return [index for index, output in enumerate(block.trace.partials.outputs) if output is not None]
+
+
+def _partials(block: KernelBlock) -> int:
+    return len(_live(block))

@@ -40,6 +40,7 @@ class Fused:
         self._block, self._loop = address(self._kernel.block), load_loop(self._real.name)
         self._workspaces = np.empty((0, 0), self._real)
         self._columns = _aligned(1, 1, self._real)
+        self._initial = [i for _, value in network.initial_states() if isinstance(value, slice) for i in _range(value)]
 
     def outputs(self, parameters: Tensor, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         y, last, _, _ = self._run(parameters, x, x[..., 0], state, None, learn=False)
@@ -54,8 +55,9 @@ class Fused:
         self, parameters: Tensor, x: Tensor, target: Tensor, state: Tensor | None, kept: Tensor | None, *, learn: bool
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         replicas, batch, steps, _ = x.shape
+        given = state is not None
         if state is None:
-            state = self.network.initial_state(replicas, batch, x)
+            state = self.network.initial_state(parameters, batch)
         y, last = x.new_empty(replicas, batch, steps), torch.empty_like(state)
         gradient = torch.empty_like(parameters) if learn else parameters.new_empty(0, 0)
         jobs = replicas * -(-batch // LANES)
@@ -70,6 +72,9 @@ class Fused:
         if not self._forward_mode:
             window = self.gradient.window or steps
             self._loop.run(self._block, *shared, not self.gradient.detach_recurrent, window, *buffers, self._columns)
+            if given and learn and self._initial:
+                # The kernel cannot know that the state is not the network's own.
+                gradient[:, self._initial] = 0.0
             return y, last, gradient, None
         if self.keep and learn:
             fresh = kept is None
@@ -78,7 +83,8 @@ class Fused:
         else:
             self._columns = _at_least(self._columns, workers, self._kernel.columns if learn else 1, self._real)
             fresh, columns = True, self._columns[:workers]
-        self._loop.run(self._block, *shared, fresh, steps, *buffers, columns)
+        window = 0 if given else steps
+        self._loop.run(self._block, *shared, fresh, window, *buffers, columns)
         return y, last, gradient, kept if self.keep else None
 
 
@@ -109,3 +115,7 @@ def _aligned(rows: int, words: int, real: np.dtype) -> np.ndarray:
     flat = np.zeros(rows * words + unit, real)
     start = -flat.ctypes.data % CACHE_LINE // real.itemsize
     return flat[start : start + rows * words].reshape(rows, words)
+
+
+def _range(place: slice) -> range:
+    return range(place.start, place.stop)

@@ -40,16 +40,24 @@ class Trace:
 
 @dataclass(frozen=True)
 class UnitTrace:
-    """Everything the kernels need of a unit; variables are pre0.. (pre-activations), state0.., error0.. (tangents)."""
+    """Everything the kernels need of a unit.
+
+    Variables are pre0.. (pre-activations), state0.., number0.. (the unit's own), error0.. (tangents of the outputs, then of
+    the new states).
+    """
 
     forward: Trace
-    """-> the output and the new states."""
+    """-> the outputs and the new states."""
     backward: Trace
-    """pre.., state.., error0 of the output, error1.. of the new states -> error of each pre and each state."""
+    """pre.., state.., constants, error.. -> error of each pre, each state and each number."""
     partials: Trace
-    """-> for the output and then each new state, its derivative by each pre and each state."""
+    """-> for each output and then each new state, its derivative by each pre, each state and each number."""
     saved: tuple[str, ...]
     """The variables of `forward` that `backward` starts from, when what is cheap is computed again."""
+    constants: Trace
+    """number.. -> what `forward` and `backward` read of it, the same at every cycle; its outputs are variables' names."""
+    partial_constants: Trace
+    """The same for `partials`."""
 
 
 EXPENSIVE = {
@@ -77,38 +85,50 @@ SUPPORTED = EXPENSIVE | {
 
 def trace(unit: Unit) -> UnitTrace:
     """Trace a unit. Raises UnsupportedOperation, naming the operation and the unit, where it cannot be fused."""
-    n, m = len(unit.pre_activations), len(unit.states)
+    n, m, results = len(unit.pre_activations), len(unit.states), unit.outputs + len(unit.states)
     inputs = [f"pre{i}" for i in range(n)] + [f"state{i}" for i in range(m)]
-    tangents = [f"error{i}" for i in range(1 + m)]
+    numbers = [f"number{i}" for i in range(len(unit.numbers))]
+    tangents = [f"error{i}" for i in range(results)]
+    variables = inputs + numbers
+
+    def step(xs: list[Tensor]) -> tuple[Tensor, ...]:
+        return unit.step(*xs[: n + m], **dict(zip(unit.numbers, xs[n + m :], strict=True)))
 
     def joint(*args: Tensor) -> list[Tensor | None]:
-        xs = [a.detach().requires_grad_() for a in args[: n + m]]
-        ys = unit.step(*xs)
-        if len(ys) != 1 + m:
-            raise UnsupportedOperation(f"unit {unit.name} returns {len(ys)} values, not its output and {m} states")
-        live = [(y, d) for y, d in zip(ys, args[n + m :], strict=True) if y.requires_grad]
+        xs = [a.detach().requires_grad_() for a in args[: len(variables)]]
+        ys = step(xs)
+        if len(ys) != results:
+            raise UnsupportedOperation(
+                f"unit {unit.name} returns {len(ys)} values, not its {_count(unit.outputs, 'output')} and {_count(m, 'state')}"
+            )
+        live = [(y, d) for y, d in zip(ys, args[len(variables) :], strict=True) if y.requires_grad]
         errors = torch.autograd.grad([y for y, _ in live], xs, [d for _, d in live], allow_unused=True)
         return [*ys, *errors]
 
     def partial(*args: Tensor) -> list[Tensor | None]:
-        xs = [a.detach().requires_grad_() for a in args[: n + m]]
-        ys = unit.step(*xs)
+        xs = [a.detach().requires_grad_() for a in args[: len(variables)]]
         found: list[Tensor | None] = []
-        for y, d in zip(ys, args[n + m :], strict=True):
+        for y, d in zip(step(xs), args[len(variables) :], strict=True):
             if y.requires_grad:
                 found += torch.autograd.grad(y, xs, d, allow_unused=True, retain_graph=True)
             else:
-                found += [None] * (n + m)
+                found += [None] * len(variables)
         return found
 
-    both = _record(unit, joint, inputs + tangents)
+    both = _record(unit, joint, variables + tangents)
     # Within the joint trace everything that the outputs need is the forward pass.
-    forward = _closure(both, both.outputs[: 1 + m])
-    backward = Trace(both.ops, both.outputs[1 + m :])
-    saved = _saved(forward, backward, inputs)
+    constant = _constant(both, numbers)
+    forward = _closure(both, both.outputs[:results], constant)
+    backward = Trace(both.ops, both.outputs[results:])
+    saved = _saved(forward, backward, inputs, constant)
+    backward = _closure(backward, backward.outputs, constant | frozenset(saved))
     ones: dict[str, Value] = dict.fromkeys(tangents, 1.0)
-    partials = _substitute(unit, _record(unit, partial, inputs + tangents), ones)
-    return UnitTrace(forward, _without(backward, saved), _closure(partials, partials.outputs), saved)
+    partials = _substitute(unit, _record(unit, partial, variables + tangents), ones)
+    constant_partials = _constant(partials, numbers)
+    varying = _closure(partials, partials.outputs, constant_partials)
+    return UnitTrace(
+        forward, backward, varying, saved, _read(both, constant, forward, backward), _read(partials, constant_partials, varying)
+    )
 
 
 def _record(unit: Unit, function: Callable, names: list[str]) -> Trace:
@@ -243,16 +263,33 @@ def _closure(trace: Trace, outputs: tuple[Value | None, ...], stop: frozenset[st
     return Trace(tuple(reversed(kept)), outputs)
 
 
-def _saved(forward: Trace, backward: Trace, inputs: list[str]) -> tuple[str, ...]:
+def _saved(forward: Trace, backward: Trace, inputs: list[str], constant: frozenset[str]) -> tuple[str, ...]:
     """What the backward pass reads of the forward pass when it stops at expensive operations and at the inputs."""
     stop = frozenset(op.name for op in forward.ops if op.function in EXPENSIVE) | frozenset(inputs)
-    remaining = _closure(backward, backward.outputs, stop)
+    remaining = _closure(backward, backward.outputs, stop | constant)
     read = {a for op in remaining.ops for a in op.args} | set(backward.outputs)
     return tuple(sorted(v for v in stop if v in read))
 
 
-def _without(backward: Trace, saved: tuple[str, ...]) -> Trace:
-    return _closure(backward, backward.outputs, frozenset(saved))
+def _constant(trace: Trace, numbers: list[str]) -> frozenset[str]:
+    """The variables that depend on the unit's own numbers alone, so that they need not be computed at every cycle."""
+    found = set(numbers)
+    for op in trace.ops:
+        variables = [a for a in op.args if isinstance(a, str)]
+        # A truth value cannot be kept in memory.
+        if variables and found.issuperset(variables) and op.function not in _MASKS:
+            found.add(op.name)
+    return frozenset(found)
+
+
+def _read(trace: Trace, constant: frozenset[str], *readers: Trace) -> Trace:
+    """The operations that make those of the constant variables that `readers` read."""
+    read = {a for reader in readers for op in reader.ops for a in op.args} | {v for r in readers for v in r.outputs}
+    return _closure(trace, tuple(sorted(v for v in constant if v in read)))
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _substitute(unit: Unit, trace: Trace, table: dict[str, Value]) -> Trace:

@@ -16,7 +16,8 @@ from learning_to_learn.commands import compare as command
 from learning_to_learn.composing import compose_config
 from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError
-from learning_to_learn.results import compare
+from learning_to_learn.results import topologies
+from learning_to_learn.results import topology_numbers as numbers
 from learning_to_learn.training.metrics import success_interval
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
@@ -34,8 +35,8 @@ def frame():
 
 
 def test_a_cell_is_its_replicas():
-    cells = compare.summarise(frame()).set_index(["arch", "family"])
-    assert list(compare.summarise(frame())) == [
+    cells = numbers.study_cells(frame()).set_index(["arch", "family"])
+    assert list(numbers.study_cells(frame())) == [
         "arch", "gradient", "family", "replicas", "success_rate", "low", "high", "score_median", "seconds",
     ]  # fmt: skip
     assert cells.loc[("a", "x"), "success_rate"] == 1
@@ -46,9 +47,9 @@ def test_a_cell_is_its_replicas():
 
 
 def test_the_interquartile_mean_leaves_out_a_quarter_on_each_side():
-    matrices = compare.score_matrices(frame())
+    matrices = numbers.score_matrices(frame())
     assert matrices["a"].shape == (8, 2)
-    means = compare.interquartile_means(matrices)
+    means = numbers.interquartile_means(matrices)
     for arch, (mean, low, high) in means.items():
         middle = np.sort(matrices[arch].ravel())[4:12]
         assert mean == pytest.approx(middle.mean())
@@ -56,23 +57,23 @@ def test_the_interquartile_mean_leaves_out_a_quarter_on_each_side():
 
 
 def test_a_profile_is_the_part_of_runs_above_a_threshold():
-    matrices = compare.score_matrices(frame())
-    profiles, intervals = compare.performance_profiles(matrices)
-    at = int(np.flatnonzero(np.isclose(compare.THRESHOLDS, 0.9))[0])
-    assert profiles["a"][at] == pytest.approx((matrices["a"] > compare.THRESHOLDS[at]).mean())
+    matrices = numbers.score_matrices(frame())
+    profiles, intervals = numbers.performance_profiles(matrices)
+    at = int(np.flatnonzero(np.isclose(numbers.THRESHOLDS, 0.9))[0])
+    assert profiles["a"][at] == pytest.approx((matrices["a"] > numbers.THRESHOLDS[at]).mean())
     assert (intervals["b"][0] <= profiles["b"]).all()
 
 
 def test_archs_with_unequal_numbers_of_replicas_are_left_out_of_what_needs_them_equal():
     uneven = frame().query("not (`arch.name` == 'b' and `family.name` == 'x' and seed == 3)")
-    assert set(compare.score_matrices(uneven)) == {"a"}
+    assert set(numbers.score_matrices(uneven)) == {"a"}
 
 
 def test_the_study_is_run_reported_and_resumed(tmp_path, monkeypatch):
     tiny = ("trainer.epochs=4", "trainer.evaluate_every=2", "replicas=2", "evaluation.mappings=16", "logger.mode=disabled",
             "family.sequence_length=20", "arch=lstm,elman", "family=boolean,semilinear", "optimizer.lr=0.01")  # fmt: skip
     monkeypatch.setenv("QUICK", "1")
-    monkeypatch.setattr(compare, "QUICK", tiny)
+    monkeypatch.setattr(topologies, "QUICK", tiny)
     assert command._main([]) == 0
     folder = tmp_path / "reports/quick"
     with (folder / "topologies.csv").open() as file:
