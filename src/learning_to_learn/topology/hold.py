@@ -38,7 +38,8 @@ def held(unit: Unit, numbers: Mapping[str, float]) -> Unit:
         return step(*pre_activations, *given, **numbers)
 
     name = f"{unit.name}({', '.join(f'{key}={number:g}' for key, number in fixed.items())})"
-    bias, sources = ({key: v for key, v in table.items() if key in free} for table in (unit.bias, unit.sources))
+    bias = {key: centre for key, centre in unit.bias.items() if key in free}
+    sources = {key: heard for key, heard in unit.sources.items() if key in free}
     return dataclasses.replace(unit, name=name, step=step_with_constants, pre_activations=free, bias=bias, sources=sources)
 
 
