@@ -28,7 +28,8 @@ INTRODUCTION = """\
 Written by `make studies`. *Score* runs from 0, no learning, to 1, the Bayes-optimal learner; a replica succeeds from {success}.
 A cell shows how many replicas succeed with Wilson's interval, and the interquartile mean of the scores with its bootstrap
 interval, both at 95 %. Two cells are told apart where the intervals of their scores do not overlap. Where cells have a setting
-of their own, it was chosen on other seeds and other data; all figures are those of fresh seeds.
+of their own, it was chosen on other seeds and other data; all figures are those of fresh seeds. Seconds are those of the clock,
+summed over jobs: jobs that share their cores with others take longer.
 """
 
 
