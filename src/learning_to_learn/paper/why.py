@@ -45,7 +45,8 @@ from as many settings as the whole cell does; what is reported are fresh seeds.
 
 A feature is **necessary** where without it success is rarer: Wilson's 95 % interval of the success rate lies below that of the
 whole cell. It **helps** where the variant succeeds as often, as far as can be told, and its score's 95 % bootstrap interval
-lies below the whole cell's. Otherwise it is **not necessary**, as far as so many replicas can tell.
+lies below the whole cell's. Otherwise it is **not necessary**, as far as so many replicas can tell. All of this is said of the
+epochs and settings of these studies: a longer training may do without more.
 """
 
 
