@@ -34,7 +34,7 @@ test-slow: .venv/ready  ## The tests that take minutes
 	$(RUN) -m pytest -m slow
 
 # Debian's packages, to be installed by root: apt-get install slurm-wlm munge slurmdbd mariadb-server
-test-cluster: .venv/ready  ## Sweeps on a real SLURM and a real Ray cluster on this machine (ten minutes; root; Debian's SLURM)
+test-cluster: .venv/ready  ## Sweeps on a real SLURM and a real Ray cluster on this machine (10 to 20 minutes; root; Debian's SLURM)
 	$(RUN) -m pytest -m cluster tests/cluster
 
 lint: .venv/ready  ## Style, types, formatting, the direction of imports, and the page's JavaScript

@@ -295,10 +295,9 @@ def _ask(hydra: Hydra, request: Request) -> tuple[Path, DictConfig | None, bool]
         return (Path(str(where.dir)), of_sweep, False) if where.dir else (new_folder(), of_sweep, True)
     except UserError:
         raise
-    except OSError as error:
-        raise UserError(f"cannot use {cause_in_a_line(error)}") from None
-    except Exception as error:  # noqa: BLE001 - Hydra raises many kinds
-        raise UserError(_hydra_line(error)) from None
+    except Exception as error:  # noqa: BLE001 - Hydra raises many kinds, one of which is an OSError
+        of_the_disk = isinstance(error, OSError) and not _from_hydra(error)
+        raise UserError(f"cannot use {cause_in_a_line(error)}" if of_the_disk else _hydra_line(error)) from None
 
 
 def _is_a_jobs(path: Path) -> bool:

@@ -87,7 +87,8 @@ def test_overrides(words):
 
 @settings(max_examples=60)
 @given(flags=st.lists(st.sampled_from(["-m", "--cfg", "job", "--info", "all", "--help", "-x", "--resolve", "-p",
-                                       "--config-name", "--hydra-help", "--version", "-c", "--explain", "seed", "trainer", "seed=1"]),
+                                       "--config-name", "--hydra-help", "--version", "-c", "--explain",
+                                       "seed", "trainer", "seed=1"]),
                       min_size=1, max_size=3))  # fmt: skip
 def test_flags(flags):
     """Always with --cfg, so that none of them starts a job."""

@@ -30,9 +30,12 @@ NUMBERS = ("success", "worse", "score", "MSE", "floor", "excess", "cycles", "sec
 
 def find_jobs(folder: Path) -> list[Job]:
     """Return every run folder at or under `folder`, in the order of the sweep; of finished ones with what is damaged."""
-    return [
-        replace(job, damage=job.run.damage()) if job.status is Status.FINISHED else job for job in survey(folder) if job.place
-    ]
+    return [judged(job) for job in survey(folder) if job.place]
+
+
+def judged(job: Job) -> Job:
+    """Return the job; a finished one with what is damaged in its folder."""
+    return replace(job, damage=job.run.damage()) if job.status is Status.FINISHED else job
 
 
 @dataclass(frozen=True)
