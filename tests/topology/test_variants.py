@@ -40,3 +40,10 @@ def test_a_forget_gate_held_at_the_logit_of_a_leak_is_that_leak():
     i, o, c, s = (torch.tensor(v, dtype=torch.float64) for v in (0.3, -0.7, 1.1, 0.4))
     new = leak * 0.4 + sigma(0.3) * (4 * sigma(1.1) - 2)
     assert held.step(i, o, c, s)[1].item() == pytest.approx(new, abs=1e-14)
+
+
+def test_a_trained_leak_is_a_forget_gate_that_hears_nothing():
+    i, o, c, s, leak = (torch.tensor(v, dtype=torch.float64) for v in (0.3, -0.7, 1.1, 0.4, 1.7))
+    found = UNITS["trained_leak_cell"].step(i, o, c, s, leak=leak)
+    assert [v.item() for v in found] == [v.item() for v in UNITS["forget_cell"].step(i, leak, o, c, s)]
+    assert Network.of([{"trained_leak_cell": 3}]).parameters == Network.of([{"memory_cell": 3}]).parameters + 3

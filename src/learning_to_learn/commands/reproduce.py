@@ -1,4 +1,4 @@
-"""Reproduce Table 1 and Figure 3 of the paper, test its section 5, measure README's figures: `python -m src.reproduce --help`."""
+"""Reproduce Table 1 and Figure 3, test section 5, measure README's figures: `python -m src.reproduce --help`."""
 
 import os
 

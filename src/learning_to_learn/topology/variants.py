@@ -7,7 +7,7 @@ What is a matter of a gate alone needs no unit of its own: `arch.hold={input_gat
 from __future__ import annotations
 
 from learning_to_learn.lazy import torch
-from learning_to_learn.topology.units import unit
+from learning_to_learn.topology.units import Number, unit
 
 
 @unit(states=1, bias={"input_gate": -1.0})
@@ -29,3 +29,17 @@ def unsquashed_cell(
     """The memory cell without the squashing of its output: the output gate scales the state itself."""
     cell = cell + torch.sigmoid(input_gate) * (4 * torch.sigmoid(cell_input) - 2)
     return torch.sigmoid(output_gate) * cell, cell
+
+
+@unit(states=1, bias={"input_gate": -1.0})
+def trained_leak_cell(
+    input_gate: torch.Tensor,
+    output_gate: torch.Tensor,
+    cell_input: torch.Tensor,
+    cell: torch.Tensor,
+    *,
+    leak: Number = 3.0,
+) -> tuple[torch.Tensor, ...]:
+    """The memory cell whose loop has a weight of its own, the logistic function of `leak`. It starts at 0.95 and is trained."""
+    cell = torch.sigmoid(leak) * cell + torch.sigmoid(input_gate) * (4 * torch.sigmoid(cell_input) - 2)
+    return torch.sigmoid(output_gate) * (2 * torch.sigmoid(cell) - 1), cell
