@@ -65,9 +65,14 @@ def read_table(folder: Path, study: Study) -> "pd.DataFrame":
 def report(folder: Path, *, title: str) -> str:
     """Return the Markdown of all studies whose tables lie in a folder of reports."""
     lines = INTRODUCTION.format(title=title, success=SUCCESS).splitlines()
+    missing = []
     for study in studies().values():
         if (folder / "studies" / f"{study.name}.csv").exists():
             lines += section(study, read_table(folder, study))
+        else:
+            missing.append(f"- {study.name}: {study.question}")
+    if missing:
+        lines += ["", "## Not yet run", "", *missing]
     return "\n".join(lines) + "\n"
 
 
