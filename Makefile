@@ -5,7 +5,7 @@ RUN := $(BIN)/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 RUNS ?= runs
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep test test-slow fuzz reliability test-cluster test-next lint reproduce-table1 reproduce-figure3 readme compare-topologies report floors bench lock clean
+.PHONY: help setup train sweep test test-slow fuzz reliability test-cluster test-next lint reproduce-table1 reproduce-figure3 reproduce-why readme studies compare-topologies report floors bench lock clean
 
 help:  ## This list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -58,6 +58,12 @@ reproduce-table1: .venv/ready  ## Table 1 of the paper, beside the Bayes floor, 
 
 reproduce-figure3: .venv/ready  ## Figure 3 of the paper, before and after meta-training, into reports/
 	$(RUN) -m src.reproduce figure3
+
+reproduce-why: .venv/ready  ## Section 5 of the paper: which features of the memory cell are necessary, into reports/ (QUICK=1: small)
+	$(RUN) -m src.reproduce why
+
+studies: .venv/ready  ## Run the studies of sweeps/, or what is left of them, and answer their questions in reports/ (QUICK=1: small)
+	$(RUN) -m src.studies
 
 readme: .venv/ready  ## Train what README says, and write its figures and pictures: reports/readme.csv
 	$(RUN) -m src.reproduce readme

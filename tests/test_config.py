@@ -117,6 +117,11 @@ def test_every_key_is_read_by_something():
         ("arch.window=3", "only bptt"),
         ("arch.bias=3", "give a number for each"),
         ("arch.bias={input_gate: x}", "give a number for each"),
+        ("arch.hold=3", "arch.hold=3: give a number for each"),
+        ("arch.hold={input_gate: x}", "give a number for each"),
+        ("arch.hold={input_gate: true}", "give a number for each"),
+        ("arch.hold={input_gate: inf}", "give a number for each"),
+        ("arch.hold={reset: 1}", "arch.hold.*choose one of cell_input, input_gate, output_gate, z"),
         ("replicas=0", "at least 1"),
         ("seed=-1", "at least 0"),
         ("trainer.batch=7", "no multiple"),
@@ -133,7 +138,7 @@ def test_a_value_no_job_could_run_with_is_one_line(override, says):
 
 
 def test_a_saved_configuration_comes_back(tmp_path):
-    config = job("arch.bias={input_gate: -2}", "family.functions=[1,2]")
+    config = job("arch.bias={input_gate: -2}", "arch.hold={output_gate: 10}", "family.functions=[1,2]")
     (tmp_path / "config.yaml").write_text(to_yaml(config))
     assert load(tmp_path / "config.yaml") == config
 

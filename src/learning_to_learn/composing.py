@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra import version
 from hydra._internal.hydra import Hydra
@@ -64,7 +65,9 @@ def register() -> None:
     schema.register()
     for path in SWEEPS.glob("*.yaml"):
         if path.stem not in _stored("sweep"):
-            ConfigStore.instance().store(group="sweep", name=path.stem, node=OmegaConf.load(path), package="_global_")
+            study: Any = OmegaConf.load(path)
+            study.pop("study", None)  # how it is answered is no setting of a job
+            ConfigStore.instance().store(group="sweep", name=path.stem, node=study, package="_global_")
 
 
 def register_resolvers() -> None:

@@ -50,6 +50,8 @@ class ArchConfig:
 
     (Hydra cannot put keys into an empty typed dictionary, so that config_check.py judges its type.)
     """
+    hold: Any = None
+    """Pre-activations that are fixed at a number, such as {input_gate: 10}: a gate that is always open."""
 
 
 @dataclass

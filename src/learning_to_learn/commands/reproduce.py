@@ -1,4 +1,4 @@
-"""Reproduce the paper's Table 1 and Figure 3, and the figures of README.md: `python -m src.reproduce --help`."""
+"""Reproduce Table 1 and Figure 3, test section 5, measure README's figures: `python -m src.reproduce --help`."""
 
 import os
 
@@ -18,7 +18,7 @@ def _main(arguments: list[str]) -> int:
 
 @click.group(cls=Verbs, what="report")
 def reproduce() -> None:
-    """Reproduce the paper's Table 1 and Figure 3, and the figures that README.md states.
+    """Reproduce the paper's Table 1 and Figure 3, test its section 5, and measure the figures that README.md states.
 
     What has been trained before is not trained again. QUICK=1 in the environment trains a small version into folders of its
     own.
@@ -26,6 +26,7 @@ def reproduce() -> None:
     Examples:
       python -m src.reproduce table1
       python -m src.reproduce figure3
+      python -m src.reproduce why
       python -m src.reproduce readme
 
     """
@@ -55,6 +56,20 @@ def figure3() -> int:
     quick = bool(os.environ.get("QUICK"))
     failed = draw_figure3(compose_config, quick=quick)
     return _end(failed, f"{report_folder(quick=quick)}/figure3.png is written")
+
+
+@reproduce.add_command
+@command(name="why")
+def why() -> int:
+    """Test which features of the memory cell are necessary, and what its cells keep, and write reports/why.md and .html."""
+    from learning_to_learn.jobs.sweeps import start
+    from learning_to_learn.paper.reproduce import report_folder
+    from learning_to_learn.paper.why import why as test_why
+
+    quick = bool(os.environ.get("QUICK"))
+    reports = report_folder(quick=quick)
+    unfinished = test_why(start, reports, quick=quick)
+    return _end([str(job.folder) for job in unfinished], f"{reports}/why.md and .html are written")
 
 
 @reproduce.add_command
