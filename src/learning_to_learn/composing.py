@@ -43,6 +43,8 @@ NAME = "train"
 """The configuration that everything starts from, conf/train.yaml."""
 ONE_AT_A_TIME = ("sweep", "launcher")
 """Groups that say how all jobs of a sweep are run, so that no sweep can be over them."""
+ZIP, PAIRED = "zip=", "hydra.sweeper.zip="
+"""What pairs the values of a sweep's keys: as one types it, and as Hydra knows it."""
 
 
 def _packaged(name: str) -> Path:
@@ -122,7 +124,7 @@ def read(arguments: Iterable[str]) -> Request:
         raise UserError(f"unknown option {unread[0]!r}: --help lists what there is")
     if flags.experimental_rerun is not None:
         raise UserError("--experimental-rerun is not for this program: resume=<folder> resumes a run")
-    request = Request(flags, list(flags.overrides))
+    request = Request(flags, [PAIRED + word.removeprefix(ZIP) if word.startswith(ZIP) else word for word in flags.overrides])
     plugins.load(named_plugins(request))
     return request
 
@@ -178,8 +180,10 @@ def _judge(words: list[str]) -> None:
 
 
 def _refuse_several(words: list[str]) -> None:
-    """Raise UserError where one job is given several values of a key."""
+    """Raise UserError where one job is given several values of a key, or asked to pair them."""
     for word in words:
+        if word.startswith(PAIRED):
+            raise UserError(f"{ZIP}{word.removeprefix(PAIRED)} pairs the values of a sweep's keys: add -m")
         if _parse(word).is_sweep_override():
             raise UserError(f"{word}: several values make a sweep: add -m (a list is key=[a,b], a text with commas key='a,b')")
 
