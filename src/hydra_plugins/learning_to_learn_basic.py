@@ -25,7 +25,7 @@ ConfigStore.instance().store(group="hydra/sweeper", name="basic", node=BasicSwee
 class BasicSweeper(basic_sweeper.BasicSweeper):
     """Hydra's sweeper, which crosses the values of all keys, but for those that it pairs."""
 
-    def __init__(self, zip: list[str], **settings: Any) -> None:  # noqa: A002 - Hydra gives the key's name
+    def __init__(self, zip: list[str], **settings: Any) -> None:
         super().__init__(**settings)
         self.paired = zip
 
