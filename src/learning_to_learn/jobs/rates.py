@@ -33,15 +33,16 @@ BACKWARD = 3
 """Multiplications for each weight and cycle: one forward, two back."""
 NONLINEARITY = 20
 """Multiplications that take as long as a pre-activation's nonlinearity and its derivative."""
-SENSITIVITY = 3.5
-"""Multiplications for each sensitivity and cycle; reports/bench.csv has 2 for neurons and 6 for memory cells."""
+SENSITIVITY = 6
+"""Multiplications that take as long as a sensitivity takes in a cycle, by the rows of rtrl in reports/bench.csv."""
 SHAPE = (
     "arch.layers", "arch.gradient", "arch.window", "arch.update_every", "engine", "replicas", "family.carry_state",
     "family.sequence_length", "family.feedback", "optimizer.name", "trainer.sequences", "trainer.batch", "trainer.average",
     "trainer.curriculum", "trainer.curriculum_part", "threads", "launcher.name", "launcher.jobs", "launcher.cores",
 )  # fmt: skip
-SMALL, LARGE = (1, LANES, 1), (4, LANES, 256)
-"""Replicas, sequences and cycles of the two updates that are measured."""
+REPLICAS, UPDATES = 4, 10
+SHORT, LONG = 1, 256
+"""The epochs that are measured: replicas, updates, and cycles of the two."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def estimate_seconds(config: Config, measured: Mapping[str, float], rates: Calla
     """Return the seconds that a job trains, as its result.json will have them; None where nothing is known.
 
     They are those of finished runs of its shape, from `measured_seconds`, or of a model of the fused engine's kernels; start-up
-    and evaluation come on top. `rates` is called for the model only.
+    and evaluation come on top, and whatever else the machine does. `rates` is called for the model only.
     """
     known = measured.get(shape(flatten(asdict(config))))
     if known is not None:
@@ -116,7 +117,7 @@ def machine_rates() -> Rates:
 
 
 def measure_rates(seconds: float = 0.15) -> Rates:
-    """Measure the paper's LSTM with Adam, on one thread; `seconds` for each of two sizes."""
+    """Measure epochs of the paper's LSTM with Adam, on one thread; `seconds` for each of two lengths of sequences."""
     import numba
 
     from learning_to_learn.engine import make_engine
@@ -127,30 +128,39 @@ def measure_rates(seconds: float = 0.15) -> Rates:
     gradient = make_gradient("truncated")
     engine = make_engine("fused", network, gradient)
 
-    def update(replicas: int, sequences: int, cycles: int) -> Callable[[], None]:
-        weights = torch.nn.Parameter(torch.zeros(replicas, network.parameters))
-        optimizer, alive = make_optimizer(weights, AdamConfig()), torch.ones(replicas, dtype=torch.bool)
-        inputs, targets = torch.rand(replicas, sequences, cycles, network.inputs), torch.rand(replicas, sequences, cycles)
-        return lambda: optimizer.step(engine.segment(weights.detach(), inputs, targets).gradient, 0.0, alive)
+    def epoch(cycles: int) -> Callable[[], None]:
+        weights = torch.nn.Parameter(torch.rand(REPLICAS, network.parameters) - 0.5)
+        optimizer, alive = make_optimizer(weights, AdamConfig()), torch.ones(REPLICAS, dtype=torch.bool)
+        inputs = torch.rand(REPLICAS, LANES * UPDATES, cycles, network.inputs)
+        targets = torch.rand(REPLICAS, LANES * UPDATES, cycles)
+        outputs = torch.empty_like(targets)
+
+        def run() -> None:
+            for x, y, output in zip(*(v.split(LANES, 1) for v in (inputs, targets, outputs)), strict=True):
+                segment = engine.segment(weights.detach(), x, y)
+                optimizer.step(segment.gradient, 0.0, alive)
+                output.copy_(segment.outputs)
+
+        return run
 
     threads = numba.get_num_threads()
     numba.set_num_threads(1)
     try:
-        small, large = (_time_of(update(*size), seconds) for size in (SMALL, LARGE))
+        short, long = (_time_of(epoch(cycles), seconds) / UPDATES for cycles in (SHORT, LONG))
     finally:
         numba.set_num_threads(threads)
-    count = math.prod(LARGE) * multiplications(network, forward_mode=gradient.forward_mode)
-    return Rates(small, max(large - small, 0.1 * large) / count)
+    count = REPLICAS * LANES * (LONG - SHORT) * multiplications(network, forward_mode=gradient.forward_mode)
+    return Rates(short, max(long - short, 0.1 * long) / count)
 
 
 def _time_of(work: Callable[[], None], seconds: float) -> float:
-    """The median time of a piece of work."""
+    """The median CPU time of a piece of work on one thread: what else the machine does now is none of its speed."""
     work()  # compiles
     times: list[float] = []
     while sum(times) < seconds or len(times) < 3:
-        began = time.perf_counter()
+        began = time.process_time()
         work()
-        times.append(time.perf_counter() - began)
+        times.append(time.process_time() - began)
     return median(times)
 
 
