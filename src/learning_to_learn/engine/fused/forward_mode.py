@@ -204,7 +204,7 @@ class ForwardMode(Kernel):
                 f"source{c} = load(memory, sources{part.index} + {source} * LANES)",
                 f"change{c} = change_odd{c} = fill(memory, 0.0)",
             )
-        bottom: list[str] = []
+        bottom: list[int] = []
         at = 0
         for reached in self.reached(part):
             own_h, own_s = at, at + reached.layer.outputs
