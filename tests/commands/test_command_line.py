@@ -54,7 +54,7 @@ def test_a_sweep_with_options_of_ones_own_is_resumed_with_them():
     Path("D/experiment/mine.yaml").write_text("# @package _global_\nseed: 77\n")
     train._main(["experiment=mine", "--config-dir=D", "arch=elman,lstm", "-m", *SMALL, "hydra.sweep.dir=s"])
     (Path("s/1_lstm_boolean/status.json")).unlink()
-    with pytest.raises(UserError, match="--config-dir=.* is not taken from a folder"):
+    with pytest.raises(UserError, match=r"--config-dir=.* is not taken from a folder"):
         sweep._main(["resume", "s"])
     assert sweep._main(["resume", "s", "--", "--config-dir=D"]) == 0
     assert settings("s") == [("elman", 77), ("lstm", 77)]

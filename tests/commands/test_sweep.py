@@ -234,3 +234,12 @@ def test_a_sweep_killed_at_any_time_and_resumed_gives_the_same_table(tmp_path, t
         same += table(folder) == expected
     print(f"{same} of {times} same")
     assert same == times
+
+
+def test_a_job_in_a_folder_beside_another_one_stays_finished():
+    """Two jobs that are given one folder: the second goes beside the first, and is not taken for its own duplicate."""
+    words = ["-m", "arch=elman", "seed=0,10", *SMALL, AT, "hydra.sweep.subdir=same"]
+    for _ in range(2):
+        assert train._main(words) == 0
+        assert statuses(Path("s")) == ["finished", "finished"]
+        assert sorted(p.name for p in Path("s").iterdir() if p.is_dir()) == ["same", "same-2"]

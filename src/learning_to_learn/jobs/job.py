@@ -101,6 +101,8 @@ def _placed(raw: DictConfig | Config, folder: Path, *, sweep: Path | None, overr
         folder, twin = find_place(folder, sweep, stamp["fingerprint"])
         if twin:
             folder = _free_place(folder, stamp["fingerprint"])
+            if folder == twin:  # beside another job's: this very job, done or being run
+                return Outcome(get_status(twin) or Status.RUNNING, twin, _score_of(twin))
             folder.mkdir(parents=True, exist_ok=True)
             set_status(folder, Status.DUPLICATE, of=os.path.relpath(twin, folder), **stamp)
             return Outcome(Status.DUPLICATE, twin, _score_of(twin))
