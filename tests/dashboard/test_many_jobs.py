@@ -110,7 +110,7 @@ def test_a_line_that_is_pointed_at_stands_out_with_its_band(shown):
             return [div.data.at(-1).x.length, div.data.at(-2).x.length, trace.customdata[0]];
         }})()""")
         assert found[0] > 0
-        assert found[2].startswith("elman* boolean layers=")
+        assert found[2].startswith("lstm* boolean layers=")
         assert (found[1] > 0) == (plot == "learning")
 
 
