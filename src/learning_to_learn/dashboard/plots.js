@@ -37,7 +37,7 @@ function layout(more) {
   const ink = getComputedStyle(document.documentElement).getPropertyValue("--ink").trim();
   const { xaxis, yaxis, ...rest } = more;
   return { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, family: "system-ui, sans-serif" },
-    margin: { t: 24, r: 10, b: 45, l: 60 }, hovermode: "closest", legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
+    margin: { t: 48, r: 10, b: 45, l: 60 }, hovermode: "closest", legend: { orientation: "h", y: 1.08, yanchor: "bottom" },
     xaxis: { ...axisLook(), ...xaxis }, yaxis: { ...axisLook(), ...yaxis }, ...rest };
 }
 
