@@ -9,8 +9,12 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BLUE, ORANGE, GREY = "#2f6db3", "#c8641e", "#777777"
-OTHERS = ("#3a9a5b", "#8e4fa8")
+# Okabe and Ito 2008, https://jfly.uni-koeln.de/color: colours that readers with any colour vision tell apart.
+BLUE, GREEN, PURPLE, SKY, AMBER, GREY = "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#777777"
+BAYES = "#d55e00"
+"""The Bayes-optimal learner's colour, in every picture and on the dashboard; nothing else has it."""
+PALETTE = (BLUE, AMBER, GREEN, PURPLE, SKY, GREY)
+OTHERS = (GREEN, PURPLE)
 LONGEST_LABEL, LABEL_WIDTH = 200, 60
 FAINTEST = 1e-4
 """Errors below this part of the no-learning MSE are off the picture."""
@@ -39,7 +43,7 @@ def curve_figure(curves: np.ndarray, best: np.ndarray, *, title: str, others: di
     )
     axes.plot(cycles, middle, color=BLUE, label="median replica")
     known = best > bottom
-    axes.plot(cycles[known], best[known], color=ORANGE, label="Bayes-optimal learner")
+    axes.plot(cycles[known], best[known], color=BAYES, label="Bayes-optimal learner")
     for (name, curve), color in zip((others or {}).items(), OTHERS, strict=False):
         axes.plot(cycles, np.maximum(curve, bottom), color=color, linewidth=1, label=literal(name))
     axes.axhline(best[0], color=GREY, linestyle=":", label="no learning")
@@ -107,7 +111,7 @@ def scores_figure(scores: dict[str, np.ndarray], *, threshold: float, title: str
         spread = 0.25 * np.sin(2.4 * np.arange(len(found)))  # apart, so that equal scores can be counted
         ordered = np.nan_to_num(found, nan=-1.0)  # a replica without a score is the worst
         axes.plot(np.maximum(ordered, -0.1), row + spread, "o", color=BLUE, alpha=0.5, markersize=4)
-        axes.plot([np.median(ordered)] * 2, [row - 0.35, row + 0.35], color=ORANGE, linewidth=2)
+        axes.plot([np.median(ordered)] * 2, [row - 0.35, row + 0.35], color=AMBER, linewidth=2)
     axes.axvline(threshold, color=GREY, linestyle=":")
     axes.set_yticks(range(len(scores)), [literal(name) for name in scores])
     axes.set(xlim=(-0.13, 1.05), xlabel="learning score (dotted: success; orange: median)", title=literal(title))
@@ -120,11 +124,17 @@ def learning_figure(curves: dict[str, tuple[np.ndarray, np.ndarray]], *, title: 
     figure = _figure(figsize=(7.2, 4.2), layout="constrained")
     axes = figure.subplots()
     for number, (name, (epochs, scores)) in enumerate(curves.items()):
-        axes.plot(epochs, np.maximum(scores, -0.1), label=literal(name), linestyle=("-", "--", ":")[number // 10 % 3])
+        axes.plot(epochs, np.maximum(scores, -0.1), label=literal(name), **_style(number))
     axes.set(xlabel="meta-training epoch", ylabel="learning score", ylim=(-0.13, 1.05), title=literal(title))
     if curves:
         axes.legend(frameon=False, fontsize="small")
     return figure
+
+
+def _style(number: int) -> dict[str, str]:
+    """Colour and dashes of a line, which no other of the first two dozen shares."""
+    colours = len(PALETTE)
+    return {"color": PALETTE[number % colours], "linestyle": ("-", "--", ":", "-.")[(number + number // colours) % 4]}
 
 
 def learning_panels(panels: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]], *, title: str) -> "Figure":
@@ -132,8 +142,8 @@ def learning_panels(panels: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]],
     figure = _figure(figsize=(3.6 * len(panels), 3.6), layout="constrained")
     row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (family, curves) in zip(row, panels.items(), strict=True):
-        for name, (epochs, scores) in curves.items():
-            axes.plot(epochs, np.maximum(scores, -0.1), label=literal(name))
+        for number, (name, (epochs, scores)) in enumerate(curves.items()):
+            axes.plot(epochs, np.maximum(scores, -0.1), label=literal(name), **_style(number))
         axes.set(xlabel="meta-training epoch", ylim=(-0.13, 1.05), title=literal(family))
     row[0].set_ylabel("learning score")
     row[-1].legend(frameon=False, fontsize="small")

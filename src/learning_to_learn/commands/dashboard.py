@@ -11,6 +11,8 @@ from learning_to_learn.commands.cli import Verbs, command, exit_with, invoke, sp
 from learning_to_learn.errors import UserError
 
 PORT = 8765
+PICTURED = 20
+"""The most runs of which a file holds the pictures too; the plots of a run's page, which show the same, it has of all."""
 WORDS = click.argument("words", metavar="[FOLDER] [KEY=VALUE]...", nargs=-1)
 
 
@@ -81,19 +83,20 @@ def report(words: Sequence[str]) -> int:
     folder = _folder(folders)
     into = Path(options.get("into", folder / "dashboard.html"))
     from learning_to_learn.dashboard.data import collect
-    from learning_to_learn.dashboard.page import with_data
+    from learning_to_learn.dashboard.page import with_data, with_pictures
     from learning_to_learn.jobs.evaluation_files import draw_missing
     from learning_to_learn.results.table import find_jobs
     from learning_to_learn.runs.run_folder import write_atomically
 
-    for job in find_jobs(folder):
+    jobs = find_jobs(folder)
+    for job in jobs if len(jobs) <= PICTURED else ():
         draw_missing(job.folder)
     data = collect(folder)
     if not data["runs"]:
         raise UserError(f"{folder} holds no run")
     into.parent.mkdir(parents=True, exist_ok=True)
     base = quote(os.fsencode(os.path.relpath(folder, into.parent)))
-    write_atomically(into, with_data({**data, "base": f"{base}/"}))
+    write_atomically(into, with_data({**with_pictures(data, folder, most=PICTURED), "base": f"{base}/"}))
     print(f"{into} is written: {len(data['runs'])} runs")
     return 0
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import numpy as np
 
 from learning_to_learn.errors import cause_in_a_line
+from learning_to_learn.figures import BAYES, PALETTE
 from learning_to_learn.jobs.evaluation_files import pictures_of
 from learning_to_learn.results.table import NAMES, count_replicas, find_jobs, plain, spell_topics
 from learning_to_learn.runs.identity import true_names
@@ -56,6 +57,7 @@ def collect(folder: Path) -> dict[str, Any]:
     return {
         "title": legible(folder),
         "success": SUCCESS,
+        "colours": {"bayes": BAYES, "palette": PALETTE},
         "topics": [key for key in keys if key not in NAMES],
         "spelling": spelled(keys, [key for one in settings for key in one]),
         "notes": notes,
@@ -147,7 +149,7 @@ def _stream(run: RunFolder) -> dict[str, Any]:
     rows = run.stream()
     if not rows or len(rows) > STREAM_POINTS:
         return {}
-    return {key: [round(r[key], 4) for r in rows] for key in rows[0] if key != "time"}
+    return {key: [round(r[key], 3) for r in rows] for key in rows[0] if key != "time"}
 
 
 def _thin(rows: list[Any], most: int) -> list[Any]:

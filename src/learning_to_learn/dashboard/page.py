@@ -1,11 +1,14 @@
 """The page: its parts in one piece of HTML, with the data inside or to be fetched from the server."""
 
 import base64
+import gzip
 import hashlib
 import json
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 HERE = Path(__file__).parent
 
@@ -15,9 +18,9 @@ def _parts() -> dict[str, str]:
     """What stands at each mark of page.html."""
     from plotly.offline import get_plotlyjs
 
-    files = {"/*STYLE*/": "page.css", "/*SCRIPT*/": "page.js"}
+    files = {"/*STYLE*/": ["page.css"], "/*SCRIPT*/": ["plots.js", "page.js"]}
     return {
-        **{mark: (HERE / name).read_text(encoding="utf-8") for mark, name in files.items()},
+        **{mark: "".join((HERE / name).read_text(encoding="utf-8") for name in names) for mark, names in files.items()},
         "/*PLOTLY*/": get_plotlyjs(),
     }
 
@@ -48,7 +51,21 @@ def shell() -> str:
 
 def with_data(data: dict[str, Any]) -> str:
     """One file that needs no other and no network."""
-    return shell().replace("/*DATA*/", to_json(data), 1)
+    packed = gzip.compress(to_json(data).encode(), mtime=0)
+    return shell().replace("/*DATA*/", base64.b64encode(packed).decode(), 1)
+
+
+def with_pictures(data: dict[str, Any], folder: Path, *, most: int) -> dict[str, Any]:
+    """Return the data with the pictures of its runs in it; of more than `most` runs, with none but the page's own plots."""
+    few = len(data["runs"]) <= most
+    return {**data, "runs": [{**run, **_inside(folder, run if few else {})} for run in data["runs"]]}
+
+
+def _inside(folder: Path, run: dict[str, Any]) -> dict[str, Any]:
+    place = Path(os.fsdecode(unquote_to_bytes(run.get("path", ""))))
+    drawn = [name for name in run.get("pictures", []) if (folder / place / name).is_file()]
+    read = {name: base64.b64encode((folder / place / name).read_bytes()).decode() for name in drawn}
+    return {"pictures": drawn, "inside": {name: f"data:image/png;base64,{content}" for name, content in read.items()}}
 
 
 def without_data() -> str:

@@ -10,8 +10,8 @@ from learning_to_learn.config import Config
 from learning_to_learn.config_check import make_network
 from learning_to_learn.errors import UserError
 from learning_to_learn.figures import curve_figure, save, stream_figure
-from learning_to_learn.runs.run_folder import CURVE, REPLICAS, RESULT, STREAM, read_rows, write_json, write_rows
-from learning_to_learn.runs.saved_config import load_config
+from learning_to_learn.runs.run_folder import CURVE, REPLICAS, RESULT, STREAM, RunFolder, read_rows, write_json, write_rows
+from learning_to_learn.runs.saved_config import config_damage
 
 if TYPE_CHECKING:  # it imports torch and Lightning, which the dashboard need not wait for
     from learning_to_learn.training.evaluation import Evaluation
@@ -42,13 +42,17 @@ def write_evaluation(found: "Evaluation", folder: Path) -> None:
 def draw_pictures(folder: Path, config: Config) -> dict[str, Path]:
     """Draw figures/curve.png and figures/stream.png from the folder's CSV files; return their paths by name."""
     title = f"{config.arch.name} ({make_network(config).describe()}) on {config.family.name}"
+    return _draw(folder, title, config.family.sequence_length)
+
+
+def _draw(folder: Path, title: str, sequence_length: int) -> dict[str, Path]:
     curve, stream = read_rows(folder / CURVE), read_rows(folder / STREAM)
     curves = np.array([[float(v) for key, v in row.items() if key.startswith("seed_")] for row in curve]).T
     best = np.array([float(row["bayes"]) for row in curve])
     panels = {key: np.array([float(row[key]) for row in stream]) for key in stream[0] if key != "time"}
     return {
         "curve_picture": save(curve_figure(curves, best, title=title), folder / CURVE_PICTURE),
-        "stream_picture": save(stream_figure(panels, config.family.sequence_length, title=title), folder / STREAM_PICTURE),
+        "stream_picture": save(stream_figure(panels, sequence_length, title=title), folder / STREAM_PICTURE),
     }
 
 
@@ -59,8 +63,13 @@ def pictures_of(folder: Path) -> list[str]:
 
 
 def draw_missing(folder: Path) -> None:
-    """Draw the pictures that a job of a sweep has left for when somebody looks. A damaged folder stays without."""
-    if all((folder / name).is_file() for name in pictures_of(folder)):
+    """Draw the pictures that a job of a sweep has left for when somebody looks. A damaged folder stays without.
+
+    The configuration is read as plain YAML: a family or a unit of a plugin that is not loaded here can be drawn all the same.
+    """
+    run = RunFolder(folder)
+    if all((folder / name).is_file() for name in pictures_of(folder)) or config_damage(run):
         return
-    with suppress(UserError, OSError, ValueError, KeyError, IndexError):
-        draw_pictures(folder, load_config(folder))
+    with suppress(UserError, OSError, ValueError, TypeError, KeyError, IndexError):
+        saved = run.settings()
+        _draw(folder, f"{saved['arch.name']} on {saved['family.name']}", int(saved["family.sequence_length"]))
