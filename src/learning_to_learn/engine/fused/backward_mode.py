@@ -5,7 +5,8 @@ gradient of a weight one long dot product of two rows. Places of layer i, beside
 
     sources0 [slab, K + 1, SLAB]    saved0 [slab, values, SLAB]: what the units' backward passes start from
     pre_activation_errors0 [M, SLAB], of one slab    output_errors0 [H], from above and from the cycle after
-    state_errors0 [S]    passed_errors0 [H], of a residual layer: from above only    number_errors0: sums over time of the errors of the units' own numbers
+    state_errors0 [S]    passed_errors0 [H], of a residual layer: from above only
+    number_errors0: sums over time of the errors of the units' own numbers
 """
 
 from learning_to_learn.engine.fused.elementwise import statements
