@@ -3,20 +3,44 @@
 Importing numba takes 0.3 s, which a command that computes nothing need not pay.
 """
 
+import atexit
 import functools
 import inspect
+import logging
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+_log = logging.getLogger(__name__)
+
 
 def cache_folder() -> Path:
-    """The folder of all compiled code: $LEARNING_TO_LEARN_CACHE, or learning-to-learn in the user's cache folder."""
+    """The folder of all compiled code: $LEARNING_TO_LEARN_CACHE, or learning-to-learn in the user's cache folder.
+
+    Where that cannot be written, it is a folder of this process alone, and a warning says so.
+    """
     chosen = os.environ.get("LEARNING_TO_LEARN_CACHE")
-    base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "learning-to-learn"
-    base.mkdir(parents=True, exist_ok=True)
-    return base
+    try:
+        caches = None if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # this user has no home
+        return _own_folder("the cache folder")
+    base = caches / "learning-to-learn" if caches else Path(str(chosen))
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return _own_folder(str(base))
+    return base if os.access(base, os.W_OK | os.X_OK) else _own_folder(str(base))
+
+
+@functools.cache
+def _own_folder(instead_of: str) -> Path:
+    """A folder that is gone with this process. One with a name that others know could hold their code."""
+    _log.warning("%s cannot be written: every process compiles anew; LEARNING_TO_LEARN_CACHE names another", instead_of)
+    folder = tempfile.TemporaryDirectory(prefix="learning-to-learn-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
 
 
 def place_numba_cache() -> None:

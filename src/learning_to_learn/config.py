@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from learning_to_learn.bounded_yaml import read_yaml
 from learning_to_learn.engine import ENGINES
 from learning_to_learn.errors import UserError, choose
 from learning_to_learn.families import FAMILIES, FamilyConfig
@@ -50,6 +50,8 @@ class ArchConfig:
 
     (Hydra cannot put keys into an empty typed dictionary, so that config_check.py judges its type.)
     """
+    hold: Any = None
+    """Pre-activations that are fixed at a number, such as {input_gate: 10}: a gate that is always open."""
 
 
 @dataclass
@@ -64,9 +66,9 @@ class TrainerConfig:
     """Sequences of an update; it divides `sequences`."""
     evaluate_every: int = number(20, least=1)
     """Epochs from one look at the validation data to the next."""
-    curriculum: list[int | float] = field(default_factory=list)
-    """Sequence lengths to begin with, such as [32, 100, 300], or parts of the family's own, such as [0.25, 0.5]: each for an
-    equal share of `curriculum_part` of the epochs."""
+    curriculum: list[int] = field(default_factory=list)
+    """Sequence lengths to begin with, such as [32, 100, 300]: each for an equal share of `curriculum_part` of the epochs. One
+    above the family's length counts as that."""
     curriculum_part: float = number(0.5, least=0, below=1)
     """The part of the epochs that the curriculum takes."""
     average: float = number(0.0, least=0, below=1)
@@ -79,14 +81,18 @@ class TrainerConfig:
 class LoggerConfig:
     """What wandb is given."""
 
-    mode: str = one_of(("offline", "online", "disabled"), "offline")
-    """offline, online (to the user's server) or disabled."""
-    project: str = "learning-to-learn"
-    """wandb's project."""
+    mode: str | None = one_of(("offline", "online", "disabled"), None)
+    """offline, online (to the user's server) or disabled; null: what WANDB_MODE or WANDB_DISABLED says, else offline."""
+    project: str | None = None
+    """wandb's project; null: WANDB_PROJECT, else learning-to-learn."""
     entity: str | None = None
-    """wandb's entity; null: the user's own."""
+    """wandb's entity; null: WANDB_ENTITY, else the user's own."""
     group: str | None = None
-    """wandb's group; null: the sweep's folder, or the arch."""
+    """wandb's group; null: WANDB_RUN_GROUP, else the sweep's day and folder, or the arch."""
+    notes: str | None = None
+    """What wandb shows beside the run, such as logger.notes='with the old clipping'; null: WANDB_NOTES."""
+    tags: list[str] = field(default_factory=list)
+    """Tags in wandb, such as logger.tags=[draft], besides those of WANDB_TAGS and the names of family, arch and experiment."""
     artifact: bool = False
     """Keep the checkpoint with the best median score on the validation data, and give it to wandb."""
 
@@ -254,22 +260,23 @@ def _owners(key: str) -> str:
 
 
 def load(path: Path) -> Config:
-    """A saved configuration. Raises UserError on a missing, damaged or foreign file. Nothing in the file is executed."""
+    """A saved configuration. Nothing in it is executed or resolved. Raises UserError on a missing, damaged or foreign file."""
     try:
-        raw = OmegaConf.load(path)
+        found = read_yaml(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; a run folder holds a config.yaml") from None
-    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
-    if not isinstance(raw, DictConfig):
+    except (UserError, OSError) as error:
+        raise UserError(f"{path} is damaged: {error}") from None
+    if not isinstance(found, dict):
         raise UserError(f"{path} is no configuration of ours")
-    saved = cast(dict[str, Any], OmegaConf.to_container(raw))
-    named = saved.get("plugins")
+    if "${" in json.dumps(found):  # it could name an environment variable
+        raise UserError(f"{path} is no configuration of ours: it holds an interpolation ${{...}}, which is not resolved")
+    named = found.get("plugins")
     require([str(one) for one in named] if isinstance(named, list) else [])
     try:
-        config = conform(raw)
+        config = conform(OmegaConf.create(found))
     except UserError as error:
         raise UserError(f"{path} is no configuration of ours: {error}") from None
-    if keys := lacking(saved):
+    if keys := lacking(found):
         raise UserError(f"{path} lacks {', '.join(keys)}: lines were removed from it, or another version wrote it")
     return config

@@ -1,5 +1,6 @@
 """Pictures: the error at every cycle beside the best possible, and the error over a stream of mappings (Figure 3)."""
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREY = "#2f6db3", "#c8641e", "#777777"
 OTHERS = ("#3a9a5b", "#8e4fa8")
+LONGEST_LABEL, LABEL_WIDTH = 200, 60
 FAINTEST = 1e-4
 """Errors below this part of the no-learning MSE are off the picture."""
 
@@ -39,9 +41,9 @@ def curve_figure(curves: np.ndarray, best: np.ndarray, *, title: str, others: di
     known = best > bottom
     axes.plot(cycles[known], best[known], color=ORANGE, label="Bayes-optimal learner")
     for (name, curve), color in zip((others or {}).items(), OTHERS, strict=False):
-        axes.plot(cycles, np.maximum(curve, bottom), color=color, linewidth=1, label=name)
+        axes.plot(cycles, np.maximum(curve, bottom), color=color, linewidth=1, label=literal(name))
     axes.axhline(best[0], color=GREY, linestyle=":", label="no learning")
-    axes.set(xscale="log", yscale="log", xlabel="cycle within the sequence", ylabel="mean squared error", title=title)
+    axes.set(xscale="log", yscale="log", xlabel="cycle within the sequence", ylabel="mean squared error", title=literal(title))
     axes.set_ylim(bottom, top)
     axes.set_xlim(1, curves.shape[1])
     axes.legend(frameon=False)
@@ -57,11 +59,11 @@ def stream_figure(panels: dict[str, np.ndarray], length: int, *, title: str) -> 
             axes.axvline(start, color=GREY, linewidth=0.6, linestyle=":")
         axes.plot(np.arange(len(errors)), errors, color=BLUE, linewidth=0.8)
         axes.set_ylabel("absolute error")
-        axes.set_title(name, loc="left", fontsize="medium")
+        axes.set_title(literal(name), loc="left", fontsize="medium")
         axes.set_xlim(0, len(errors))
     rows[0].set_ylim(bottom=0)
     rows[-1].set_xlabel("time (cycles); a dotted line where a new mapping begins")
-    figure.suptitle(title)
+    figure.suptitle(literal(title))
     return figure
 
 
@@ -69,6 +71,12 @@ def _figure(**options: Any) -> "Figure":
     from matplotlib.figure import Figure
 
     return Figure(**options)
+
+
+def literal(name: str) -> str:
+    """Return a name as a label that matplotlib shows as it stands, in lines; between two $ it would expect mathematics."""
+    whole = name if len(name) <= LONGEST_LABEL else f"{name[:LONGEST_LABEL]}…"
+    return "\n".join(textwrap.wrap(whole, LABEL_WIDTH)).replace("$", r"\$")
 
 
 def save(figure: "Figure", path: Path) -> Path:
@@ -79,12 +87,13 @@ def save(figure: "Figure", path: Path) -> Path:
 
 
 def lines_figure(curves: dict[str, np.ndarray], *, ylabel: str, title: str, x: np.ndarray | None = None) -> "Figure":
-    """Curves [T] by cycle (from 1, or at the cycles `x`), on a logarithmic axis of cycles."""
+    """Curves [T] by cycle (from 1, or at the cycles `x`), on a logarithmic axis; also what is negative."""
     figure = _figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots()
     for name, curve in curves.items():
-        axes.plot(np.arange(1, len(curve) + 1) if x is None else x, curve, label=name)
-    axes.set(xscale="log", xlabel="cycle within the sequence", ylabel=ylabel, title=title, ylim=(-0.05, 1.05))
+        axes.plot(np.arange(1, len(curve) + 1) if x is None else x, curve, label=literal(name))
+    bottom = min(-0.05, *(1.05 * float(np.nanmin(curve)) for curve in curves.values()))
+    axes.set(xscale="log", xlabel="cycle within the sequence", ylabel=ylabel, title=literal(title), ylim=(bottom, 1.05))
     if len(curves) > 1:
         axes.legend(frameon=False)
     return figure
@@ -100,8 +109,8 @@ def scores_figure(scores: dict[str, np.ndarray], *, threshold: float, title: str
         axes.plot(np.maximum(ordered, -0.1), row + spread, "o", color=BLUE, alpha=0.5, markersize=4)
         axes.plot([np.median(ordered)] * 2, [row - 0.35, row + 0.35], color=ORANGE, linewidth=2)
     axes.axvline(threshold, color=GREY, linestyle=":")
-    axes.set_yticks(range(len(scores)), list(scores))
-    axes.set(xlim=(-0.13, 1.05), xlabel="learning score (dotted: success; orange: median)", title=title)
+    axes.set_yticks(range(len(scores)), [literal(name) for name in scores])
+    axes.set(xlim=(-0.13, 1.05), xlabel="learning score (dotted: success; orange: median)", title=literal(title))
     axes.invert_yaxis()
     return figure
 
@@ -111,8 +120,8 @@ def learning_figure(curves: dict[str, tuple[np.ndarray, np.ndarray]], *, title: 
     figure = _figure(figsize=(7.2, 4.2), layout="constrained")
     axes = figure.subplots()
     for number, (name, (epochs, scores)) in enumerate(curves.items()):
-        axes.plot(epochs, np.maximum(scores, -0.1), label=name, linestyle=("-", "--", ":")[number // 10 % 3])
-    axes.set(xlabel="meta-training epoch", ylabel="learning score", ylim=(-0.13, 1.05), title=title)
+        axes.plot(epochs, np.maximum(scores, -0.1), label=literal(name), linestyle=("-", "--", ":")[number // 10 % 3])
+    axes.set(xlabel="meta-training epoch", ylabel="learning score", ylim=(-0.13, 1.05), title=literal(title))
     if curves:
         axes.legend(frameon=False, fontsize="small")
     return figure
@@ -124,11 +133,11 @@ def learning_panels(panels: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]],
     row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (family, curves) in zip(row, panels.items(), strict=True):
         for name, (epochs, scores) in curves.items():
-            axes.plot(epochs, np.maximum(scores, -0.1), label=name)
-        axes.set(xlabel="meta-training epoch", ylim=(-0.13, 1.05), title=family)
+            axes.plot(epochs, np.maximum(scores, -0.1), label=literal(name))
+        axes.set(xlabel="meta-training epoch", ylim=(-0.13, 1.05), title=literal(family))
     row[0].set_ylabel("learning score")
     row[-1].legend(frameon=False, fontsize="small")
-    figure.suptitle(title)
+    figure.suptitle(literal(title))
     return figure
 
 
@@ -139,21 +148,21 @@ def profile_figure(
     figure = _figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots()
     for name, profile in profiles.items():
-        (line,) = axes.plot(thresholds, profile, label=name)
+        (line,) = axes.plot(thresholds, profile, label=literal(name))
         axes.fill_between(thresholds, *intervals[name], color=line.get_color(), alpha=0.15, linewidth=0)
     axes.axvline(threshold, color=GREY, linestyle=":")
-    axes.set(xlabel="learning score", ylabel="part of runs above it", ylim=(-0.02, 1.02), title=title)
+    axes.set(xlabel="learning score", ylabel="part of runs above it", ylim=(-0.02, 1.02), title=literal(title))
     axes.legend(frameon=False)
     return figure
 
 
-def map_figure(values: np.ndarray, *, columns: list[str], rows: str, title: str) -> "Figure":
+def map_figure(values: np.ndarray, *, columns: list[str], rows: list[str], title: str) -> "Figure":
     """Values [rows, columns] in [-1, 1] as colours."""
     figure = _figure(figsize=(8.0, 1.4 + 0.32 * len(values)), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(values, cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
-    axes.set_xticks(range(len(columns)), columns, rotation=90)
-    axes.set_yticks(range(len(values)), [f"{rows} {i + 1}" for i in range(len(values))])
-    axes.set_title(title, fontsize="medium")
+    axes.set_xticks(range(len(columns)), [literal(name) for name in columns], rotation=90)
+    axes.set_yticks(range(len(values)), [literal(name) for name in rows])
+    axes.set_title(literal(title), fontsize="medium")
     figure.colorbar(image, ax=axes)
     return figure

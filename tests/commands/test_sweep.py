@@ -75,7 +75,7 @@ def test_jobs_side_by_side_share_the_cores(overrides, threads):
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        ("launcher=slurm", "choose one of basic, joblib, ray, submitit_local, submitit_slurm"),
+        ("launcher=slurm", "choose one of basic, joblib, packed, ray, submitit_local, submitit_slurm"),
         ("sweep=nothing", "unknown sweep 'nothing': choose one of feedback, gradients"),
     ],
 )

@@ -3,15 +3,22 @@
 import http.client
 import json
 import os
+import random
 import re
 import shutil
+import socket
+import struct
 import threading
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from learning_to_learn.commands import dashboard as command
+from learning_to_learn.commands import sweep as sweeps
 from learning_to_learn.commands import train
+from learning_to_learn.dashboard import serve
 from learning_to_learn.dashboard.data import collect
 from learning_to_learn.dashboard.page import to_json, with_data
 from learning_to_learn.dashboard.serve import Server
@@ -72,6 +79,14 @@ def served(sweep):
         server.shutdown()
 
 
+def wait(page, expression):
+    """Until it is true; Playwright's own `wait_for_function` evaluates text in the page, which the page's policy forbids."""
+    deadline = time.monotonic() + 15
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline, expression
+        page.wait_for_timeout(50)
+
+
 def traces(page, plot):
     return page.evaluate(f"document.getElementById('{plot}').data.length")
 
@@ -109,7 +124,7 @@ def test_a_runs_page_and_the_way_there_and_back_by_keyboard(page, served):
     assert answer.text() == (served.folder / "0_lstm_boolean/config.yaml").read_text()
     assert page.locator("figure img").count() == 2
     page.locator("figure img").first.scroll_into_view_if_needed()
-    page.wait_for_function("[...document.images].some((i) => i.complete && i.naturalWidth > 100)")
+    wait(page, "[...document.images].some((i) => i.complete && i.naturalWidth > 100)")
     page.locator("#run a", has_text="all runs").focus()
     page.keyboard.press("Enter")
     page.wait_for_selector("#overview:not([hidden])")
@@ -142,7 +157,7 @@ def test_it_is_live(page, sweep, tmp_path):
         page.goto(server.url)
         page.wait_for_selector("#runs tbody tr")
         shutil.copytree(folder / "0_lstm_boolean", folder / "9_lstm_boolean")
-        page.wait_for_function("document.querySelectorAll('#runs tbody tr').length === 7", timeout=15_000)
+        wait(page, "document.querySelectorAll('#runs tbody tr').length === 7")
         server.shutdown()
 
 
@@ -173,6 +188,91 @@ def test_thousands_of_runs(page, sweep, tmp_path):
     assert traces(page, "learning") == 4
 
 
+EVIL = "<img src=x onerror=window.hacked=1>"
+
+
+@pytest.fixture(scope="module")
+def hostile(sweep, tmp_path_factory):
+    """Two runs whose names, error and folder are HTML, Markdown and mathematics, and one whose name is a link."""
+    folder = tmp_path_factory.mktemp("hostile") / "r&<b>#%?"
+    names = {"0_x": EVIL, f"1_{EVIL} #?%": "![](http://127.0.0.1:9/x.png) | $\\\\x$ </script><script>window.hacked=1</script>"}
+    for name, arch in names.items():
+        shutil.copytree(sweep / "0_lstm_boolean", folder / name)
+        text = (folder / name / "config.yaml").read_text()
+        changed = text.replace("name: lstm", f"name: '{arch}'").replace("name: boolean", f"name: '{EVIL}'")
+        (folder / name / "config.yaml").write_text(changed)
+        set_status(folder / name, "finished", overrides=[EVIL])
+    shutil.copytree(sweep / "0_lstm_boolean", os.fsdecode(os.fsencode(folder / "3_") + b"\xff"))
+    shutil.copytree(sweep / "4_lstm_boolean", folder / "2_x")
+    set_status(folder / "2_x", "failed", error=EVIL)
+    return folder
+
+
+def test_html_in_names_errors_and_folders_is_shown_as_text(page, hostile):
+    with Server(hostile, 0) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        page.goto(server.url)
+        page.wait_for_selector("#runs tbody tr")
+        assert EVIL in page.locator("#matrix tbody tr th").all_inner_texts()
+        assert page.locator("#runs .error").inner_text() == EVIL
+        assert EVIL in page.locator("#learning .legendtext").first.text_content()
+        page.locator("#runs a", has_text="1_").click()
+        page.wait_for_selector("#one-curve .main-svg")
+        assert page.locator("#run h2").first.inner_text() == f"1_{EVIL} #?%"
+        page.locator("figure img").first.scroll_into_view_if_needed()
+        wait(page, "[...document.images].some((i) => i.complete && i.naturalWidth > 100)")
+        assert page.request.get(server.url + page.locator("ul.files a").first.get_attribute("href")).ok
+        assert page.evaluate("[window.hacked, document.images.length]") == [None, 2]
+        page.goto(server.url)
+        page.locator("#runs a", has_text="3_\ufffd").click()
+        assert page.request.get(server.url + page.locator("ul.files a").first.get_attribute("href")).ok
+        server.shutdown()
+
+
+def test_html_in_names_is_text_in_the_page_as_one_file(page, hostile, tmp_path):
+    assert command._main(["report", str(hostile), f"into={tmp_path / 'page.html'}"]) == 0
+    page.goto((tmp_path / "page.html").as_uri())
+    page.wait_for_selector("#runs tbody tr")
+    page.locator("#runs a", has_text="0_x").click()
+    page.wait_for_selector("#one-curve .main-svg")
+    page.locator("figure img").first.scroll_into_view_if_needed()
+    wait(page, "[...document.images].some((i) => i.complete && i.naturalWidth > 100)")
+    assert page.evaluate("[window.hacked, document.images.length]") == [None, 2]
+
+
+def test_html_in_names_is_text_in_the_report_of_a_sweep(page, hostile):
+    assert sweeps._main(["report", str(hostile)]) == 0
+    page.goto((hostile / "report" / "report.html").as_uri())
+    assert page.title() == f"Report of {hostile}"
+    cells = page.locator("td").all_inner_texts()
+    assert EVIL in cells
+    assert any("![](http" in cell and "| $" in cell and "</script>" in cell for cell in cells)
+    assert page.evaluate("[window.hacked, document.images.length]") == [None, 2]
+    assert page.locator("img").first.evaluate("(image) => image.naturalWidth") > 100
+
+
+def test_a_script_that_is_not_the_pages_own_does_not_run(browser, served):
+    opened = browser.new_page()
+    opened.goto(served.url)
+    opened.wait_for_selector("#runs tbody tr")
+    opened.evaluate(
+        "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=window.hacked=1><b style=color:red>x</b>')"
+    )
+    opened.evaluate(
+        "document.body.append(Object.assign(document.createElement('script'), { textContent: 'window.hacked = 1' }))"
+    )
+    opened.wait_for_timeout(200)
+    assert opened.evaluate("window.hacked") is None
+    opened.close()
+
+
+@pytest.mark.parametrize("fragment", ["run=%", "run=", "run=%ff", "run=nothing", "%"])
+def test_an_address_that_names_no_run_shows_all(page, served, fragment):
+    page.goto(f"{served.url}#{fragment}")
+    page.wait_for_selector("#runs tbody tr")
+    assert page.locator("#runs tbody tr").count() == 6
+
+
 def ask(server, path, **headers):
     connection = http.client.HTTPConnection(*server.server_address[:2], timeout=10)
     connection.request("GET", path, headers=headers)
@@ -197,6 +297,102 @@ def test_only_the_files_of_runs_are_served(served, path):
 
 def test_another_sites_name_for_this_address_is_refused(served):
     assert ask(served, "/data.json", Host="evil.example")[0].status == 403
+
+
+@pytest.mark.parametrize("host", ["LOCALHOST", "localhost:80", "LocalHost:1"])
+def test_this_machines_own_names_are_known(served, host):
+    assert ask(served, "/", Host=host)[0].status == 200
+
+
+def raw(server, content, *, limit=5.0):
+    """What comes back for bytes that may be no request."""
+    with socket.create_connection(server.server_address[:2], timeout=limit) as connection:
+        connection.sendall(content)
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+HOST = b" HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /files/%00.csv" + HOST, b"404"),
+        (b"GET /files/" + b"x" * 5000 + b".csv" + HOST, b"404"),
+        (b"GET /files/" + b"x/" * 5000 + b"x.png" + HOST, b"404"),
+        (b"GET /files/../../../../../../x.png" + HOST, b"404"),
+        (b"GET http://[::1" + HOST, b"400"),
+        (b"GET /%ff" + HOST, b"404"),
+        (b"GET " + b"x" * 70_000 + HOST, b"414"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", b"431"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 200 + b"\r\n", b"431"),
+        (b"GET / HTTP/9.9\r\n\r\n", b"505"),
+        (b"GET / nonsense here\r\n\r\n", b"400"),
+        (b"\x00\xff\r\n\r\n", b"400"),
+        (b"POST /" + HOST, b"501"),
+        (b"DELETE /files/x.csv" + HOST, b"501"),
+        (b"HEAD /" + HOST, b"200"),
+        (b"GET / HTTP/1.1\r\n\r\n", b"403"),
+    ],
+)
+def test_every_request_is_answered(served, capfd, request_, status):
+    answer = raw(served, request_)
+    head = answer.partition(b"\r\n\r\n")[0] if answer.startswith(b"HTTP/") else answer
+    assert status in head[:400], answer[:400]
+    if request_.startswith(b"HEAD"):
+        assert answer.endswith(b"\r\n\r\n")
+    assert capfd.readouterr().err == ""
+    assert ask(served, "/data.json")[0].status == 200
+
+
+def test_every_answer_carries_the_policy(served):
+    for path in ("/", "/data.json", "/files/0_lstm_boolean/config.yaml", "/nothing"):
+        headers = ask(served, path)[0].headers
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        policy = headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in re.search(r"script-src ([^;]*)", policy)[1]
+
+
+def test_random_requests_are_answered_or_cut_off_in_silence(served, capfd):
+    chance = random.Random(0)
+    for _ in range(150):
+        content = bytearray(b"GET /files/0_lstm_boolean/metrics.csv" + HOST)
+        for _ in range(chance.randint(1, 8)):
+            content[chance.randrange(len(content))] = chance.randrange(256)
+        raw(served, bytes(content))
+    assert capfd.readouterr().err == ""
+    assert ask(served, "/data.json")[0].status == 200
+
+
+def test_a_client_that_goes_away_is_no_news(served, capfd):
+    for _ in range(20):
+        connection = socket.create_connection(served.server_address[:2])
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset, not closed
+        connection.sendall(b"GET /" + HOST)
+        connection.close()
+    assert ask(served, "/")[0].status == 200
+    assert capfd.readouterr().err == ""
+
+
+def test_idle_connections_are_limited_and_end(sweep, monkeypatch):
+    monkeypatch.setattr(serve.Handler, "timeout", 2.0)
+    monkeypatch.setattr(serve, "CONNECTIONS", 5)
+    before = threading.active_count()
+    with Server(sweep, 0) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        with ExitStack() as stack:
+            idle = [stack.enter_context(socket.create_connection(server.server_address[:2], timeout=9))
+                    for _ in range(serve.CONNECTIONS + 1)]  # fmt: skip
+            assert b"503" in idle[-1].recv(100)
+            assert threading.active_count() - before <= serve.CONNECTIONS + 1
+            assert idle[0].recv(100) == b""  # timed out
+        deadline = time.monotonic() + 5
+        while threading.active_count() - before > 1 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert ask(server, "/")[0].status == 200
+        server.shutdown()
 
 
 def test_unchanged_data_are_not_sent_twice(served):

@@ -126,3 +126,29 @@ def test_what_cannot_be_followed_has_no_fingerprint():
 @pytest.mark.parametrize("name", ["neuron", "memory_cell", "forget_cell", "logistic"])
 def test_our_own_units_have_one(name):
     assert function_fingerprint(UNITS[name].step)
+
+
+@pytest.mark.parametrize("key", ["LEARNING_TO_LEARN_CACHE", "HOME"])
+def test_where_no_cache_can_be_written_each_process_has_its_own_and_says_so(tmp_path, key):
+    """Also root cannot make a folder in /proc."""
+    code = (
+        "import logging, sys; logging.basicConfig(format='%(message)s')\n"
+        "from learning_to_learn.compiled import cache_folder, compiled\n"
+        "double = compiled()(lambda x: 2.0 * x)\n"
+        "assert double(21.0) == 42.0\n"
+        "assert cache_folder() == cache_folder() and list(cache_folder().rglob('*.nbi')) and 'numba' in sys.modules\n"
+        "print(cache_folder())"
+    )
+    (tmp_path / "script.py").write_text(code)
+    cleared = {k: v for k, v in os.environ.items() if k not in ("LEARNING_TO_LEARN_CACHE", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR")}
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py"],
+        env={**cleared, key: "/proc/none"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("cannot be written: every process compiles anew") == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert not Path(done.stdout.strip()).exists()

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from learning_to_learn.jobs.measuring import measure
 from learning_to_learn.jobs.metrics_log import METRICS
 from learning_to_learn.jobs.sweeps import resume
 from learning_to_learn.runs.checkpoint import CHECKPOINT, PREVIOUS, load_checkpoint
-from learning_to_learn.runs.run_folder import RunFolder, get_status
+from learning_to_learn.runs.run_folder import RunFolder, Status, get_status
 from learning_to_learn.runs.trained import load_run
 from tests.helpers import job
 
@@ -125,6 +127,22 @@ def test_a_bad_value_is_one_line_without_a_traceback(tmp_path, capsys):
     assert run_job(job("optimizer.lr=-1"), tmp_path / "run").refused
     assert not (tmp_path / "run").exists()
     assert capsys.readouterr().err == "error: optimizer.lr=-1.0: it must be a number above 0\n"
+
+
+def test_lightning_takes_no_part_in_slurm(tmp_path, monkeypatch, capfd):
+    """Where `srun` is installed, and within a job of SLURM, nothing is warned of and no file of Lightning's is loaded."""
+    srun = tmp_path / "bin" / "srun"
+    srun.parent.mkdir()
+    srun.write_text("#!/bin/sh\n")
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{srun.parent}:{os.environ['PATH']}")
+    for slurm_tasks in (None, "1"):
+        if slurm_tasks:
+            monkeypatch.setenv("SLURM_NTASKS", slurm_tasks)
+            Path("hpc_ckpt_1.ckpt").write_bytes(b"somebody's pickle")
+        outcome = run_job(job(), tmp_path / f"run{slurm_tasks}")
+        assert outcome.status is Status.FINISHED, outcome.error
+    assert capfd.readouterr().err.count("srun") == 0
 
 
 def test_a_damaged_checkpoint_stops_a_resume_and_loses_nothing(tmp_path, monkeypatch):

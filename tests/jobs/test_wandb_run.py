@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 
 from learning_to_learn.dashboard import workspace
-from learning_to_learn.jobs.wandb_run import answers, thinned
-from learning_to_learn.runs.run_folder import get_status
+from learning_to_learn.jobs.job import run_job
+from learning_to_learn.jobs.wandb_run import answers, group_of, name_of, thinned, wandb_mode
+from learning_to_learn.runs.run_folder import get_status, read_json, set_status, write_json
 from tests.commands.test_train import SMALL
+from tests.helpers import job
+from tests.jobs.test_job import interrupt_after
 from tests.jobs.wandb_server import WandbServer
 
 ROOT = Path(__file__).parents[2]
@@ -132,3 +135,100 @@ def test_a_thinned_stream_keeps_its_peaks(length, points):
     assert max(kept) == curve.max()
     assert set(kept) <= set(curve.tolist())
     assert times == sorted(set(times))
+
+
+@pytest.fixture
+def no_wandb_variables(monkeypatch):
+    for key in [key for key in os.environ if key.startswith("WANDB_")]:
+        monkeypatch.delenv(key)
+
+
+@pytest.mark.usefixtures("no_wandb_variables")
+@pytest.mark.parametrize(
+    ("key", "environment", "mode"),
+    [
+        ("null", {}, "offline"),
+        ("null", {"WANDB_MODE": "online"}, "online"),
+        ("null", {"WANDB_MODE": "disabled"}, "disabled"),
+        ("null", {"WANDB_MODE": "dryrun"}, "offline"),
+        ("null", {"WANDB_DISABLED": "true", "WANDB_MODE": "online"}, "disabled"),
+        ("offline", {"WANDB_MODE": "disabled"}, "offline"),
+        ("online", {"WANDB_DISABLED": "true"}, "online"),
+        ("disabled", {"WANDB_MODE": "online"}, "disabled"),
+    ],
+)
+def test_a_key_wins_over_the_environment_and_that_over_offline(monkeypatch, key, environment, mode):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert wandb_mode(job(f"logger.mode={key}")) == mode
+
+
+@pytest.mark.parametrize(
+    ("jobs", "mine", "name"),
+    [
+        ([["arch=lstm", "seed=0"], ["arch=elman", "seed=0"]], 0, "lstm boolean seed=0"),
+        ([["optimizer.lr=0.01", "trainer=quick"], ["optimizer.lr=0.1", "trainer=quick"]], 1, "lstm boolean lr=0.1 seed=8"),
+        ([["optimizer.lr=0.01", "seed=8"], ["optimizer.lr=0.01", "seed=9"]], 0, "lstm boolean seed=8"),
+        (None, 0, "lstm boolean seed=8"),
+    ],
+)
+def test_a_run_is_named_by_what_its_sweep_varies(tmp_path, jobs, mine, name):
+    folder = tmp_path / "2026-01-31" / "12-00-00" / "0_lstm_boolean"
+    folder.mkdir(parents=True)
+    words = jobs[mine] if jobs else ["seed=8", "trainer=quick"]
+    if jobs:
+        write_json(folder.parent / "sweep.json", {"arguments": [], "jobs": jobs, "started": 1.0})
+    set_status(folder, "running", overrides=words)
+    config = job(
+        *[word for word in words if "trainer" not in word], *([] if "seed=0" in words or "seed=8" in words else ["seed=8"])
+    )
+    assert name_of(config, folder) == name
+    assert group_of(config, folder, "12-00-00") == "2026-01-31 12-00-00"
+    assert group_of(config, folder, None) == "lstm"
+
+
+@pytest.mark.usefixtures("no_wandb_variables")
+def test_wandb_sync_keeps_the_whole_history_of_a_resumed_run(tmp_path, monkeypatch):
+    variables = {"WANDB_PROJECT": "mine", "WANDB_ENTITY": "us", "WANDB_TAGS": "a,b", "WANDB_DIR": str(tmp_path / "elsewhere")}
+    (tmp_path / "elsewhere").mkdir()
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    config, folder = (
+        job("logger.mode=null", "logger.notes=my notes", "logger.tags=[draft]", "trainer.epochs=12"),
+        tmp_path / "run",
+    )
+    before = dict(os.environ)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 5)
+        with pytest.raises(KeyboardInterrupt):
+            run_job(config, folder)
+    said = read_json(folder / "wandb.json")
+    assert (said["project"], said["entity"], said["group"], said["mode"]) == ("mine", "us", "lstm", "offline")
+    monkeypatch.setenv("WANDB_PROJECT", "another")
+    time.sleep(1.0)  # wandb names its folders by the second
+    assert run_job(config, folder).status == "finished"
+    monkeypatch.setenv("WANDB_PROJECT", "mine")
+    assert {key: value for key, value in os.environ.items() if key != "WANDB_SERVICE"} == before  # that is wandb's own
+    assert read_json(folder / "wandb.json") == said
+    folders = sorted((tmp_path / "elsewhere" / "wandb").glob("offline-run-*"))
+    assert len(folders) == 2
+    assert not (folder / "wandb").exists()
+    with WandbServer() as server:
+        sync = [str(Path(sys.executable).parent / "wandb"), "sync", *map(str, folders)]
+        done = subprocess.run(
+            sync, cwd=tmp_path, env=environment(server), capture_output=True, text=True, check=False, timeout=120
+        )
+    assert done.returncode == 0, done.stderr
+    epochs = epochs_logged(folder)
+    assert [row["epoch"] for _, row in sorted(server.history.items()) if "train/mse" in row] == epochs == [2, 4, 6, 8, 10, 12]
+    scores = [row["score/median"] for row in server.history.values() if "score/median" in row]
+    assert server.summary["score/median"]["max"] == pytest.approx(max(scores))
+    assert {"mine"} <= {project.split("/")[1] for project in server.projects}
+    assert "lstm boolean seed=0" in server.names
+    assert "my notes" in server.notes
+    assert {"draft", "a", "b", "lstm", "boolean"} <= server.tags
+    (table,) = [
+        json.loads(content) for name, content in server.uploads.items() if "score/curves_table" in name and "media" in name
+    ]
+    assert {row[table["columns"].index("lineKey")] for row in table["data"]} == {"seed_0", "seed_1"}
+    assert {row[table["columns"].index("step")] for row in table["data"]} == set(epochs)

@@ -27,6 +27,9 @@ class WandbServer(ThreadingHTTPServer):
         self.config: dict[str, Any] = {}
         self.runs: set[str] = set()
         self.groups: set[str] = set()
+        self.names: set[str] = set()
+        self.notes: set[str] = set()
+        self.projects: set[str] = set()
         self.tags: set[str] = set()
         self.uploads: dict[str, bytes] = {}
         self.unknown: list[str] = []
@@ -58,6 +61,9 @@ class WandbServer(ThreadingHTTPServer):
         if "upsertBucket" in query:
             self.runs.add(str(variables.get("name")))
             self.groups.add(str(variables.get("groupName")))
+            self.names.add(str(variables.get("displayName")))
+            self.notes.add(str(variables.get("notes")))
+            self.projects.add(f"{variables.get('entity')}/{variables.get('project')}")
             self.tags |= set(variables.get("tags") or [])
             if variables.get("config"):
                 self.config.update(json.loads(variables["config"]))
@@ -68,6 +74,12 @@ class WandbServer(ThreadingHTTPServer):
             return {"createRunFiles": {"runID": "UnVuOjE=", "uploadHeaders": [], "files": files}}
         if "rtifact" in name:
             return self.artifact(name, variables)
+        if name == "RunResumeStatus" and str(variables.get("name")) in self.runs and self.history:
+            last = json.dumps(self.history[max(self.history)])
+            bucket = {**RUN, "name": variables["name"], "summaryMetrics": json.dumps(self.summary), "wandbConfig": "{\"t\": 1}",
+                      "config": json.dumps(self.config), "historyLineCount": max(self.history) + 1,
+                      "historyTail": json.dumps([last]), "eventsTail": "[]"}  # fmt: skip
+            return {"model": {"id": "UHJvamVjdDox", "name": "p", "entity": entity, "bucket": bucket}}
         if "model(" in query or "project(" in query:
             return {"model": {"bucket": None}, "project": {"internalId": "1", "run": None}}
         self.unknown.append(f"{name}: {query[:600]} {json.dumps(variables)[:300]}")

@@ -4,6 +4,7 @@ Exit codes: 0 all is done, 1 a job failed, 2 the request was wrong and nothing w
 """
 
 import inspect
+import io
 import os
 import sys
 import textwrap
@@ -23,6 +24,9 @@ FAILED, WRONG = 1, 2
 
 def exit_with(main: Callable[[list[str]], int]) -> None:
     """Run a command on the shell's arguments; a UserError becomes one line on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # where the locale has no such character
     try:
         with interruption.owned(), interruption.ending(lambda: None):
             code = main(sys.argv[1:])
@@ -87,12 +91,17 @@ def command(**settings: Any) -> Callable[[Callable], click.Command]:
 
 
 def split(words: Iterable[str], keys: Iterable[str]) -> tuple[list[str], dict[str, str]]:
-    """The words that are no key=value, and the others as a table. Raises UserError on a key that is not among `keys`."""
-    options = dict(word.split("=", 1) for word in words if "=" in word)
+    """The words that are no key=value, and the others as a table. Raises UserError on a key that is not among `keys`.
+
+    A file or folder may have an = in its name.
+    """
+    words = list(words)
+    pairs = [word for word in words if "=" in word and not os.path.exists(word)]  # noqa: PTH110 - Path's fails on a long word
+    options = dict(word.split("=", 1) for word in pairs)
     for key in options:
         if key not in keys:
             raise unknown("option", key, [*keys, PLUGINS])
-    return [word for word in words if "=" not in word], options
+    return [word for word in words if word not in pairs], options
 
 
 def without_plugins(words: Iterable[str]) -> list[str]:

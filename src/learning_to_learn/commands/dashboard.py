@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 
@@ -82,15 +83,16 @@ def report(words: Sequence[str]) -> int:
     from learning_to_learn.dashboard.data import collect
     from learning_to_learn.dashboard.page import with_data
     from learning_to_learn.jobs.evaluation_files import draw_missing
+    from learning_to_learn.results.table import find_jobs
     from learning_to_learn.runs.run_folder import write_atomically
 
+    for job in find_jobs(folder):
+        draw_missing(job.folder)
     data = collect(folder)
     if not data["runs"]:
         raise UserError(f"{folder} holds no run")
-    for run in data["runs"]:
-        draw_missing(folder / run["path"])
     into.parent.mkdir(parents=True, exist_ok=True)
-    base = os.path.relpath(folder, into.parent)
+    base = quote(os.fsencode(os.path.relpath(folder, into.parent)))
     write_atomically(into, with_data({**data, "base": f"{base}/"}))
     print(f"{into} is written: {len(data['runs'])} runs")
     return 0

@@ -11,8 +11,8 @@ import click
 
 from learning_to_learn.commands.cli import FAILED, WRONG, Verbs, command, exit_with, invoke, split
 from learning_to_learn.errors import UserError
-from learning_to_learn.runs.run_folder import CONFIG, DONE, Status, read_json
-from learning_to_learn.runs.sweep_folder import SWEEP, Job, names, survey
+from learning_to_learn.runs.run_folder import CONFIG, DONE, Status
+from learning_to_learn.runs.sweep_folder import Job, names, survey
 
 
 def main() -> None:
@@ -57,19 +57,24 @@ def status(words: tuple[str, ...], *, as_json: bool) -> int:
       python -m src.sweep status runs/2026-01-31/12-00-00 --json
 
     """
+    from learning_to_learn.results.table import judged
     from learning_to_learn.runs.monitor import summary
     from learning_to_learn.runs.slurm_queue import in_queue
+    from learning_to_learn.runs.sweep_request import readable_request, request_damage
 
     folder = _folder("status", words)
-    states = in_queue(folder, survey(folder))
+    states = [judged(job) for job in in_queue(folder, survey(folder))]
     if not states:
         raise UserError(f"{folder} holds no sweep and no run")
+    asked, damage = readable_request(folder), request_damage(folder)
     if as_json:
         print(json.dumps(_status_json(folder, states), indent=2))
     else:
         print("\n".join(_status_lines(folder, states)))
-        print(summary(states, (read_json(folder / SWEEP) or {}).get("started", 0.0)))
-    return 0 if all(s.status in DONE for s in states) else FAILED
+        print(summary(states, asked.started if asked else 0.0))
+    if damage:
+        print(f"error: {damage}", file=sys.stderr)
+    return 0 if all(s.status in DONE and not s.damage for s in states) and not damage else FAILED
 
 
 def _status_lines(folder: Path, states: Sequence[Job]) -> list[str]:
@@ -77,9 +82,7 @@ def _status_lines(folder: Path, states: Sequence[Job]) -> list[str]:
     from learning_to_learn.results.text_table import Column, lay_out
     from learning_to_learn.runs.monitor import duration
 
-    what = [
-        f"{name}: {s.error}" if s.error and name else s.error or name for s, name in zip(states, names(states), strict=True)
-    ]
+    what = [": ".join(filter(None, (name, s.error or s.damage))) for s, name in zip(states, names(states), strict=True)]
     columns = [
         Column("job", [_place(folder, number, s) for number, s in enumerate(states)], always=True),
         Column("status", [s.status for s in states], always=True),
@@ -94,7 +97,7 @@ def _status_lines(folder: Path, states: Sequence[Job]) -> list[str]:
 def _status_json(folder: Path, states: Sequence[Job]) -> dict[str, Any]:
     jobs = [
         {"job": _place(folder, number, s), "status": s.status, "epochs_done": s.epochs_done, "epochs": s.epochs, "done": s.done,
-         "score": s.score, "seconds": s.seconds, "error": s.error, "name": name, "overrides": list(s.overrides)}
+         "score": s.score, "seconds": s.seconds, "error": s.error or s.damage, "name": name, "overrides": list(s.overrides)}
         for number, (s, name) in enumerate(zip(states, names(states), strict=True))
     ]  # fmt: skip
     return {"folder": str(folder), "counts": Counter(s.status for s in states), "jobs": jobs}
@@ -196,14 +199,16 @@ def _name_unfinished(jobs: Sequence[Job]) -> None:
 
 @sweep.add_command
 @command(name="resume")
-@FOLDERS
+@click.argument("words", metavar="FOLDER [KEY=VALUE]...", nargs=-1)
 def resume(words: tuple[str, ...]) -> int:
     """Run the jobs that are not done, from their checkpoints.
 
-    The exit code is 0 where all jobs are done afterwards. A sweep with plugins needs plugins=[...] again.
+    The exit code is 0 where all jobs are done afterwards. A sweep with plugins needs plugins=[...] again. So does whatever else
+    a folder from somebody else could do harm with, such as +hydra... or --config-dir; and the launcher can be another one.
 
     Examples:
       python -m src.sweep resume runs/2026-01-31/12-00-00
+      python -m src.sweep resume runs/2026-01-31/12-00-00 launcher=joblib
       python -m src.sweep resume runs/2026-01-31/12-00-00 plugins=[examples/leaky_neuron.py]
 
     """
@@ -211,10 +216,10 @@ def resume(words: tuple[str, ...]) -> int:
     from learning_to_learn.results.table import print_table
     from learning_to_learn.runs.sweep_folder import arguments_of
 
-    folder = _folder("resume", words)
+    folder = _folder("resume", words[:1])
     if arguments_of(folder) is None and not (folder / CONFIG).exists():
         raise UserError(f"{folder} was not made by a sweep: there is no sweep.json")
-    started = resume_it(folder)
+    started = resume_it(folder, words[1:])
     if started.refused:
         return WRONG
     missing = print_table(folder)
@@ -233,10 +238,13 @@ def report(words: tuple[str, ...]) -> int:
     """
     folders = _folders("report", words)
     from learning_to_learn.results.sweep_report import write_sweep_report
+    from learning_to_learn.runs.sweep_request import request_damage
 
     jobs = _jobs_of(folders)
     into = folders[0] / "report"
     write_sweep_report(jobs, into, title=f"Report of {', '.join(map(str, folders))}")
+    for damage in filter(None, map(request_damage, folders)):
+        print(f"error: {damage}", file=sys.stderr)
     print(f"{into / 'report.html'}, .md, replicas.csv, replicas.parquet and summary.csv are written")
     _name_unfinished(jobs)
     return 0

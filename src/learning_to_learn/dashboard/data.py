@@ -1,10 +1,13 @@
 """What the page shows, as plain values: every job of any run folders, with short curves."""
 
+import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
+from learning_to_learn.errors import cause_in_a_line
 from learning_to_learn.jobs.evaluation_files import pictures_of
 from learning_to_learn.results.table import NAMES, count_replicas, find_jobs, plain, spell_topics
 from learning_to_learn.runs.identity import true_names
@@ -24,6 +27,7 @@ from learning_to_learn.runs.run_folder import (
     DamagedRun,
     RunFolder,
     Status,
+    legible,
 )
 from learning_to_learn.runs.sweep_folder import Job
 from learning_to_learn.runs.varying import spelled
@@ -41,7 +45,7 @@ def collect(folder: Path) -> dict[str, Any]:
     jobs = [job for job in find_jobs(folder) if job.status is not Status.DUPLICATE]
     settings = [job.settings for job in jobs]
     names, notes = true_names(settings)
-    topics = spell_topics(settings, names)
+    topics = spell_topics([{} if job.damage else job.settings for job in jobs], names)
     keys = list(topics[0]) if topics else []
     runs = [_run(job, folder) for job in jobs]
     counted: dict[Path, list[float]] = {}
@@ -50,7 +54,7 @@ def collect(folder: Path) -> dict[str, Any]:
     for run, job, name, values in zip(runs, jobs, names, topics, strict=True):
         run |= {"arch": name, "topics": values, "counted": counted.get(job.folder, [])}
     return {
-        "title": str(folder),
+        "title": legible(folder),
         "success": SUCCESS,
         "topics": [key for key in keys if key not in NAMES],
         "spelling": spelled(keys, [key for one in settings for key in one]),
@@ -61,10 +65,10 @@ def collect(folder: Path) -> dict[str, Any]:
 
 def _run(job: Job, folder: Path) -> dict[str, Any]:
     settings = job.settings
-    name = job.folder.relative_to(folder).as_posix() if job.folder != folder else job.folder.name
+    path = job.folder.relative_to(folder)
     run: dict[str, Any] = {
-        "id": name,
-        "path": job.folder.relative_to(folder).as_posix(),
+        "id": legible(path if path.name else job.folder.name),
+        "path": quote(os.fsencode(path)),
         "status": job.status,
         "error": job.error or job.damage,
         "arch": str(settings.get("arch.name", "?")),
@@ -77,8 +81,10 @@ def _run(job: Job, folder: Path) -> dict[str, Any]:
         _add_learning(run, job)
         if job.status is Status.FINISHED and not job.damage:
             _add_results(run, job)
-    except (DamagedRun, KeyError) as error:
-        run["error"] = run["error"] or (str(error) if isinstance(error, DamagedRun) else f"{error.args[0]} is missing")
+    except DamagedRun as error:
+        run["error"] = run["error"] or str(error)
+    except (KeyError, ValueError) as error:  # a file that no checksum vouches for
+        run["error"] = run["error"] or f"a file is damaged: {cause_in_a_line(error)}"
     return run
 
 
@@ -103,6 +109,7 @@ def _add_learning(run: dict[str, Any], job: Job) -> None:
 def _add_results(run: dict[str, Any], job: Job) -> None:
     curve, stream = _curve(job.run), _stream(job.run)
     result = job.run.result() or {}
+    run["curve"], run["stream"] = curve, stream
     run["scores"] = [_rounded(r.score) for r in job.run.replicas()]
     run["successes"], run["replicas"] = result["successes"], result["replicas"]
     for key in (
@@ -117,7 +124,6 @@ def _add_results(run: dict[str, Any], job: Job) -> None:
         "sequence_length",
     ):
         run[key] = result.get(key)
-    run["curve"], run["stream"] = curve, stream
 
 
 def _curve(run: RunFolder) -> dict[str, list[float]]:

@@ -1,7 +1,6 @@
 "use strict";
 // One page for both uses: with data inside (a file) it never asks for more; without, it polls the server that sent it.
 const PAGE = 100, MOST_LINES = 40, POLL_MS = 3000;
-const DONE = new Set(["finished"]);
 const state = { data: null, filters: {}, sort: ["", 1], shown: PAGE, etag: null };
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 const $ = (id) => document.getElementById(id);
@@ -20,6 +19,8 @@ const median = (values) => {
   const sorted = [...values].toSorted((a, b) => a - b), half = sorted.length >> 1;
   return sorted.length ? (sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2) : NaN;
 };
+const hasResults = (run) => Boolean(run.replicas);  // finished, and nothing in its folder is damaged
+const literal = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;");  // Plotly reads names as HTML
 const unique = (values) => [...new Set(values)];
 const percent = (x) => `${Math.round(100 * x)} %`;
 const digits = (x, n = 3) => (x === null || x === undefined || Number.isNaN(x) ? "–" : Number(x.toPrecision(n)).toString());
@@ -63,15 +64,17 @@ function drawFilters() {
 }
 
 function drawMatrix(runs) {
-  const done = runs.filter((run) => DONE.has(run.status));
+  const done = runs.filter(hasResults);
   const settings = unique(done.map(setting)), families = unique(done.map((r) => r.family));
   const body = settings.map((one) => el("tr", {}, el("th", { scope: "row" }, one), ...families.map((family) => {
     const cell = done.filter((r) => setting(r) === one && r.family === family).flatMap((r) => r.counted);
     const trials = cell.length, good = cell.filter((score) => score >= state.data.success).length;
     if (!trials) return el("td", {}, "–");
     const [low, high] = wilson(good, trials);
-    return el("td", { class: "cell", style: `--rate:${good / trials}` }, el("strong", {}, `${good}/${trials}`),
+    const shown = el("td", { class: "cell" }, el("strong", {}, `${good}/${trials}`),
       ` (${percent(low)} – ${percent(high)}) `, el("small", {}, `score ${digits(median(cell))}`));
+    shown.style.setProperty("--rate", good / trials);
+    return shown;
   })));
   $("matrix").replaceChildren(
     el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "arch"), ...families.map((f) => el("th", { scope: "col" }, f)))),
@@ -98,22 +101,22 @@ function mean(curves, x, y) {  // of curves that share their points
 
 function drawPlots(runs) {
   const groups = [...grouped(runs)].slice(0, MOST_LINES);
-  const lines = (part, x, y) => groups.map(([name, of]) => ({ name, ...mean(of.map((r) => r[part]), x, y), mode: "lines" })).filter((t) => t.x);
+  const lines = (part, x, y) => groups.map(([name, of]) => ({ name: literal(name), ...mean(of.map((r) => r[part]), x, y), mode: "lines" })).filter((t) => t.x);
   plot("learning", lines("learning", "epoch", "score"),
     { xaxis: { title: { text: "meta-training epoch" } }, yaxis: { title: { text: "learning score" }, range: [-0.15, 1.05] } });
   const bayes = unique(runs.map((r) => r.family)).map((family) => {
     const run = runs.find((r) => r.family === family && r.curve?.cycle);
-    return run && { name: `Bayes-optimal, ${family}`, x: run.curve.cycle, y: run.curve.bayes.map((v) => (v > 1e-7 ? v : null)), mode: "lines",
+    return run && { name: `Bayes-optimal, ${literal(family)}`, x: run.curve.cycle, y: run.curve.bayes.map((v) => (v > 1e-7 ? v : null)), mode: "lines",
       line: { dash: "dot", color: "#888" } };
   }).filter(Boolean);
   plot("curves", [...lines("curve", "cycle", "median"), ...bayes], { xaxis: { type: "log", title: { text: "cycle within the sequence" } },
     yaxis: { type: "log", title: { text: "mean squared error" }, exponentformat: "power" } });
-  const done = groups.map(([name, of]) => [name, of.filter((r) => DONE.has(r.status))]).filter(([, of]) => of.length);
+  const done = groups.map(([name, of]) => [literal(name), of.filter(hasResults)]).filter(([, of]) => of.length);
   plot("scores", done.map(([name, of]) => ({ name, type: "box", y: of.flatMap((r) => r.counted), boxpoints: "all", jitter: 0.4 })),
     { yaxis: { title: { text: "learning score" } }, showlegend: false });
   plot("time", [{ type: "bar", x: done.map(([name]) => name),
     y: done.map(([, of]) => of.reduce((s, r) => s + r.seconds, 0) / of.reduce((n, r) => n + r.replicas, 0)), marker: { color: "#2f6db3" } }],
-    { yaxis: { title: { text: "seconds a replica" } } });
+    { xaxis: { type: "category" }, yaxis: { title: { text: "seconds a replica" } } });
   return grouped(runs).size - groups.length;
 }
 
@@ -148,7 +151,7 @@ function drawRuns(runs) {
 const focusSort = (name) => document.querySelector(`[data-sort="${name}"]`)?.focus();
 
 function drawRun(run) {
-  const link = (path) => state.data.base + encodeURI(run.path === "." ? path : `${run.path}/${path}`);
+  const link = (path) => `${state.data.base}${run.path}/${path.split("/").map(encodeURIComponent).join("/")}`;
   const config = Object.entries(run.settings).map(([k, v]) => `${k}: ${v}`).join("\n");
   const facts = run.replicas ? `${run.successes} of ${run.replicas} replicas succeed, median score ${digits(run.score_median, 4)}, MSE ` +
     `${digits(run.mse_median)} (floor ${digits(run.floor)}), ${digits(run.seconds)} s` : run.error || "";
@@ -171,15 +174,19 @@ function drawRun(run) {
     ({ name, x: curve.cycle, y: curve[key].map((v) => (v > 1e-7 ? v : null)), mode: "lines" })) : [],
     { xaxis: { type: "log", title: { text: "cycle" } }, yaxis: { type: "log", title: { text: "mean squared error" }, exponentformat: "power" } });
   const length = run.sequence_length, streams = Object.entries(run.stream ?? {});
-  plot("one-stream", streams.map(([name, y]) => ({ name, x: y.map((_, i) => i), y, mode: "lines", line: { width: 1 } })),
+  plot("one-stream", streams.map(([name, y]) => ({ name: literal(name), x: y.map((_, i) => i), y, mode: "lines", line: { width: 1 } })),
     { xaxis: { title: { text: "time (cycles); a line where a new mapping begins" } }, yaxis: { title: { text: "absolute error" } },
       shapes: streams.length ? [...Array(Math.floor(streams[0][1].length / length)).keys()].slice(1).map((i) => ({ type: "line", x0: i * length,
         x1: i * length, yref: "paper", y0: 0, y1: 1, line: { width: 1, dash: "dot", color: "#888" } })) : [] });
 }
 
+function named() {  // the run that the address asks for
+  try { return location.hash.startsWith("#run=") ? decodeURIComponent(location.hash.slice("#run=".length)) : null; } catch { return null; }
+}
+
 function draw() {
-  const data = state.data, runs = selected(), named = decodeURIComponent(location.hash.replace("#run=", ""));
-  const one = location.hash.startsWith("#run=") && data.runs.find((run) => run.id === named);
+  const data = state.data, runs = selected();
+  const wanted = named(), one = wanted !== null && data.runs.find((run) => run.id === wanted);
   $("overview").hidden = Boolean(one);
   $("run").hidden = !one;
   $("bar").textContent = data.success;

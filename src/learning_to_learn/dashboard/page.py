@@ -1,5 +1,7 @@
 """The page: its parts in one piece of HTML, with the data inside or to be fetched from the server."""
 
+import base64
+import hashlib
 import json
 from functools import cache
 from pathlib import Path
@@ -9,16 +11,37 @@ HERE = Path(__file__).parent
 
 
 @cache
-def shell() -> str:
-    """Return everything but the data."""
+def _parts() -> dict[str, str]:
+    """What stands at each mark of page.html."""
     from plotly.offline import get_plotlyjs
 
-    text = (HERE / "page.html").read_text(encoding="utf-8")
-    for mark, content in (
-        ("/*STYLE*/", (HERE / "page.css").read_text(encoding="utf-8")),
-        ("/*SCRIPT*/", (HERE / "page.js").read_text(encoding="utf-8")),
-        ("/*PLOTLY*/", get_plotlyjs()),
-    ):
+    files = {"/*STYLE*/": "page.css", "/*SCRIPT*/": "page.js"}
+    return {
+        **{mark: (HERE / name).read_text(encoding="utf-8") for mark, name in files.items()},
+        "/*PLOTLY*/": get_plotlyjs(),
+    }
+
+
+@cache
+def policy() -> str:
+    """Return the page's Content-Security-Policy: it runs its own two scripts and asks nobody but its own server."""
+    scripts = " ".join(_hash(_parts()[mark]) for mark in ("/*PLOTLY*/", "/*SCRIPT*/"))
+    # Plotly sets style attributes, and adds style elements of its own.
+    return (
+        f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+@cache
+def shell() -> str:
+    """Return everything but the data."""
+    text = (HERE / "page.html").read_text(encoding="utf-8").replace("/*POLICY*/", policy(), 1)
+    for mark, content in _parts().items():
         text = text.replace(mark, content, 1)
     return text
 

@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from learning_to_learn.config import LoggerConfig
 from learning_to_learn.errors import UserError, cause_in_a_line
+from learning_to_learn.jobs.wandb_run import PROJECT
 from learning_to_learn.runs.run_folder import (
     EPOCH,
     SCORE,
@@ -86,8 +86,8 @@ def push(folders: list[str], options: dict[str, str]) -> int:
     """Save both on the server, or their specifications into a file; the exit code."""
     if folders:
         raise UserError("push takes entity=, project= and into= only")
-    project = options.get("project", LoggerConfig.project)
-    entity = options.get("entity", "")
+    project = options.get("project") or os.environ.get("WANDB_PROJECT") or PROJECT
+    entity = options.get("entity") or os.environ.get("WANDB_ENTITY", "")
     if entity and os.environ.get("WANDB_API_KEY") and "into" not in options:
         try:
             view, page = workspace(entity, project), wandb_report(entity, project)
@@ -99,7 +99,7 @@ def push(folders: list[str], options: dict[str, str]) -> int:
             ) from error
         print(f"workspace: {view.url}\nreport: {page.url}")
         return 0
-    into = Path(options.get("into", "dashboard.json"))
+    into = Path(options.get("into", "runs/dashboard.json"))
     into.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(into, json.dumps(specifications(entity, project), indent=2))
     print(f"{into} is written: with WANDB_API_KEY set, and entity=..., the dashboard goes to the server")

@@ -17,7 +17,7 @@ from typing import Any
 import numba
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments import LightningEnvironment, SLURMEnvironment
 from omegaconf import DictConfig
 
 from learning_to_learn import plugins
@@ -244,19 +244,19 @@ def _train(config: Config, folder: Path, checkpoint: dict[str, Any] | None, *, s
         restore(learner, checkpoint)
         _log.info("resumed after epoch %d", learner.epochs_done)
     data.next_epoch = learner.epochs_done
-    tracker = WandbRun(folder, config, sweep=sweep)
+    wandb_run = WandbRun(folder, config, sweep=sweep)
     finished = False
     try:
-        if tracker.is_new:  # a pack has trained the job, or wandb was off until now
-            tracker.replay(read_rows(folder / METRICS))
+        if wandb_run.is_new:  # a pack has trained the job, or wandb was off until now
+            wandb_run.replay(read_rows(folder / METRICS))
         if learner.epochs_done < config.trainer.epochs:
             callbacks = [
                 ProgressFile(folder),
                 *([ProgressBar(f"{config.arch.name} {config.family.name}")] if progress else []),
-                MetricsLog(folder, tracker),
+                MetricsLog(folder, wandb_run),
                 Checkpointing(folder, config.trainer.checkpoint_seconds, best=config.logger.artifact),
             ]
-            with interruption.deferred():
+            with interruption.deferred(), without_slurm():
                 make_trainer(config, learner.epochs_done, callbacks).fit(learner, datamodule=data)
                 save_checkpoint(folder, learner)
         for replica, epoch in learner.diverged.items():
@@ -267,11 +267,11 @@ def _train(config: Config, folder: Path, checkpoint: dict[str, Any] | None, *, s
         write_evaluation(found, folder)
         # A sweep's pictures are drawn from curve.csv and stream.csv when somebody looks: they take longer than the rest.
         pictures = {} if sweep else draw_pictures(folder, config)
-        tracker.conclude(found, pictures, best_checkpoint(folder, config) if config.logger.artifact else None)
+        wandb_run.conclude(found, pictures, best_checkpoint(folder, config) if config.logger.artifact else None)
         _log.info("score %.4f, mse %.6f (medians)", found.result["score_median"], found.result["mse_median"])
         finished = True
     finally:
-        tracker.finish(failed=not finished, patience=INTERRUPTED_SECONDS if interruption.asked else FINISH_SECONDS)
+        wandb_run.finish(failed=not finished, patience=INTERRUPTED_SECONDS if interruption.asked else FINISH_SECONDS)
     return _validation_score(learner, data)
 
 
@@ -291,6 +291,17 @@ def make_trainer(config: Config, epochs_done: int, callbacks: list[pl.Callback])
         reload_dataloaders_every_n_epochs=1,
         plugins=[LightningEnvironment()],  # else it takes part in SLURM by itself, with signal handlers of its own
     )  # fmt: skip
+
+
+@contextmanager
+def without_slurm() -> Iterator[None]:
+    """Keep Lightning from SLURM: it would warn where srun is installed, and load a hpc_ckpt_*.ckpt of the working folder."""
+    before = SLURMEnvironment.detect
+    SLURMEnvironment.detect = staticmethod(lambda: False)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        SLURMEnvironment.detect = staticmethod(before)  # type: ignore[method-assign]
 
 
 def is_finished(config: Config, folder: Path) -> bool:
@@ -339,7 +350,8 @@ class _File(logging.FileHandler):
 @contextmanager
 def logging_to(*paths: Path) -> Iterator[None]:
     """Everything that is said goes to the jobs' own logs; warnings also to the console. Afterwards all is as it was before."""
-    files, console = [_File(path, encoding="utf-8") for path in paths], logging.StreamHandler(sys.stderr)
+    files = [_File(path, encoding="utf-8", errors="backslashreplace") for path in paths]
+    console = logging.StreamHandler(sys.stderr)
     for file in files:
         file.setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
     console.setFormatter(logging.Formatter("%(message)s"))

@@ -1,4 +1,4 @@
-"""What a run says of itself while it trains: metrics.csv, and the same in wandb."""
+"""What a run says of itself while it trains: metrics.csv, scores.csv of every replica, and the same in wandb."""
 
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from learning_to_learn.runs.run_folder import (
     SCORE,
     SCORE_LOWER,
     SCORE_UPPER,
+    SCORES,
     SECONDS,
     SUCCESS_RATE,
     TRAIN_MSE,
@@ -27,14 +28,15 @@ from learning_to_learn.training.metrics import finite, median, ranked, summarise
 
 
 class MetricsLog(pl.Callback):
-    """A row for every look at the validation data, one a job: medians, ranges and quartiles over the replicas."""
+    """A row for every look at the validation data: medians, ranges and quartiles over the replicas, and all scores."""
 
-    def __init__(self, folder: Path, tracker: WandbRun | None = None) -> None:
-        self.path, self.tracker = folder / METRICS, tracker
+    def __init__(self, folder: Path, wandb_run: WandbRun | None = None) -> None:
+        self.path, self.scores, self.wandb_run = folder / METRICS, folder / SCORES, wandb_run
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ARG002
         # A run that was killed may have looked further than its checkpoint.
-        keep_rows(self.path, lambda row: int(row[EPOCH]) <= pl_module.epochs_done)
+        for path in (self.path, self.scores):
+            keep_rows(path, lambda row: int(row[EPOCH]) <= pl_module.epochs_done)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ARG002
         found = validation_metrics(pl_module)
@@ -52,5 +54,8 @@ class MetricsLog(pl.Callback):
             SECONDS: pl_module.seconds,
         }
         append_row(self.path, {EPOCH: pl_module.epochs_done, **row})
-        if self.tracker:
-            self.tracker.log(row, scores=scores, epoch=pl_module.epochs_done)
+        seeds = range(pl_module.config.seed, pl_module.config.seed + len(scores))
+        replicas = {f"seed_{seed}": score for seed, score in zip(seeds, scores.tolist(), strict=True)}
+        append_row(self.scores, {EPOCH: pl_module.epochs_done, **replicas})
+        if self.wandb_run:
+            self.wandb_run.log(row, scores=scores, epoch=pl_module.epochs_done)

@@ -142,7 +142,7 @@ class Search:
             load_if_exists=True,
         )
         left = self.n_trials
-        for batch in self._stopped(study):
+        for batch in self._stopped(study, arguments):
             left -= sum(not self._has_finished(number) for number in batch)
             self._run(study, batch)
         while left > 0:
@@ -160,14 +160,24 @@ class Search:
         trial.set_user_attr(OVERRIDES, [f"{key}={value}" for key, value in values.items()])
         return trial.number
 
-    def _stopped(self, study: "Study") -> list[list[int]]:
-        """The trials of this folder that were under way when an earlier search stopped, in batches."""
+    def _stopped(self, study: "Study", given: list[str]) -> list[list[int]]:
+        """The trials of this folder that were under way when an earlier search stopped, in batches.
+
+        Raises UserError where a trial has an override that is neither given now nor one that a folder may have.
+        """
         from optuna.trial import TrialState
+
+        from learning_to_learn.jobs.recorded_words import why_not
 
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         # A trial without overrides was stopped before its job could start.
-        mine = [t.number for t in running if t.user_attrs.get(FOLDER) == self.folder.name and OVERRIDES in t.user_attrs]
-        return list(_consecutive(mine, self.n_jobs))
+        mine = [t for t in running if t.user_attrs.get(FOLDER) == self.folder.name and OVERRIDES in t.user_attrs]
+        for word in (word for trial in mine for word in map(str, trial.user_attrs[OVERRIDES]) if word not in given):
+            if why_not(word):
+                raise UserError(
+                    f"{self.folder}: a stopped trial has {word!r}, which is not taken from a folder ({why_not(word)})"
+                )
+        return list(_consecutive([trial.number for trial in mine], self.n_jobs))
 
     def _has_finished(self, number: int) -> bool:
         return any(get_status(path) is Status.FINISHED for path in self.folder.glob(f"{number}_*"))

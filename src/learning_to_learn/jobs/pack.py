@@ -29,6 +29,7 @@ from learning_to_learn.jobs.job import (
     run_job,
     stamp_of,
     threads,
+    without_slurm,
 )
 from learning_to_learn.jobs.launchers import threads_of_a_job
 from learning_to_learn.jobs.metrics_log import MetricsLog
@@ -138,7 +139,7 @@ def _train(members: Sequence[Member]) -> None:
         ProgressBar(f"{config.arch.name} {config.family.name}, {len(members)} jobs"),
         EachPart([_callbacks(member) for member in members]),
     ]
-    with interruption.deferred():
+    with interruption.deferred(), without_slurm():
         make_trainer(config, learner.epochs_done, callbacks).fit(learner, datamodule=data)
         learner.tell_parts()
         for part, member in zip(learner.parts, members, strict=True):

@@ -9,6 +9,7 @@ A command has LIMIT seconds. A thread, which the operating system wakes even whi
 does what is left of the endings and ends the process.
 """
 
+import atexit
 import os
 import signal
 import sys
@@ -55,6 +56,7 @@ class Interruption:
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         self._limited = True
         threading.Thread(target=self._watch, args=(read,), daemon=True).start()
+        atexit.register(_ignore)  # registered first, so that it runs last
         self.handle()
 
     def handle(self) -> None:
@@ -66,6 +68,8 @@ class Interruption:
     def settle(self) -> None:
         """Let signals change nothing any more: the command has its exit code."""
         self._deferred += 1
+        if self.asked:
+            _ignore()
 
     @contextmanager
     def owned(self) -> Iterator[None]:
@@ -161,6 +165,12 @@ class Interruption:
                     call()
         self.tell()
         os._exit(INTERRUPTED)
+
+
+def _ignore() -> None:
+    """Ignore the signals. Python gives back those with a handler as it ends: one more would then kill it, with another code."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 interruption = Interruption()

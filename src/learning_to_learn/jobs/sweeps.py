@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from learning_to_learn import composing, plugins
 from learning_to_learn.config import IN_THIS_PROCESS
 from learning_to_learn.errors import RunError, UserError, cause_in_a_line
+from learning_to_learn.jobs.recorded_words import resumed_words
 from learning_to_learn.jobs.signals import LIMIT, interruption
 from learning_to_learn.jobs.sweep_recorder import record
 from learning_to_learn.jobs.workers import WORKERS, end_with_parent, end_workers
@@ -90,12 +91,17 @@ def start(arguments: Sequence[str]) -> Started | None:
     return Started(short(folder), refused=any(o.refused for o in outcomes), failed=failed or bool(silent))
 
 
-def resume(folder: Path) -> Started:
-    """Resume the run or the sweep in a folder. Raises UserError where there is none."""
+def resume(folder: Path, given: Sequence[str] = ()) -> Started:
+    """Resume the run or the sweep in a folder, a sweep with the words that are `given` besides those it was started with.
+
+    Raises UserError where there is none, or where a word of the folder cannot be trusted.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
     sweep = arguments_of(folder)
     if sweep is None:
+        if given:
+            raise UserError(f"{folder} holds a run, which is resumed as it is: {given[0]} is for a sweep")
         import_heavy(JOB)
         from learning_to_learn.jobs.job import run_job
 
@@ -104,15 +110,15 @@ def resume(folder: Path) -> Started:
     # Only what the user names now is imported.
     asked = [one for word in sweep if word.startswith("plugins=") for one in composing.listed(word)]
     plugins.require(asked)
-    given = (
+    loaded = (
         [f"plugins=[{','.join(composing.quoted(plugins.LOADED[plugins.name_of(one)].given) for one in asked)}]"]
         if asked
         else []
     )
+    words = resumed_words([word for word in sweep if not word.startswith("plugins=")], given, folder)
     left = trials_left(folder)
     if left is not None:
-        rest = [word for word in sweep if not word.startswith("plugins=")]
-        started = start(["-m", *rest, *given, f"hydra.sweep.dir={composing.quoted(folder)}", *left])
+        started = start(["-m", *words, *loaded, f"hydra.sweep.dir={composing.quoted(folder)}", *left])
         return Started(folder, failed=started is None or started.failed)
     return Started(folder)
 

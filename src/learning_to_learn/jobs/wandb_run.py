@@ -1,10 +1,16 @@
-"""wandb: offline by default, online where asked for. Whatever it does, the run goes on."""
+"""wandb: offline by default, online where asked for. Whatever it does, the run goes on.
+
+A key of the configuration wins over wandb's own environment variables, and those over our defaults. What was used stands in the
+run folder's wandb.json, and a resumed run keeps its id, project, entity and group.
+"""
 
 import logging
 import os
+import re
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -17,13 +23,39 @@ import numpy as np
 from learning_to_learn.config import Config
 from learning_to_learn.config_check import make_network
 from learning_to_learn.errors import cause_in_a_line
-from learning_to_learn.runs.run_folder import EPOCH, read_json, write_json
+from learning_to_learn.runs.run_folder import (
+    EPOCH,
+    SCORE,
+    SCORE_LOWER,
+    SCORE_UPPER,
+    SCORES,
+    SECONDS,
+    SUCCESS_RATE,
+    TRAIN_MSE,
+    VALIDATION_MSE,
+    VALIDATION_MSE_MAX,
+    VALIDATION_MSE_MIN,
+    RunFolder,
+    are_words,
+    read_json,
+    read_rows,
+    write_json,
+)
+from learning_to_learn.runs.sweep_request import readable_request
+from learning_to_learn.runs.varying import joined, spell_overrides, varying_overrides
 from learning_to_learn.training.evaluation import Evaluation
 from learning_to_learn.training.metrics import ranked
 
-SCORES = "score/replicas"
-IDENTITY = "wandb.json"
-"""The file that keeps the id of the wandb run."""
+PROJECT, WANDB = "learning-to-learn", "wandb.json"
+USED = ("id", "project", "entity", "group")
+"""What wandb.json says besides the mode."""
+SPREAD, CURVES = "score/replicas", "score/curves"
+RISING = (SCORE, SCORE_LOWER, SCORE_UPPER, SUCCESS_RATE)
+FALLING = (TRAIN_MSE, VALIDATION_MSE, VALIDATION_MSE_MIN, VALIDATION_MSE_MAX)
+"""Metrics of which wandb's summary keeps the largest, and the least."""
+LONGEST_NAME = 128
+"""The most characters of a run's name in wandb."""
+_ID, _DAY = re.compile(r"[0-9a-f]{8}"), re.compile(r"\d{4}-\d\d-\d\d")
 INIT_SECONDS, ANSWER_SECONDS, FINISH_SECONDS = 20, 2, 15
 INTERRUPTED_SECONDS = 0.5
 """The patience with wandb of a job that was interrupted."""
@@ -38,10 +70,11 @@ class WandbRun:
     def __init__(self, folder: Path, config: Config, *, sweep: str | None = None) -> None:
         self._run: Any = None
         self._folder, self._complained, self._online = folder, False, False
-        self.is_new = not (folder / IDENTITY).exists()
+        self.is_new = not (folder / WANDB).exists()
         """Whether nothing has been logged to it."""
-        modes: list[Literal["offline", "online"]] = [] if config.logger.mode == "disabled" else ["offline"]
-        if config.logger.mode == "online":
+        asked = wandb_mode(config)
+        modes: list[Literal["offline", "online"]] = [] if asked == "disabled" else ["offline"]
+        if asked == "online":
             if answers(_server()):
                 modes.insert(0, "online")
             else:
@@ -60,7 +93,7 @@ class WandbRun:
             import wandb
 
             spread = wandb.Histogram(np_histogram=np.histogram(np.nan_to_num(scores), bins=20, range=(-1.0, 1.0)))
-            self._call("log", {EPOCH: epoch, **values, SCORES: spread}, step=epoch)
+            self._call("log", {EPOCH: epoch, **values, SPREAD: spread}, step=epoch)
 
     def replay(self, rows: Iterable[Mapping[str, str]]) -> None:
         """Log the rows of metrics.csv, which were written while no wandb run was there."""
@@ -90,12 +123,23 @@ class WandbRun:
         self._call("log", {**final, **images})
         if self._online and not answers(_server()):
             return  # what follows is checked with the server before it is kept, and would wait for it
-        for values in ({"test/curve": curve}, {"test/stream": stream}):
+        for values in ({"test/curve": curve}, {"test/stream": stream}, self._curves()):
             self._call("log", values)
         if checkpoint is not None:
             artifact = wandb.Artifact(f"checkpoint-{self._run.id}", type="model", metadata=final)
             artifact.add_file(str(checkpoint))
             self._call("log_artifact", artifact)
+
+    def _curves(self) -> dict[str, Any]:
+        """The score of every replica while it trained, as a plot with its table."""
+        import wandb
+
+        rows = read_rows(self._folder / SCORES)
+        rows = rows[:: -(-len(rows) // STREAM_POINTS) or 1]
+        seeds = [key for key in rows[0] if key != EPOCH] if rows else []
+        scores = [[float(row[seed]) for row in rows] for seed in seeds]
+        title = "Score of every replica while training"
+        return {CURVES: wandb.plot.line_series([int(r[EPOCH]) for r in rows], scores, keys=seeds, title=title, xname=EPOCH)}
 
     def finish(self, *, failed: bool = False, patience: float = FINISH_SECONDS) -> None:
         """Let go of the run; a server that has gone is not waited for longer than `patience`, in seconds."""
@@ -111,7 +155,8 @@ class WandbRun:
 
         if not _within(patience, end):
             _log.warning(
-                "wandb: the server is gone: `wandb sync --no-skip-online %s/wandb/run-*` sends the run later", self._folder
+                "wandb: the server is gone: `wandb sync --no-skip-online %s/wandb/run-*` sends the run later",
+                _place(self._folder),
             )
             teardown()
 
@@ -182,25 +227,80 @@ def _within(seconds: float, call: Callable[[], None]) -> bool:
     return not thread.is_alive()
 
 
+def wandb_mode(config: Config) -> str:
+    """Return offline, online or disabled: what the configuration says, else the environment."""
+    said = os.environ.get("WANDB_MODE", "")
+    if config.logger.mode is not None:
+        return config.logger.mode
+    if os.environ.get("WANDB_DISABLED", "").lower() in ("true", "1", "yes", "on") or said == "disabled":
+        return "disabled"
+    return "online" if said in ("online", "run", "shared") else "offline"
+
+
+def _place(folder: Path) -> str:
+    """Where wandb keeps its files."""
+    return os.environ.get("WANDB_DIR") or str(folder)
+
+
+def name_of(config: Config, folder: Path) -> str:
+    """Return what the run is called: its arch and family, then what the other jobs of its sweep have not all been given.
+
+    Such as `lstm boolean lr=0.01 seed=8`.
+    """
+    words, asked = RunFolder(folder).said().overrides, readable_request(folder.parent)
+    jobs = [words, *((asked.jobs or [asked.arguments]) if asked else [words])]
+    varied = {key: value for key, value in varying_overrides(jobs)[0].items() if key != "seed"}
+    values = {"arch.name": config.arch.name, "family.name": config.family.name, **varied, "seed": str(config.seed)}
+    return joined(values, spell_overrides(values, jobs))[:LONGEST_NAME]
+
+
+def group_of(config: Config, folder: Path, sweep: str | None) -> str:
+    """Return the group: the day and the name of the sweep's folder, `2026-01-31 12-00-00`; for a single run its arch."""
+    if sweep is None:
+        return config.sweep or config.arch.name
+    place = next((path for path in folder.absolute().parents if path.name == sweep), folder)
+    asked = readable_request(place)
+    began = time.localtime(asked.started if asked else None)
+    day = place.parent.name if _DAY.fullmatch(place.parent.name) else time.strftime("%Y-%m-%d", began)
+    return f"{day} {sweep}"
+
+
 def _start(folder: Path, config: Config, mode: Literal["offline", "online"], sweep: str | None) -> Any:
     """A new run, or the same one where the folder has one; its id is kept there."""
     import wandb
 
-    known = read_json(folder / IDENTITY)
-    identity = known["id"] if known else secrets.token_hex(4)
-    if known is None:
-        write_json(folder / IDENTITY, {"id": identity})
-    os.environ.setdefault("WANDB_SILENT", "true")
+    environment, logger = os.environ, config.logger
+    used: dict[str, Any] = {
+        "id": secrets.token_hex(4),
+        "project": logger.project or environment.get("WANDB_PROJECT") or PROJECT,
+        "entity": logger.entity or environment.get("WANDB_ENTITY"),
+        "group": logger.group or environment.get("WANDB_RUN_GROUP") or group_of(config, folder, sweep),
+        **_known(folder),
+    }
+    write_json(folder / WANDB, {**used, "mode": mode})
     settings = wandb.Settings(
         silent=True, console="off", x_disable_stats=True, x_disable_meta=True, x_save_requirements=False, disable_git=True,
         disable_code=True, init_timeout=INIT_SECONDS,
     )  # fmt: skip
-    # Inside a `wandb agent` the sweep decides on project and group.
-    tags = [config.family.name, config.arch.name, *([config.experiment] if config.experiment else [])]
-    return wandb.init(
-        dir=folder, mode=mode, id=identity, resume="allow" if mode == "online" else None, project=config.logger.project,
-        entity=config.logger.entity, group=config.logger.group or sweep or config.sweep or config.arch.name,
-        job_type=config.arch.name, name=f"{config.arch.name}-{config.family.name}-{config.seed}", tags=tags,
+    tags = [config.family.name, config.arch.name, *([config.experiment] if config.experiment else []), *logger.tags,
+            *filter(None, environment.get("WANDB_TAGS", "").split(","))]  # fmt: skip
+    # Inside a `wandb agent` the sweep decides on project and group. resume="allow" also stands in an offline run, so that
+    # `wandb sync` adds the folder of a resumed run to what the server has, and does not write over it.
+    run = wandb.init(
+        dir=_place(folder), mode=mode, resume="allow", **used,
+        job_type=config.arch.name, name=name_of(config, folder), notes=logger.notes, tags=list(dict.fromkeys(tags)),
         config={**asdict(config), "topology": make_network(config).describe(), "folder": str(folder)}, settings=settings,
         reinit="finish_previous",
     )  # type: ignore[arg-type]  # fmt: skip
+    run.define_metric(EPOCH)
+    best = {**dict.fromkeys(RISING, "max"), **dict.fromkeys(FALLING, "min"), SECONDS: "last", SPREAD: None}
+    for metric, kept in best.items():
+        run.define_metric(metric, step_metric=EPOCH, summary=kept)
+    return run
+
+
+def _known(folder: Path) -> dict[str, str]:
+    """What wandb.json says of a run that is resumed; nothing where there is none, or one that cannot be ours."""
+    found = read_json(folder / WANDB) or {}
+    known = {key: found[key] for key in USED if are_words([found.get(key)])}
+    return known if _ID.fullmatch(known.get("id", "")) else {}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from learning_to_learn.results.table import count_replicas, plain
-from learning_to_learn.runs.run_folder import EPOCH, SCORE
+from learning_to_learn.runs.run_folder import EPOCH, SCORE, legible
 from learning_to_learn.runs.sweep_folder import Job
 from learning_to_learn.runs.varying import SEEDS
 
@@ -31,7 +31,7 @@ def replicas(jobs: list[Job]) -> "pd.DataFrame":
         numbers = {key: np.nan if value is None else float(value) for key, value in values.items()}
         shared = {key: counted.result.get(key) for key in OF_THE_JOB}
         settings = {key: plain(value) for key, value in job.settings.items() if key not in SEEDS}
-        first = {"run": str(job.folder), "seed": row.seed, "success": row.success}
+        first = {"run": legible(job.folder), "seed": row.seed, "success": row.success}
         rows.append({**first, **numbers, "seconds": counted.seconds, **shared, **settings})
     return pd.DataFrame(rows)
 

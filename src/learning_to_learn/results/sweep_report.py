@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from learning_to_learn.results.aggregate import learning_curve, replicas
-from learning_to_learn.results.markdown import markdown_table, short, to_html
+from learning_to_learn.results.markdown import escaped, markdown_table, short, to_html
 from learning_to_learn.results.table import group_replicas, headings, name_damaged, ranked, to_csv
 from learning_to_learn.runs.run_folder import REPLICAS, write_atomically
 from learning_to_learn.runs.sweep_folder import Job
@@ -29,7 +29,8 @@ def write_sweep_report(jobs: list[Job], folder: Path, *, title: str) -> None:
     rows = [row for row, _ in found]
     spelling = headings(rows, jobs)
     write_atomically(folder / REPLICAS, frame.to_csv(index=False))
-    frame.to_parquet(folder / "replicas.parquet", index=False)
+    with (folder / "replicas.parquet").open("wb") as file:  # pyarrow itself takes no path with bytes that are no text
+        frame.to_parquet(file, index=False)
     write_atomically(folder / "summary.csv", to_csv(rows, spelling))
     drawn = {joined(group.topics, spelling): group for _, group in found[:MOST]}
     scores = {name: np.array([one.replica.score for one in group.replicas]) for name, group in drawn.items()}
@@ -38,7 +39,7 @@ def write_sweep_report(jobs: list[Job], folder: Path, *, title: str) -> None:
     save(learning_figure(curves, title="Median score while training"), folder / "learning.png")
     left_out = [f"The pictures show the best {MOST} of {len(rows)} settings.", ""] if len(rows) > MOST else []
     text = "\n".join([
-        f"# {title}", "",
+        f"# {escaped(title)}", "",
         f"{len(frame)} replicas of {len(rows)} settings. *Score* runs from 0, no learning, to 1, the Bayes-optimal learner;",
         f"a replica succeeds from {SUCCESS}. Intervals are Wilson's, 95 %.", "",
         *summary_table(rows, spelling), "", *(line for note in notes for line in (f"\\{note}", "")), *left_out,
@@ -50,9 +51,10 @@ def write_sweep_report(jobs: list[Job], folder: Path, *, title: str) -> None:
 
 def summary_table(rows: list[dict[str, Any]], spelling: dict[str, str]) -> list[str]:
     """Return Markdown lines: the settings that vary, spelled as `spelling` says, then the results."""
-    titles = [*spelling.values(), "success", "interval", "score", "MSE", "floor", "excess", "x floor", "cycles", "seconds"]
+    titles = [*map(escaped, spelling.values()), "success", "interval", "score", "MSE", "floor", "excess", "x floor", "cycles",
+              "seconds"]  # fmt: skip
     return markdown_table(titles, [
-        [*(row[t] for t in spelling), f"{row['successes']}/{row['replicas']}",
+        [*(escaped(row[t]) for t in spelling), f"{row['successes']}/{row['replicas']}",
          f"{row['success_low']:.2f} – {row['success_high']:.2f}",
          f"{row['score_median']:.3f}", short(row["mse_median"]), short(row["floor"]),
          *(("–", "–") if row["excess_median"] is None else

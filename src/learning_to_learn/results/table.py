@@ -30,9 +30,12 @@ NUMBERS = ("success", "worse", "score", "MSE", "floor", "excess", "cycles", "sec
 
 def find_jobs(folder: Path) -> list[Job]:
     """Return every run folder at or under `folder`, in the order of the sweep; of finished ones with what is damaged."""
-    return [
-        replace(job, damage=job.run.damage()) if job.status is Status.FINISHED else job for job in survey(folder) if job.place
-    ]
+    return [judged(job) for job in survey(folder) if job.place]
+
+
+def judged(job: Job) -> Job:
+    """Return the job; a finished one with what is damaged in its folder."""
+    return replace(job, damage=job.run.damage()) if job.status is Status.FINISHED else job
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,8 @@ def spell_topics(settings: Sequence[Mapping[str, Any]], names: Sequence[str]) ->
     """
     whole = together(settings)
     keys = dict.fromkeys([*NAMES, *studied(varying_keys([one for one in whole if one]))])
-    columns = {key: column([one.get(key, ABSENT) for one in whole]) for key in keys} | {NAMES[0]: list(names)}
+    columns = {key: column([one.get(key, ABSENT) for one in whole]) for key in keys}
+    columns |= {NAMES[0]: list(names), NAMES[1]: [str(one.get(NAMES[1], ABSENT)) for one in whole]}
     return [{key: columns[key][i] for key in keys} for i in range(len(whole))]
 
 
@@ -203,7 +207,10 @@ def _columns(rows: Sequence[dict[str, Any]], headings: dict[str, str]) -> list[C
     found = [Column(headings[topic], [str(row[topic]) for row in rows]) for topic in headings]
     cells = [_numbers(row) for row in rows]
     shown = [name for name in NUMBERS if name != "worse" or any(cell["worse"] != "0" for cell in cells)]
-    return [*found, *(Column(n, [cell[n] for cell in cells], number=True, always=n not in ("floor", "excess", "cycles")) for n in shown)]
+    return [
+        *found,
+        *(Column(n, [cell[n] for cell in cells], number=True, always=n not in ("floor", "excess", "cycles")) for n in shown),
+    ]
 
 
 def _numbers(row: dict[str, Any]) -> dict[str, str]:

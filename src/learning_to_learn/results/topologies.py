@@ -10,7 +10,7 @@ import pandas as pd
 
 from learning_to_learn.errors import UserError
 from learning_to_learn.results.aggregate import replicas
-from learning_to_learn.results.markdown import markdown_table, to_html
+from learning_to_learn.results.markdown import escaped, markdown_table, to_html
 from learning_to_learn.results.table import find_jobs
 from learning_to_learn.results.topology_numbers import interquartile_means, score_matrices, study_cells
 from learning_to_learn.results.topology_pictures import draw
@@ -72,8 +72,10 @@ def _matrix(cells: pd.DataFrame) -> list[str]:
     lines = []
     for (arch, gradient), rows in cells.groupby(["arch", "gradient"], sort=False):
         by_family = rows.set_index("family")
-        lines.append([arch, gradient, *(_cell(by_family.loc[f]) if f in by_family.index else "–" for f in families)])
-    return ["", "## Success rate, and median score", "", *markdown_table(["arch", "gradient", *families], lines)]
+        lines.append(
+            [escaped(arch), escaped(gradient), *(_cell(by_family.loc[f]) if f in by_family.index else "–" for f in families)]
+        )
+    return ["", "## Success rate, and median score", "", *markdown_table(["arch", "gradient", *map(escaped, families)], lines)]
 
 
 def _cell(row: pd.Series) -> str:
@@ -82,7 +84,7 @@ def _cell(row: pd.Series) -> str:
 
 def _aggregate(frame: pd.DataFrame) -> list[str]:
     means = interquartile_means(score_matrices(frame))
-    lines = [[arch, f"{mean:.3f}", f"{low:.3f} – {high:.3f}"] for arch, (mean, low, high) in means.items()]
+    lines = [[escaped(arch), f"{mean:.3f}", f"{low:.3f} – {high:.3f}"] for arch, (mean, low, high) in means.items()]
     what = "Interquartile mean of the scores over replicas and families, with its bootstrap interval (Agarwal et al. 2021):"
     return ["", "## Over all families", "", what, "", *markdown_table(["arch", "score", "interval"], lines)]
 
@@ -90,12 +92,12 @@ def _aggregate(frame: pd.DataFrame) -> list[str]:
 def _times(cells: pd.DataFrame) -> list[str]:
     families = list(dict.fromkeys(cells["family"]))
     table = cells.pivot_table(index="arch", columns="family", values="seconds", sort=False)
-    lines = [[arch, *(f"{row[f]:.0f}" for f in families)] for arch, row in table.iterrows()]
+    lines = [[escaped(arch), *(f"{row[f]:.0f}" for f in families)] for arch, row in table.iterrows()]
     return [
         "",
         "## Time",
         "",
         "Seconds of training, all replicas of a cell together:",
         "",
-        *markdown_table(["arch", *families], lines),
+        *markdown_table(["arch", *map(escaped, families)], lines),
     ]

@@ -12,9 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from learning_to_learn.runs.run_folder import DONE, Status, read_json
+from learning_to_learn.runs.run_folder import DONE, Status
 from learning_to_learn.runs.slurm_queue import in_queue
-from learning_to_learn.runs.sweep_folder import SWEEP, Job, survey
+from learning_to_learn.runs.sweep_folder import Job, survey
+from learning_to_learn.runs.sweep_request import readable_request
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,17 +67,17 @@ class Monitor:
         self._look()
 
     def _look(self) -> None:
-        sweep = read_json(self._folder / SWEEP) if self._folder else None
-        if sweep is None or sweep["started"] < self._began - 1:
+        sweep = readable_request(self._folder) if self._folder else None
+        if sweep is None or sweep.started < self._began - 1:
             return  # it has not begun
         assert self._folder
         self._states = survey(self._folder, self._states)
         states = in_queue(self._folder, self._states)
-        for state in states if not sweep["in_this_process"] else ():  # a job in this process has said so itself
+        for state in states if not sweep.in_this_process else ():  # a job in this process has said so itself
             if state.status is Status.FAILED and state.place and state.time >= self._began and state.place not in self._told:
                 print(failure(state), file=sys.stderr, flush=True)
                 self._told.add(state.place)
-        total = sweep.get("trials") or len(self._states)
+        total = sweep.trials or len(self._states)
         if self.console.is_terminal:
             self._draw(states, total)
         elif time.time() - self._said >= SAY_SECONDS:
@@ -99,8 +100,8 @@ def announce(folder: Path, number: int, overrides: list[str]) -> None:
     """Say, before a job of this process, which one it is; in a terminal the bar says how far they are."""
     if sys.stderr.isatty():
         return
-    jobs = (read_json(folder / SWEEP) or {}).get("jobs")
-    total = f"/{len(jobs)}" if jobs else ""
+    asked = readable_request(folder)
+    total = f"/{len(asked.jobs)}" if asked and asked.jobs else ""
     print(f"job {number + 1}{total}: {' '.join(overrides)}", file=sys.stderr, flush=True)
 
 

@@ -7,27 +7,33 @@ status.json       running, finished, failed ...     result.json     medians and 
 progress.json     epochs done and the score, while it runs
 .lock             held by the process that runs it
 train.log         what was said                     stream.csv      the error over a stream of mappings (Figure 3)
-checkpoints/      last.ckpt, previous.ckpt          figures/        *.png
+checkpoints/      last.ckpt, previous.ckpt          scores.csv      one row an evaluation, a column a replica
+figures/          *.png                             wandb.json      which run of wandb this is
+
+The JSON files carry a checksum of what they say, and status.json those of the CSV files of a finished run, so that a changed
+digit is noticed too. Files without checksums are read as they stand.
 """
 
 import csv
 import errno
 import fcntl
+import hashlib
 import io
 import json
 import math
 import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from learning_to_learn.errors import UserError
 from learning_to_learn.runs.varying import flatten
@@ -38,6 +44,7 @@ if TYPE_CHECKING:
 CONFIG, PROVENANCE, DIFFERENCE = "config.yaml", "provenance.json", "local.diff"
 STATUS, PROGRESS, LOCK, LOG = "status.json", "progress.json", ".lock", "train.log"
 METRICS, REPLICAS, CURVE, STREAM, RESULT = "metrics.csv", "replicas.csv", "curve.csv", "stream.csv", "result.json"
+SCORES = "scores.csv"
 FIGURES = "figures"
 FOLDERS = (FIGURES, "checkpoints", "wandb", "plugins", "evaluations", "probe")
 
@@ -50,12 +57,22 @@ SUCCESS_RATE = "score/success_rate"
 RESULT_NUMBERS = ("no_learning", "no_learning_error", "floor", "floor_error", "seconds", "epochs", "replicas", "successes",
                   "score_median", "mse_median")  # fmt: skip
 """What result.json must say for a table."""
+CHECKSUM, CHECKSUMS = "sha256", "files"
+"""The key of a JSON file for the checksum of its other content, and that of status.json for those of other files."""
+VOUCHED_FOR = (METRICS, SCORES, REPLICAS, CURVE, STREAM)
+"""The files whose checksums stand in the status.json of a finished run; result.json has its own."""
+MOST_BYTES = 64_000_000
+"""No file of a run, besides its checkpoints, is larger."""
 UNKNOWN_IF_DIVERGED = ("score_median", "mse_median")
 """Those of RESULT_NUMBERS that are null where most replicas have none, and NaN where they are read."""
 
 ROOT = Path(__file__).parent
 PEEKS = 5
 _PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "numba", "llvmlite", "numpy", "wandb")
+
+
+COMMANDS_TERMINAL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Characters that a folder from elsewhere must not bring to the console."""
 
 
 class Status(StrEnum):
@@ -117,6 +134,8 @@ class Said:
     seconds: float = 0.0
     time: float = 0.0
     """When the status was written."""
+    checksums: Mapping[str, str] = field(default_factory=dict)
+    """Of the files of a finished run."""
 
 
 class RunFolder:
@@ -136,26 +155,37 @@ class RunFolder:
         if found is None:
             return Said(Status.NOT_STARTED)
         overrides, epochs, fingerprint = found.get("overrides") or [], found.get("epochs"), found.get("fingerprint")
+        error, checksums = found.get("error", ""), found.get(CHECKSUMS, {})
         with self._judging(STATUS):
-            if not isinstance(overrides, list) or not isinstance(fingerprint, str | None):
-                raise TypeError("overrides and fingerprint are not text")
+            if not are_words(overrides) or not are_words([fingerprint or "", error]):
+                raise TypeError("overrides, fingerprint and error are not text")
+            if not isinstance(epochs, int | None) or (epochs is not None and not 1 <= epochs < 2**53):
+                raise TypeError(f"epochs is {epochs!r}")
+            if not isinstance(checksums, dict) or not are_words(list(checksums.values())):
+                raise TypeError(f"{CHECKSUMS} holds no checksums")
             return Said(
                 status=Status(found["status"]),
-                error=str(found.get("error", "")),
-                overrides=tuple(map(str, overrides)),
+                error=error,
+                overrides=tuple(overrides),
                 fingerprint=fingerprint,
-                epochs=None if epochs is None else int(epochs),
-                seconds=float(found.get("seconds") or 0.0),
-                time=float(found.get("time") or 0.0),
+                epochs=epochs,
+                seconds=_duration(found.get("seconds"), "seconds"),
+                time=_duration(found.get("time"), "time"),
+                checksums=checksums,
             )
 
     def metrics(self) -> list[dict[str, float]]:
-        """Return the rows of metrics.csv; the epoch is an int."""
+        """Return the rows of metrics.csv; the epoch is an int, and both it and the seconds are there and rise."""
         with self._judging(METRICS):
-            return [
+            rows: list[dict[str, float]] = [
                 {key: int(value) if key == EPOCH else float(value) for key, value in row.items()}
                 for row in read_rows(self.path / METRICS)
             ]
+            for before, row in zip([None, *rows], rows, strict=False):
+                _duration(row[SECONDS], SECONDS)
+                if not (before[EPOCH] if before else 0) < row[EPOCH] < 2**53:
+                    raise ValueError(f"epoch {row[EPOCH]} follows {before[EPOCH] if before else 'nothing'}")
+            return rows
 
     def replicas(self) -> list[Replica]:
         """Return the rows of replicas.csv."""
@@ -165,12 +195,10 @@ class RunFolder:
     def result(self) -> dict[str, Any] | None:
         """Return the medians and ranges of result.json; the numbers that a table needs are there."""
         found = self._json(RESULT)
-        for key in RESULT_NUMBERS if found is not None else ():
+        if found is not None:
             with self._judging(RESULT):
-                if found[key] is None and key in UNKNOWN_IF_DIVERGED:  # type: ignore[index]
-                    found[key] = math.nan  # type: ignore[index]
-                if not isinstance(found[key], int | float):  # type: ignore[index]
-                    raise TypeError(f"{key} is no number")
+                for key in RESULT_NUMBERS:
+                    found[key] = _number(found[key], key, null=key in UNKNOWN_IF_DIVERGED)
         return found
 
     def curve(self) -> list[dict[str, float]]:
@@ -183,27 +211,45 @@ class RunFolder:
 
     def settings(self) -> dict[str, Any]:
         """Return the configuration, flat: {"arch.name": "lstm", ...}. It is only shown, so that a damaged one is empty."""
-        import yaml
-
         try:
-            nested = yaml.safe_load((self.path / CONFIG).read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError, UnicodeDecodeError):
+            return self._settings()
+        except DamagedRun:
             return {}
-        return flatten(nested) if isinstance(nested, dict) else {}
+
+    def _settings(self) -> dict[str, Any]:
+        from learning_to_learn.bounded_yaml import read_yaml
+
+        with self._judging(CONFIG):
+            nested = read_yaml(self.path / CONFIG)
+            flat = flatten(nested) if isinstance(nested, dict) else {}
+            for key in ("arch.name", "family.name"):
+                if not isinstance(flat[key], str):
+                    raise TypeError(f"{key} is no text")
+        return flat
 
     def damage(self) -> str:
-        """Return what is wrong with the results of a finished run, in a line; nothing where all is well."""
+        """Return what is wrong with the files of a finished run, in a line; nothing where all is well."""
         from learning_to_learn.runs.saved_config import config_damage
 
         if wrong := config_damage(self):
             return wrong
         try:
+            self._settings()
             self.metrics()
-            if self.result() is None:
-                return f"{RESULT} is missing or no JSON object"
-            return "" if self.replicas() else f"{REPLICAS} is missing or empty"
+            result, replicas = self.result(), self.replicas()
+            if result is None:
+                return f"{RESULT} is missing"
+            if not replicas:
+                return f"{REPLICAS} is missing or empty"
+            counted = (len({r.seed for r in replicas}), sum(r.success for r in replicas))
+            if len(replicas) != counted[0] or counted != (result["replicas"], result["successes"]):
+                return f"{REPLICAS} is damaged: its replicas are not those that {RESULT} counts"
+            for name, checksum in self.said().checksums.items():
+                if name in VOUCHED_FOR and _checksum_of(self.path / name) != checksum:
+                    return f"{name} is damaged: it is not what the run has written"
         except DamagedRun as error:
             return str(error)
+        return ""
 
     def _floats(self, name: str) -> list[dict[str, float]]:
         with self._judging(name):
@@ -215,19 +261,44 @@ class RunFolder:
             return None
         found = read_json(self.path / name)
         if found is None:
-            raise DamagedRun(f"{name} is damaged: it holds no JSON object")
+            raise DamagedRun(f"{name} is damaged: it holds no JSON object, or not what was written")
         return found
 
     @contextmanager
     def _judging(self, name: str) -> Iterator[None]:
         try:
             yield
+        except DamagedRun:
+            raise
         except KeyError as error:
             raise DamagedRun(f"{name} is damaged: {error.args[0]} is missing") from None
         except (ValueError, TypeError, OverflowError, OSError, csv.Error) as error:
             raise DamagedRun(
                 f"{name} is damaged: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
             ) from None
+
+
+def are_words(found: object) -> TypeGuard[list[str]]:
+    """Whether it is a list of text, none of which could command a terminal."""
+    return isinstance(found, list) and all(isinstance(word, str) and not COMMANDS_TERMINAL.search(word) for word in found)
+
+
+def _number(found: object, name: str, *, null: bool = False) -> float:
+    """A number of a JSON file; where it may be null, that is NaN."""
+    if found is None and null:
+        return math.nan
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        raise TypeError(f"{name} is no number")
+    float(found)  # an OverflowError where it is too large
+    return found
+
+
+def _duration(found: object, name: str) -> float:
+    """A number of seconds, which is 0 where nothing is said."""
+    seconds = _number(found or 0.0, name)
+    if not 0.0 <= seconds < math.inf:
+        raise ValueError(f"{name} is {seconds}")
+    return float(seconds)
 
 
 def _replica(row: Mapping[str, str]) -> Replica:
@@ -247,11 +318,17 @@ def _replica(row: Mapping[str, str]) -> Replica:
     )
 
 
+def legible(path: Path | str) -> str:
+    """Return a path as text, with a mark in place of bytes that are none."""
+    return os.fsencode(path).decode("utf-8", errors="replace")
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write the whole file or nothing, also when the power fails in between."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        aside.write_text(text, encoding="utf-8", newline="")
+        # Under a locale without UTF-8 a path's bytes are surrogates, which become those bytes again.
+        aside.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
         aside.replace(path)
     except OSError:
         aside.unlink(missing_ok=True)  # on a full disk its room is needed
@@ -260,7 +337,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 def check_kinds(folder: Path) -> None:
     """Raise OSError where a folder stands in the place of a file of ours, or a file in that of a folder."""
-    for name in (CONFIG, PROVENANCE, DIFFERENCE, STATUS, LOCK, LOG, METRICS, REPLICAS, CURVE, STREAM, RESULT):
+    for name in (CONFIG, PROVENANCE, DIFFERENCE, STATUS, LOCK, LOG, METRICS, SCORES, REPLICAS, CURVE, STREAM, RESULT):
         if (folder / name).is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(folder / name))
     for name in FOLDERS:
@@ -284,14 +361,19 @@ def begin(folder: Path, config: "Config") -> None:
 
 
 def set_status(folder: Path, status: str, **more: Any) -> None:
-    """Write status.json. FINISHED is written after everything else."""
+    """Write status.json. FINISHED is written after everything else, with the checksums of the other files."""
     who = {"process": os.getpid(), "host": platform.node(), "time": time.time()}
+    if "error" in more:
+        more["error"] = COMMANDS_TERMINAL.sub("?", more["error"])
+    if status == Status.FINISHED:
+        more[CHECKSUMS] = {name: _checksum_of(folder / name) for name in VOUCHED_FOR if (folder / name).is_file()}
     write_json(folder / STATUS, {"status": Status(status), **who, **more})
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON object whole or not at all. NaN, which JSON has not, becomes null."""
-    write_atomically(path, json.dumps(_finite(dict(content)), indent=2, allow_nan=False))
+    """Write a JSON object with its checksum, whole or not at all. NaN, which JSON has not, becomes null."""
+    plain = json.loads(json.dumps(_finite(dict(content)), allow_nan=False))  # as it will be read
+    write_atomically(path, json.dumps({**plain, CHECKSUM: _checksum(plain)}, indent=2))
 
 
 def _finite(value: Any) -> Any:
@@ -300,6 +382,18 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _checksum_of(path: Path) -> str:
+    """The checksum of a file; nothing where it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 @contextmanager
@@ -341,13 +435,25 @@ def get_status(folder: Path) -> Status | None:
     return None if status is Status.NOT_STARTED else status
 
 
-def read_json(path: Path) -> dict | None:
-    """The file's object, or None where there is none or it is damaged."""
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The file's object; None where there is none or it is damaged: too large, too deep, or another than `write_json` wrote."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(_read_bounded(path))
+        if not isinstance(found, dict):
+            return None
+        checksum = found.pop(CHECKSUM, None)
+        return found if checksum is None or checksum == _checksum(found) else None
+    except (OSError, ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+
+
+def _read_bounded(path: Path) -> str:
+    """The text of a file. Raises OSError where it cannot be read, ValueError where it is no text or larger than MOST_BYTES."""
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"it is larger than {MOST_BYTES:,} bytes")
+    return content.decode("utf-8")
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
@@ -361,11 +467,23 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The whole rows of a CSV file; a last row that was cut off is left out, and none are where the file is missing."""
+    """The whole rows of a CSV file, none where the file is missing; a last row that was cut off is left out.
+
+    Raises DamagedRun where another row has more or fewer values than the header.
+    """
     if not path.exists():
         return []
-    with path.open(encoding="utf-8", newline="", errors="replace") as file:
-        return [row for row in csv.DictReader(file) if None not in row and None not in row.values()]
+    try:
+        text = _read_bounded(path)
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    except (OSError, ValueError, csv.Error) as error:
+        raise DamagedRun(f"{path.name} is damaged: {str(error) or type(error).__name__}") from None
+    if rows and not text.endswith("\n"):
+        del rows[-1]
+    for number, row in enumerate(rows, 1):
+        if None in row or None in row.values():
+            raise DamagedRun(f"{path.name} is damaged: row {number} has not as many values as the header")
+    return rows
 
 
 def keep_rows(path: Path, keep: Callable[[Mapping[str, str]], bool]) -> None:

@@ -29,9 +29,9 @@ from learning_to_learn.runs.run_folder import (
     is_held,
     read_json,
 )
+from learning_to_learn.runs.sweep_request import SWEEP as SWEEP
+from learning_to_learn.runs.sweep_request import read_request, readable_request
 from learning_to_learn.runs.varying import names_of_overrides
-
-SWEEP = "sweep.json"
 
 
 @dataclass(frozen=True)
@@ -98,11 +98,11 @@ def survey(folder: Path, before: Sequence[Job] = ()) -> list[Job]:
     """
     done = {job.place: job for job in before if job.status in DONE}
     states = [done.get(path) or _job(path) for path in run_folders(folder)]
-    asked = (read_json(folder / SWEEP) or {}).get("jobs") or []
+    asked = readable_request(folder)
     rest: dict[tuple[str, ...], list[Job]] = {}
     for state in states:
         rest.setdefault(state.overrides, []).append(state)
-    jobs: list[tuple[str, ...]] = [tuple(job) for job in asked]
+    jobs: list[tuple[str, ...]] = [tuple(job) for job in asked.jobs] if asked else []
     found = [rest[job].pop(0) if rest.get(job) else Job(Status.NOT_STARTED, None, job) for job in jobs]
     kept = {id(state) for state in found}
     return found + [state for state in states if id(state) not in kept]
@@ -132,8 +132,12 @@ def find_place(folder: Path, sweep: Path, fingerprint: str) -> tuple[Path, Path 
 
 
 def arguments_of(folder: Path) -> list[str] | None:
-    """The overrides that a sweep was started with, or None where the folder is no sweep's."""
-    return (read_json(folder / SWEEP) or {}).get("arguments")
+    """The overrides that a sweep was started with, or None where the folder is no sweep's.
+
+    Raises UserError where sweep.json is damaged.
+    """
+    asked = read_request(folder)
+    return asked.arguments if asked else None
 
 
 def trials_left(folder: Path) -> list[str] | None:
@@ -141,15 +145,14 @@ def trials_left(folder: Path) -> list[str] | None:
 
     The sampler is seeded anew, or it would propose what it has proposed before.
     """
-    asked = read_json(folder / SWEEP) or {}
-    if not asked.get("trials"):
+    asked = read_request(folder)
+    if asked is None or asked.trials is None:
         return []
     done = sum(state.status in (Status.FINISHED, Status.FAILED) and not state.damage for state in survey(folder))
-    if done >= asked["trials"]:
+    if done >= asked.trials:
         return None
-    seed = asked.get("sampler_seed")
-    reseed = [] if seed is None else [f"hydra.sweeper.sampler.seed={seed + done}"]
-    return [f"hydra.sweeper.n_trials={asked['trials'] - done}", *reseed]
+    reseed = [] if asked.sampler_seed is None else [f"hydra.sweeper.sampler.seed={asked.sampler_seed + done}"]
+    return [f"hydra.sweeper.n_trials={asked.trials - done}", *reseed]
 
 
 def _said(path: Path) -> Said:
@@ -198,8 +201,8 @@ def _finite(score: float | None) -> float | None:
 
 def name_in_sweep(sweep: Path, overrides: Sequence[str]) -> str:
     """Return what varies of a job while its sweep runs, when all that is known is what was typed: `lstm lr=0.003`."""
-    asked = read_json(sweep / SWEEP) or {}
-    return names_of_overrides([overrides, *(asked.get("jobs") or [asked.get("arguments") or []])])[0]
+    asked = readable_request(sweep)
+    return names_of_overrides([overrides, *((asked.jobs or [asked.arguments]) if asked else [])])[0]
 
 
 def names(jobs: Sequence[Job]) -> list[str]:

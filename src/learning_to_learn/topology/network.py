@@ -28,6 +28,7 @@ from jaxtyping import Float
 
 from learning_to_learn.errors import UserError, choose
 from learning_to_learn.lazy import torch
+from learning_to_learn.topology.hold import check_hold, held
 from learning_to_learn.topology.units import UNITS, Sources, Unit
 
 OPTIONS = ("heads", "recurrent", "residual", "feedback", "fixed", "radius")
@@ -228,7 +229,13 @@ class Network:
     """Whether the first layer hears the network's previous output besides the inputs (Jordan 1986)."""
 
     @staticmethod
-    def of(layers: Sequence[Mapping[str, Any]], *, inputs: int = 3, error_feedback: bool = False) -> Network:
+    def of(
+        layers: Sequence[Mapping[str, Any]],
+        *,
+        inputs: int = 3,
+        error_feedback: bool = False,
+        hold: Mapping[str, float] | None = None,
+    ) -> Network:
         """Build from `[{unit name: count, ..., option: value, ...}, ...]`. The options of a layer are:
 
         - `heads: n`: every count is divided into n heads, and the layer's recurrent weights connect units of the same head
@@ -241,7 +248,8 @@ class Network:
         - `radius: r`: the recurrent weights are scaled to the spectral radius r. Only in a recurrent layer of units that have
           one pre-activation and one output each.
 
-        Raises UserError on an unknown unit, no layer, a count < 1, or an option that does not fit.
+        `hold` fixes pre-activations of the hidden units, by name, at numbers. Raises UserError on an unknown unit, no layer, a
+        count < 1, an option that does not fit, or a `hold` that no unit can follow.
         """
         if not layers:
             raise UserError("arch.layers is empty: give at least one layer, such as [{memory_cell: 6, neuron: 6}]")
@@ -265,7 +273,9 @@ class Network:
                     raise UserError(f"layer {number}: {name}: {count!r} units; the count must be a whole number >= 1")
                 if count % heads:
                     raise UserError(f"layer {number}: {count} units of {name} cannot be divided into {heads} equal heads")
-            layer = _layer({name: (UNITS[name], count) for name, count in counts.items()}, below, recurrent, heads)
+            layer = _layer(
+                {name: (held(UNITS[name], hold or {}), count) for name, count in counts.items()}, below, recurrent, heads
+            )
             radius, residual = _radius(given.get("radius"), layer, number), given.get("residual", False)
             if residual and (number == 1 or layer.outputs != below):
                 raise UserError(
@@ -274,6 +284,7 @@ class Network:
                 )
             built.append(replace(layer, residual=residual, fixed=given.get("fixed", False), radius=radius))
             below = layer.outputs
+        check_hold(hold or {}, [UNITS[name] for given in layers for name in given if name not in OPTIONS])
         output = _layer({"logistic": (UNITS["logistic"], 1)}, below, recurrent=False)
         if feedback and error_feedback:
             raise UserError("layer 1: feedback: the network's previous output is an input already, as family.feedback=error")

@@ -47,7 +47,7 @@ def seeds_of(*jobs: Config) -> list[int]:
 
 def draw_sequences(
     family: Family, length: int, count: int, seeds: Sequence[int], stream: Stream, epoch: int, *, dtype: torch.dtype,
-    among: Float[Tensor, "R M E"] | None = None,
+    among: Float[Tensor, "R M *E"] | None = None,
 ) -> Sequences:  # fmt: skip
     """Return sequences of `length` cycles, `count` for each seed; a pure function of its arguments.
 
@@ -64,13 +64,13 @@ def draw_sequences(
     return Sequences(inputs, y, mappings, epoch)
 
 
-def _chosen(among: Float[Tensor, "R M E"], u: Float[Tensor, "R N"]) -> Float[Tensor, "R N E"]:
+def _chosen(among: Float[Tensor, "R M *E"], u: Float[Tensor, "R N"]) -> Float[Tensor, "R N *E"]:
     """Return for each of the numbers uniform in [0, 1) one of the mappings."""
     index = (u * among.shape[1]).long()
-    return among.gather(1, index[..., None].expand(*index.shape, among.shape[2]))
+    return among[torch.arange(len(among))[:, None], index]
 
 
-def training_mappings(config: Config, *, dtype: torch.dtype = torch.float32) -> Float[Tensor, "R M E"] | None:
+def training_mappings(config: Config, *, dtype: torch.dtype = torch.float32) -> Float[Tensor, "R M *E"] | None:
     """Return the mappings that each replica trains on where they are few: `family.training_mappings`, or a fixed corpus."""
     family, seeds = config.family.make(), [config.seed + i for i in range(config.replicas)]
     if config.family.training_mappings is not None:
@@ -93,15 +93,10 @@ def join(found: Sequences, batch: int, before: Sequences | None) -> Sequences:
 
 
 def training_length(config: Config, epoch: int) -> int:
-    """Return the sequence length of an epoch: that of the family, or a shorter one where a curriculum begins with them.
-
-    A curriculum of [0.25, 0.5] means a quarter and a half of the family's length, so that it fits every family.
-    """
+    """Return the sequence length of an epoch: that of the family, or a shorter one where a curriculum begins with them."""
     lengths, part = config.trainer.curriculum, config.trainer.curriculum_part * config.trainer.epochs
     stage, whole = int(epoch * len(lengths) / part) if part else len(lengths), config.family.sequence_length
-    if stage >= len(lengths):
-        return whole
-    return int(lengths[stage]) if lengths[stage] >= 1 else max(1, round(lengths[stage] * whole))
+    return min(lengths[stage], whole) if stage < len(lengths) else whole
 
 
 class MetaEpochs:

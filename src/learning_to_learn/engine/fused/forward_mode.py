@@ -204,7 +204,8 @@ class ForwardMode(Kernel):
                 f"source{c} = load(memory, sources{part.index} + {source} * LANES)",
                 f"change{c} = change_odd{c} = fill(memory, 0.0)",
             )
-        bottom, at = [], 0
+        bottom: list[int] = []
+        at = 0
         for reached in self.reached(part):
             own_h, own_s = at, at + reached.layer.outputs
             self._pre_activations(reached, part, own_h, bottom)
