@@ -18,7 +18,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from learning_to_learn.bounded_yaml import read_yaml
 from learning_to_learn.engine import ENGINES
-from learning_to_learn.errors import UserError, choose
+from learning_to_learn.errors import UserError, cause_in_a_line, choose
 from learning_to_learn.families import FAMILIES, FamilyConfig
 from learning_to_learn.optimizers import OPTIMIZERS, OptimizerConfig
 from learning_to_learn.plugins import require
@@ -232,7 +232,10 @@ def conform(raw: DictConfig | Config) -> Config:
     missing = sorted(OmegaConf.missing_keys(merged))
     if missing:
         raise UserError(f"no value for {', '.join(missing)}")
-    return cast(Config, OmegaConf.to_object(merged))
+    try:
+        return cast(Config, OmegaConf.to_object(merged))
+    except TypeError as error:
+        raise UserError(f"a value is of the wrong type: {cause_in_a_line(error)}") from None
 
 
 def to_yaml(config: Config) -> str:

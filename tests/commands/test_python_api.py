@@ -111,7 +111,7 @@ def test_mistakes_are_one_line():
         load_run("nothing")
     with pytest.raises(UserError, match="no such folder"):
         results("nothing")
-    with pytest.raises(RuntimeError, match=r"optimizer.lr=-1"):
+    with pytest.raises(UserError, match=r"optimizer.lr=-1"):
         train(compose("optimizer.lr=-1", *SMALL))
 
 

@@ -43,9 +43,10 @@ class Boolean(Family):
     dimensions: ClassVar[int] = 1
 
     def __init__(self, functions: Sequence[int] | None = None, key: str = "functions") -> None:
-        self.functions = sorted(set(range(FUNCTIONS) if functions is None else functions))
-        if not self.functions or not set(self.functions) <= set(range(FUNCTIONS)):
-            raise UserError(f"family.{key}={list(functions or [])}: give numbers from 0 to 15 (truth tables), at least one")
+        given = list(range(FUNCTIONS) if functions is None else functions)
+        if not given or any(type(one) is not int or not 0 <= one < FUNCTIONS for one in given):
+            raise UserError(f"family.{key}={given}: give numbers from 0 to 15 (truth tables), at least one")
+        self.functions = sorted(set(given))
         bits = torch.arange(INPUTS)
         self.tables = ((torch.tensor(self.functions)[:, None] >> bits) & 1).float()
 
@@ -91,7 +92,8 @@ class Boolean(Family):
         predictions = np.empty(y.shape)
         for t in range(y.shape[1]):
             say_one = ones[index[:, t]]
-            predictions[:, t] = np.bitwise_count(agree & say_one) / np.bitwise_count(agree)
+            left = np.bitwise_count(agree)  # none, where the targets are of no function of the family: then nothing is known
+            predictions[:, t] = np.where(left, np.bitwise_count(agree & say_one) / np.maximum(left, 1), 0.5)
             agree &= np.where(truth[:, t], say_one, ~say_one)
         return torch.from_numpy(predictions).to(y)
 
