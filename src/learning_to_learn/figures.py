@@ -130,7 +130,7 @@ def learning_figure(curves: dict[str, tuple[np.ndarray, np.ndarray]], *, title: 
     return figure
 
 
-def _style(number: int) -> dict[str, str]:
+def _style(number: int) -> dict[str, Any]:
     """Colour and dashes of a line, which no other of the first two dozen shares."""
     colours = len(PALETTE)
     return {"color": PALETTE[number % colours], "linestyle": ("-", "--", ":", "-.")[(number + number // colours) % 4]}
