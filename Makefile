@@ -5,7 +5,7 @@ RUN := $(BIN)/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 RUNS ?= runs
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep test test-slow test-cluster test-next lint reproduce-table1 reproduce-figure3 readme compare-topologies report floors bench lock clean
+.PHONY: help setup train sweep test test-slow fuzz reliability test-cluster test-next lint reproduce-table1 reproduce-figure3 reproduce-why readme studies compare-topologies report floors bench lock clean
 
 help:  ## This list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -34,6 +34,15 @@ test-slow: .venv/ready  ## The tests that take minutes
 	$(RUN) -m pytest -m slow
 
 # Debian's packages, to be installed by root: apt-get install slurm-wlm munge slurmdbd mariadb-server
+fuzz: .venv/ready  ## Thousands of words, configurations and checkpoints that nobody would write (ten minutes)
+	FUZZ=2000 $(RUN) -m pytest -m "slow or not slow" --hypothesis-profile=fuzz tests/fuzz tests/runs/test_checkpoint.py tests/runs/test_damaged.py
+
+RELIABILITY := tests/fuzz/test_configurations.py tests/runs/test_checkpoint.py tests/runs/test_damaged.py tests/commands/test_signals.py tests/jobs/test_soak.py
+reliability: .venv/ready  ## Repeat the slow tests of docs/reliability.md, and count: reports/reliability.csv (half an hour)
+	rm -f reports/reliability.csv
+	RELIABILITY=$(CURDIR)/reports/reliability.csv $(RUN) -m pytest -m slow $(RELIABILITY)
+	$(RUN) -m src.reproduce texts
+
 test-cluster: .venv/ready  ## Sweeps on a real SLURM and a real Ray cluster on this machine (10 to 20 minutes; root; Debian's SLURM)
 	$(RUN) -m pytest -m cluster tests/cluster
 
@@ -50,6 +59,12 @@ reproduce-table1: .venv/ready  ## Table 1 of the paper, beside the Bayes floor, 
 
 reproduce-figure3: .venv/ready  ## Figure 3 of the paper, before and after meta-training, into reports/
 	$(RUN) -m src.reproduce figure3
+
+reproduce-why: .venv/ready  ## Section 5 of the paper: which features of the memory cell are necessary, into reports/ (QUICK=1: small)
+	$(RUN) -m src.reproduce why
+
+studies: .venv/ready  ## Run the studies of sweeps/, or what is left of them, and answer their questions in reports/ (QUICK=1: small)
+	$(RUN) -m src.studies
 
 readme: .venv/ready  ## Train what README says, and write its figures and pictures: reports/readme.csv
 	$(RUN) -m src.reproduce readme

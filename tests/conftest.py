@@ -1,6 +1,8 @@
 """What all tests share. Kernels are kept where the user's are, so that a second run of the tests need not compile."""
 
 import os
+import time
+from pathlib import Path
 
 os.environ.setdefault("WANDB_SILENT", "true")
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -14,9 +16,11 @@ from learning_to_learn.families import FAMILIES
 from learning_to_learn.gradients import GRADIENTS
 from learning_to_learn.optimizers import OPTIMIZERS
 from learning_to_learn.plugins import LOADED
+from learning_to_learn.runs.run_folder import append_row
 from learning_to_learn.topology import UNITS
 
 settings.register_profile("ours", deadline=None, derandomize=True)
+settings.register_profile("fuzz", deadline=None, print_blob=True)
 settings.load_profile("ours")
 
 
@@ -29,6 +33,20 @@ def _registries_as_they_were():
     for table, content in zip(tables, before, strict=True):
         table.clear()
         table.update(content)
+
+
+@pytest.fixture
+def tally(request):
+    """Write down what a test has tried and found: `make reliability` asks for it, for docs/reliability.md."""
+    began = time.perf_counter()
+
+    def write(promise: str, tried: int, wrong: int, seen: str = "") -> None:
+        if os.environ.get("RELIABILITY"):
+            test = request.node.nodeid.split("[")[0]
+            row = {"promise": promise, "tried": tried, "wrong": wrong, "seen": seen, "test": test}
+            append_row(Path(os.environ["RELIABILITY"]), {**row, "seconds": round(time.perf_counter() - began)})
+
+    return write
 
 
 @pytest.fixture(autouse=True)

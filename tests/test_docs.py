@@ -65,6 +65,7 @@ def test_the_study_in_contributing_composes(capsys):
     (text,) = blocks(ROOT / "CONTRIBUTING.md", "yaml")
     name = re.match(r"# sweeps/(\w+)\.yaml\n", text)[1]
     study = OmegaConf.create(text)
+    assert study.pop("study")  # no setting of a job: composing leaves it out of every study of sweeps/
     assert study.sweep == name
     ConfigStore.instance().store(group="sweep", name=name, node=study, package="_global_")
     try:

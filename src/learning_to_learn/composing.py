@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra import version
 from hydra._internal.hydra import Hydra
@@ -43,6 +44,8 @@ NAME = "train"
 """The configuration that everything starts from, conf/train.yaml."""
 ONE_AT_A_TIME = ("sweep", "launcher")
 """Groups that say how all jobs of a sweep are run, so that no sweep can be over them."""
+ZIP, PAIRED = "zip=", "hydra.sweeper.zip="
+"""What pairs the values of a sweep's keys: as one types it, and as Hydra knows it."""
 
 
 def _packaged(name: str) -> Path:
@@ -64,7 +67,9 @@ def register() -> None:
     schema.register()
     for path in SWEEPS.glob("*.yaml"):
         if path.stem not in _stored("sweep"):
-            ConfigStore.instance().store(group="sweep", name=path.stem, node=OmegaConf.load(path), package="_global_")
+            study: Any = OmegaConf.load(path)
+            study.pop("study", None)  # how it is answered is no setting of a job
+            ConfigStore.instance().store(group="sweep", name=path.stem, node=study, package="_global_")
 
 
 def register_resolvers() -> None:
@@ -122,7 +127,7 @@ def read(arguments: Iterable[str]) -> Request:
         raise UserError(f"unknown option {unread[0]!r}: --help lists what there is")
     if flags.experimental_rerun is not None:
         raise UserError("--experimental-rerun is not for this program: resume=<folder> resumes a run")
-    request = Request(flags, list(flags.overrides))
+    request = Request(flags, [PAIRED + word.removeprefix(ZIP) if word.startswith(ZIP) else word for word in flags.overrides])
     plugins.load(named_plugins(request))
     return request
 
@@ -178,8 +183,10 @@ def _judge(words: list[str]) -> None:
 
 
 def _refuse_several(words: list[str]) -> None:
-    """Raise UserError where one job is given several values of a key."""
+    """Raise UserError where one job is given several values of a key, or asked to pair them."""
     for word in words:
+        if word.startswith(PAIRED):
+            raise UserError(f"{ZIP}{word.removeprefix(PAIRED)} pairs the values of a sweep's keys: add -m")
         if _parse(word).is_sweep_override():
             raise UserError(f"{word}: several values make a sweep: add -m (a list is key=[a,b], a text with commas key='a,b')")
 
@@ -267,8 +274,44 @@ def run(
     return folder, sweep
 
 
+def compose_jobs(
+    request: Request, words_of: Callable[[DictConfig], list[list[str]] | None]
+) -> tuple[DictConfig, list[tuple[list[str], DictConfig | UserError]] | None]:
+    """Compose what `run` would run, and run and write nothing: the configuration of the whole, and of every job its own.
+
+    `words_of` gives the overrides of a sweep's jobs, or None where the sweeper makes them up as it goes; so are the jobs then.
+    A job that Hydra cannot compose has what it complains of. Raises UserError as `run` does.
+    """
+    with _hydra(request) as hydra:
+        found, sweep = _compose(hydra, request)
+        words = words_of(found) if sweep else [[str(word) for word in found.hydra.overrides.task]]
+        if words is None:
+            return found, None
+
+        def compose(job: list[str]) -> DictConfig | UserError:
+            try:
+                return of_a_job(hydra.config_loader.load_sweep_config(found, job) if sweep else found)
+            except Exception as error:  # noqa: BLE001 - Hydra raises many kinds
+                return error if isinstance(error, UserError) else UserError(_hydra_line(error))
+
+        return found, [(job, compose(job)) for job in words]
+
+
 def _ask(hydra: Hydra, request: Request) -> tuple[Path, DictConfig | None, bool]:
     """Ask Hydra which folder it would write to, the configuration of a sweep, and whether the folder was made just now."""
+    found, sweep = _compose(hydra, request)
+    if not sweep:
+        check(conform(of_a_job(found)))
+    try:
+        where = found.hydra.sweep if sweep else found.hydra.run
+        of_sweep = found if sweep else None
+        return (Path(str(where.dir)), of_sweep, False) if where.dir else (new_folder(), of_sweep, True)
+    except Exception as error:  # noqa: BLE001 - Hydra raises many kinds, one of which is an OSError
+        raise UserError(_line(error)) from None
+
+
+def _compose(hydra: Hydra, request: Request) -> tuple[DictConfig, bool]:
+    """The configuration that Hydra composes, and whether it is a sweep's. Raises UserError, in one line."""
     name = request.flags.config_name or NAME
     sweep = request.flags.multirun or any(w.startswith("sweep=") for w in request.overrides)
     try:
@@ -283,18 +326,19 @@ def _ask(hydra: Hydra, request: Request) -> tuple[Path, DictConfig | None, bool]
         mode = RunMode.MULTIRUN if sweep else RunMode.RUN
         found = hydra.compose_config(name, request.overrides, run_mode=mode, with_log_configuration=False)
         HydraConfig.instance().set_config(found)
-        where = found.hydra.sweep if sweep else found.hydra.run
         if sweep:
-            _check_subdir(str(OmegaConf.to_container(where)["subdir"]))  # type: ignore[index,call-overload]
-        else:
-            _check_job(found)
-        of_sweep = found if sweep else None
-        return (Path(str(where.dir)), of_sweep, False) if where.dir else (new_folder(), of_sweep, True)
+            _check_subdir(str(OmegaConf.to_container(found.hydra.sweep)["subdir"]))  # type: ignore[index,call-overload]
     except UserError:
         raise
     except Exception as error:  # noqa: BLE001 - Hydra raises many kinds, one of which is an OSError
-        of_the_disk = isinstance(error, OSError) and not _from_hydra(error)
-        raise UserError(f"cannot use {cause_in_a_line(error)}" if of_the_disk else _hydra_line(error)) from None
+        raise UserError(_line(error)) from None
+    return found, sweep
+
+
+def _line(error: Exception) -> str:
+    """What Hydra, or the disk, complains of."""
+    of_the_disk = isinstance(error, OSError) and not _from_hydra(error)
+    return f"cannot use {cause_in_a_line(error)}" if of_the_disk else _hydra_line(error)
 
 
 def _is_a_jobs(path: Path) -> bool:
@@ -309,9 +353,9 @@ def _check_subdir(text: str) -> None:
         raise UserError(f"hydra.sweep.subdir={text}: every job's folder must lie in the sweep's")
 
 
-def _check_job(found: DictConfig) -> None:
-    """Raise UserError on what a single job cannot run with, before it has a folder."""
-    check(conform(OmegaConf.masked_copy(found, [str(key) for key in found if key != "hydra"])))
+def of_a_job(found: DictConfig) -> DictConfig:
+    """The configuration without Hydra's own part, which a job does not see."""
+    return OmegaConf.masked_copy(found, [str(key) for key in found if key != "hydra"])
 
 
 @contextmanager

@@ -50,6 +50,8 @@ class ArchConfig:
 
     (Hydra cannot put keys into an empty typed dictionary, so that config_check.py judges its type.)
     """
+    hold: Any = None
+    """Pre-activations that are fixed at a number, such as {input_gate: 10}: a gate that is always open."""
 
 
 @dataclass
@@ -64,9 +66,9 @@ class TrainerConfig:
     """Sequences of an update; it divides `sequences`."""
     evaluate_every: int = number(20, least=1)
     """Epochs from one look at the validation data to the next."""
-    curriculum: list[int | float] = field(default_factory=list)
-    """Sequence lengths to begin with, such as [32, 100, 300], or parts of the family's own, such as [0.25, 0.5]: each for an
-    equal share of `curriculum_part` of the epochs."""
+    curriculum: list[int] = field(default_factory=list)
+    """Sequence lengths to begin with, such as [32, 100, 300]: each for an equal share of `curriculum_part` of the epochs. One
+    above the family's length counts as that."""
     curriculum_part: float = number(0.5, least=0, below=1)
     """The part of the epochs that the curriculum takes."""
     average: float = number(0.0, least=0, below=1)

@@ -9,23 +9,23 @@ from learning_to_learn.topology import Network
 
 def make_network(config: Config) -> Network:
     """Return the topology that the configuration describes. Raises UserError on a unit or a count that there is not."""
-    return Network.of(config.arch.layers, error_feedback=config.family.feedback == "error")
+    hold = {name: float(number) for name, number in (config.arch.hold or {}).items()}
+    return Network.of(config.arch.layers, error_feedback=config.family.feedback == "error", hold=hold)
 
 
 def check(config: Config) -> None:
     """Raise UserError, one line, on a value that no job could run with."""
+    for key in ("bias", "hold"):
+        _check_numbers(key, getattr(config.arch, key))
     make_network(config)
     make_gradient(config.arch.gradient, window=config.arch.window)
     config.family.make()
     config.family.make(test=True)
     check_ranges(config)
-    _check_bias(config.arch.bias)
     _check_launcher(config.launcher)
     trainer = config.trainer
-    if not all(0 < length < 1 or (length >= 1 and float(length).is_integer()) for length in trainer.curriculum):
-        raise UserError(
-            f"trainer.curriculum={trainer.curriculum}: give whole numbers >= 1, or parts below 1 of the family's length"
-        )
+    if any(length < 1 for length in trainer.curriculum):
+        raise UserError(f"trainer.curriculum={trainer.curriculum}: lengths are whole numbers >= 1")
     if trainer.sequences % trainer.batch:
         raise UserError(
             f"trainer.sequences={trainer.sequences} is no multiple of trainer.batch={trainer.batch}: "
@@ -41,11 +41,11 @@ def _check_launcher(launcher: LauncherConfig) -> None:
         raise UserError("launcher.wait=false: only launcher=submitit_slurm submits jobs and leaves")
 
 
-def _check_bias(bias: object) -> None:
-    """Raise UserError where the initial biases are not a finite number for each pre-activation."""
+def _check_numbers(key: str, given: object) -> None:
+    """Raise UserError where arch.bias or arch.hold is not a finite number for each pre-activation that it names."""
 
     def is_number(value: object) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
-    if bias is not None and not (isinstance(bias, dict) and all(map(is_number, bias.values()))):
-        raise UserError(f"arch.bias={bias}: give a number for each pre-activation, such as {{input_gate: -1}}")
+    if given is not None and not (isinstance(given, dict) and all(map(is_number, given.values()))):
+        raise UserError(f"arch.{key}={given}: give a number for each pre-activation, such as {{input_gate: -1}}")

@@ -91,12 +91,13 @@ def save(figure: "Figure", path: Path) -> Path:
 
 
 def lines_figure(curves: dict[str, np.ndarray], *, ylabel: str, title: str, x: np.ndarray | None = None) -> "Figure":
-    """Curves [T] by cycle (from 1, or at the cycles `x`), on a logarithmic axis of cycles."""
+    """Curves [T] by cycle (from 1, or at the cycles `x`), on a logarithmic axis; also what is negative."""
     figure = _figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots()
     for name, curve in curves.items():
         axes.plot(np.arange(1, len(curve) + 1) if x is None else x, curve, label=literal(name))
-    axes.set(xscale="log", xlabel="cycle within the sequence", ylabel=ylabel, title=literal(title), ylim=(-0.05, 1.05))
+    bottom = min(-0.05, *(1.05 * float(np.nanmin(curve)) for curve in curves.values()))
+    axes.set(xscale="log", xlabel="cycle within the sequence", ylabel=ylabel, title=literal(title), ylim=(bottom, 1.05))
     if len(curves) > 1:
         axes.legend(frameon=False)
     return figure
@@ -165,13 +166,13 @@ def profile_figure(
     return figure
 
 
-def map_figure(values: np.ndarray, *, columns: list[str], rows: str, title: str) -> "Figure":
+def map_figure(values: np.ndarray, *, columns: list[str], rows: list[str], title: str) -> "Figure":
     """Values [rows, columns] in [-1, 1] as colours."""
     figure = _figure(figsize=(8.0, 1.4 + 0.32 * len(values)), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(values, cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
     axes.set_xticks(range(len(columns)), [literal(name) for name in columns], rotation=90)
-    axes.set_yticks(range(len(values)), [f"{rows} {i + 1}" for i in range(len(values))])
+    axes.set_yticks(range(len(values)), [literal(name) for name in rows])
     axes.set_title(literal(title), fontsize="medium")
     figure.colorbar(image, ax=axes)
     return figure

@@ -59,7 +59,7 @@ def interrupted(place):
 
 
 JOB, SWEEP, REPORT = "jobs.job.evaluate", "jobs.job.evaluate", "results.sweep_report.write_sweep_report"
-MEASURE, STATUS = "jobs.measuring.evaluate", "runs.sweep_folder.survey"
+MEASURE, STATUS = "jobs.measuring.evaluate", "commands.sweep.survey"
 CASES = [
     # what, what goes wrong, the command, the code
     ("job", None, (train, *QUICK), 0),

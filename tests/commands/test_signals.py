@@ -298,7 +298,7 @@ def ended(process, said):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kinds", "moments"), [(POLITE, 60), (KILL, 40)], ids=["signals", "kill"])
-def test_at_random_moments(tmp_path, forks, kinds, moments):
+def test_at_random_moments(tmp_path, forks, kinds, moments, tally):
     """Seeded moments from composing to the end: no wrong status or exit code, and the resumed run is an unbroken one.
 
     Every third lies after the training.
@@ -343,12 +343,15 @@ def test_at_random_moments(tmp_path, forks, kinds, moments):
             if again or not torch.equal(weights, expected[0]) or found != expected[1]:
                 wrong.append((number, signals, "resumed to something else", told))
     print(f"{moments} moments in {whole:.1f} s: {dict(met)}; {dict(codes)}; slowest end {slowest:.2f} s; {len(wrong)} wrong")
+    seen = ", ".join(f"{count} {name}" for name, count in met.items()) + f"; the slowest end took {slowest:.1f} s"
+    what = "Ctrl-C and SIGTERM leave a run that resumes to the same bits" if kinds is POLITE else "So does kill -9"
+    tally(what, moments, len(wrong), seen)
     assert not wrong
     assert len(met) >= 4
 
 
 @pytest.mark.slow
-def test_at_random_moments_of_the_start(tmp_path):
+def test_at_random_moments_of_the_start(tmp_path, tally):
     """Real processes, while they import: nothing is begun, and nothing else is said."""
     chance, wrong = random.Random(0), []
     for number, signals in zip(range(12), itertools.cycle(POLITE), strict=False):
@@ -357,4 +360,5 @@ def test_at_random_moments_of_the_start(tmp_path):
         code, said, took = end(process, *signals, apart=chance.uniform(0, 0.1))
         if (code, said.splitlines()[-1:]) != (130, ["interrupted"]) or "Traceback" in said or took > LIMIT:
             wrong.append((number, signals, code, took, said))
+    tally("A signal while a command starts ends it", 12, len(wrong))
     assert not wrong

@@ -20,6 +20,7 @@ def register_own():
 
 WIRINGS = {
     "heads": ([{"gru": 4, "neuron": 2, "heads": 2, "feedback": True}, {"neuron": 3, "recurrent": False}], False),
+    "residual": ([{"neuron": 2}, {"neuron": 2, "residual": True, "recurrent": False}, {"neuron": 2, "residual": True}], True),
     "not_recurrent_first": ([{"linear_recurrent": 2}, {"own_numbers": 3}], True),
 }
 

@@ -5,6 +5,7 @@
 
 import dataclasses
 import io
+import os
 import string
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -30,6 +31,8 @@ def keys(node: object, path: str = "") -> list[str]:
     return found
 
 
+EXAMPLES = int(os.environ.get("FUZZ", "0"))
+"""`make fuzz` sets it."""
 KEYS = keys(compose_config())
 
 
@@ -75,7 +78,7 @@ def answer(call: Callable[..., Any], *arguments: Any) -> Any:
     return said
 
 
-@settings(max_examples=150)
+@settings(max_examples=max(150, EXAMPLES))
 @given(words=st.lists(OVERRIDES, min_size=1, max_size=3))
 def test_overrides(words):
     """Composed without being run; the words that begin with a dash are flags, which have a test of their own."""
@@ -85,7 +88,7 @@ def test_overrides(words):
     assert nothing_was_written()
 
 
-@settings(max_examples=60)
+@settings(max_examples=max(60, EXAMPLES // 10))
 @given(flags=st.lists(st.sampled_from(["-m", "--cfg", "job", "--info", "all", "--help", "-x", "--resolve", "-p",
                                        "--config-name", "--hydra-help", "--version", "-c", "--explain",
                                        "seed", "trainer", "seed=1"]),
@@ -109,7 +112,7 @@ LAYERS = st.recursive(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=max(400, EXAMPLES))
 @given(layers=LAYERS)
 def test_layer_specifications(layers):
     """What is no list of layers of units is one line; what is one has parameters and a state."""

@@ -24,7 +24,7 @@ def held_by(pid: int) -> dict[str, int]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["offline", "disabled"])
-def test_three_hundred_jobs_in_one_process(mode, tmp_path, record_property):
+def test_three_hundred_jobs_in_one_process(mode, tmp_path, tally):
     seeds = ",".join(map(str, range(1000, 1000 + JOBS)))
     words = ["-m", "arch=elman", f"seed={seeds}", *SMALL, f"logger.mode={mode}", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
     process = subprocess.Popen([sys.executable, "-m", "src.train", *words], cwd=ROOT, stdout=subprocess.DEVNULL,
@@ -44,8 +44,8 @@ def test_three_hundred_jobs_in_one_process(mode, tmp_path, record_property):
         "seconds of a job": (float(np.median(ends[30:60])), float(np.median(ends[-30:]))),
         **{key: (max(x[key] for x in early), max(x[key] for x in late)) for key in ("memory", "files", "threads")},
     }
-    record_property("figures", figures)
-    print(mode, figures)
+    seen = "; ".join(f"{key} {before:.3g} and {after:.3g}" for key, (before, after) in figures.items())
+    tally(f"A long sweep stays as it was after 60 jobs (wandb {mode})", JOBS, 0, seen)
     for key, (before, after) in figures.items():
         allowed = {"memory": 40e6, "files": 4, "threads": 2, "seconds of a job": 0.3 * before}[key]
         assert after <= before + allowed, f"{key}: {before} after 60 jobs, {after} after {JOBS}"

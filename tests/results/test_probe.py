@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from learning_to_learn import figures
 from learning_to_learn.errors import UserError
+from learning_to_learn.results import probe as probing
 from learning_to_learn.results.probe import accuracy, explained, information, probe, table_accuracy, trajectory
 from learning_to_learn.training.learner import MetaLearner
 from tests.helpers import job
@@ -44,12 +46,42 @@ def test_a_network_is_probed(tmp_path, family):
     learner = MetaLearner(job("arch=lstm", f"family={family}", "evaluation.mappings=64"))
     found = probe(learner, tmp_path)
     assert found["cells"] == 6
+    assert found["sequences"] >= 16_000
     assert {p.name for p in tmp_path.iterdir()} >= {"probe.json", "readout.png"}
+
+
+@pytest.mark.parametrize("family", ["boolean", "quadratic"])
+def test_shuffled_mappings_stand_beside_every_figure_and_are_not_told(tmp_path, family, monkeypatch):
+    drawn = []
+
+    def seen(figure):
+        def draw(*values, **named):
+            drawn.append(str((values, named)))
+            return figure(*values, **named)
+
+        return draw
+
+    for figure in (figures.lines_figure, figures.map_figure):
+        monkeypatch.setattr(probing, figure.__name__, seen(figure))
+    found = probe(MetaLearner(job("arch=lstm", f"family={family}", "evaluation.mappings=64")), tmp_path)
+    assert len(drawn) == (2 if family == "boolean" else 1)
+    assert all("shuffled" in one for one in drawn)
+    if family == "boolean":
+        assert found["accuracy_shuffled"] == pytest.approx(1 / 16, abs=0.02)
+        assert found["bits_of_all_signs_shuffled"] < 0.06  # (16 - 1)(64 - 1) / (2 N ln 2) of pure bias is 0.04
+        assert max(found["bits_of_each_cell_shuffled"]) < 0.01
+    else:
+        assert all(abs(r2) < 0.01 for r2 in found["r2_at_the_end_shuffled"].values())
+
+
+def test_what_is_below_zero_is_in_the_picture():
+    axes = figures.lines_figure({"a": np.array([0.2, -0.7, 0.1])}, ylabel="R²", title="").axes[0]
+    assert axes.get_ylim()[0] < -0.7
 
 
 def test_the_trajectory_ends_where_the_engine_ends():
     learner = MetaLearner(job("arch=lstm"))
-    seen = trajectory(learner)
+    seen = trajectory(learner, 16)
     from learning_to_learn.randomness import Stream
     from learning_to_learn.training.sequences import held_out
 

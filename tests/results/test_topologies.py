@@ -71,7 +71,7 @@ def test_archs_with_unequal_numbers_of_replicas_are_left_out_of_what_needs_them_
 
 def test_the_study_is_run_reported_and_resumed(tmp_path, monkeypatch):
     tiny = ("trainer.epochs=4", "trainer.evaluate_every=2", "replicas=2", "evaluation.mappings=16", "logger.mode=disabled",
-            "family.sequence_length=20", "arch=lstm,elman", "family=boolean,semilinear")  # fmt: skip
+            "family.sequence_length=20", "arch=lstm,elman", "family=boolean,semilinear", "optimizer.lr=0.01")  # fmt: skip
     monkeypatch.setenv("QUICK", "1")
     monkeypatch.setattr(topologies, "QUICK", tiny)
     assert command._main([]) == 0

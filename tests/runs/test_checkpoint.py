@@ -330,7 +330,7 @@ def retype(path, draw):
 
 
 @pytest.mark.parametrize("count", [100, pytest.param(2000, marks=pytest.mark.slow)])
-def test_an_altered_checkpoint_is_itself_or_the_one_before_or_one_line(trained, count, caplog):
+def test_an_altered_checkpoint_is_itself_or_the_one_before_or_one_line(trained, count, caplog, tally):
     """Never other numbers, never another error; a checkpoint that is refused leaves the learner alone."""
     folder, config, (before, last) = trained
     path, previous = folder / CHECKPOINT, folder / PREVIOUS
@@ -371,6 +371,7 @@ def test_an_altered_checkpoint_is_itself_or_the_one_before_or_one_line(trained, 
             outcomes["unchanged"] += 1
         learner.load_state_dict(start)
         learner.load_learning_state(memory)
-    print(outcomes)
+    seen = ", ".join(f"{number} {name}" for name, number in outcomes.items())
+    tally("An altered checkpoint is never used with other numbers", count, 0, seen)
     assert outcomes["the one before"]
     assert outcomes["refused"]  # how many leave the content alone is chance

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from learning_to_learn.results.compare import write_report
 
 from learning_to_learn.commands import sweep, train
 from learning_to_learn.dashboard.data import collect
 from learning_to_learn.errors import UserError
 from learning_to_learn.results.table import find_jobs, print_table, tabulate
+from learning_to_learn.results.topologies import write_report
 from learning_to_learn.runs.monitor import announce
 from learning_to_learn.runs.run_folder import (
     CONFIG,
@@ -140,7 +140,7 @@ def reached(folder):
 
 
 @pytest.mark.parametrize("copies", [63, pytest.param(700, marks=pytest.mark.slow)])
-def test_damaged_runs_are_named_and_leave_the_others_alone(whole, tmp_path, capsys, copies):
+def test_damaged_runs_are_named_and_leave_the_others_alone(whole, tmp_path, capsys, copies, tally):
     chance = random.Random(copies)
     folder = tmp_path / "s"
     shutil.copytree(whole, folder)
@@ -173,10 +173,12 @@ def test_damaged_runs_are_named_and_leave_the_others_alone(whole, tmp_path, caps
         assert "successes" not in runs[job.folder.name]
     for name in ("0_elman_boolean", "1_elman_boolean"):
         assert runs[name] == next(run for run in collect(whole)["runs"] if run["id"] == name)
+    seen = f"{len(left_out)} left out and named, {copies - len(left_out)} of no consequence"
+    tally("A damaged file of a run takes nothing else down", copies, 0, seen)
 
 
 @pytest.mark.parametrize("times", [20, pytest.param(200, marks=pytest.mark.slow)])
-def test_a_damaged_sweep_file_is_named_and_its_jobs_are_shown(whole, tmp_path, capsys, times):
+def test_a_damaged_sweep_file_is_named_and_its_jobs_are_shown(whole, tmp_path, capsys, times, tally):
     chance = random.Random(times)
     folder = tmp_path / "s"
     shutil.copytree(whole, folder)
@@ -196,6 +198,7 @@ def test_a_damaged_sweep_file_is_named_and_its_jobs_are_shown(whole, tmp_path, c
             assert SWEEP in said
             with pytest.raises(UserError, match=SWEEP):
                 sweep._main(["resume", str(folder)])
+    tally("A damaged sweep.json is named, and its jobs are shown", times, 0)
 
 
 @pytest.mark.parametrize(

@@ -404,10 +404,12 @@ def test_a_jordan_network_hears_its_own_output():
     ("layers", "options", "says"),
     [
         ([{"neuron": 2}, {"neuron": 2, "feedback": True}], {}, "layer 2: feedback: only the first layer"),
+        ([{"neuron": 3, "residual": True}], {}, "layer 1: residual: 3 outputs cannot be added to the 3 inputs"),
+        ([{"neuron": 2}, {"neuron": 3, "residual": True}], {}, "layer 2: residual: 3 outputs cannot be added to the 2 of the"),
         ([{"neuron": 2, "feedback": True}], {"error_feedback": True}, "family.feedback=error"),
     ],
 )
-def test_feedback_that_does_not_fit_is_refused(layers, options, says):
+def test_layers_that_do_not_fit_are_refused(layers, options, says):
     with pytest.raises(UserError, match=says):
         Network.of(layers, **options)
 
@@ -425,3 +427,23 @@ def test_the_parameters_of_a_fixed_layer_are_named():
     net = Network.of([{"neuron": 2}, {"neuron": 3, "fixed": True}])
     first, second, _ = (layer.parameters for layer in net.all_layers)
     assert net.fixed == list(range(first, first + second))
+
+
+def test_a_residual_layer_by_hand():
+    """Its recurrent weights hear its own outputs; the output neuron hears them plus those of the layer below."""
+    net = Network.of([{"neuron": 2}, {"neuron": 2, "residual": True}])
+    parameters, x, target = random_case(net, length=6)
+    leaf = parameters.clone().requires_grad_()
+    first, second, readout = (matrix[0] for matrix in net.matrices(leaf))
+    one = two = x.new_zeros(3, 2)
+    outputs = []
+    for t in range(6):
+        one = torch.tanh(one @ first[:, :2].T + x[0, :, t] @ first[:, 2:5].T + first[:, 5])
+        two = torch.tanh(two @ second[:, :2].T + one @ second[:, 2:4].T + second[:, 4])
+        outputs.append(torch.sigmoid((one + two) @ readout[0, :2] + readout[0, 2]))
+    expected = torch.stack(outputs, 1)
+    (expected - target[0]).square().mean().backward()
+    for name in ("bptt", "rtrl"):
+        found = make_gradient(name).segment(net, parameters, x, target, None)
+        torch.testing.assert_close(found.outputs[0], expected.detach(), rtol=0, atol=1e-12)
+        torch.testing.assert_close(found.gradient, leaf.grad, rtol=0, atol=1e-12)

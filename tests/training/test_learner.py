@@ -53,7 +53,7 @@ def test_the_fused_engine_trains_as_the_reference_does(gradient, more):
 
 
 def test_a_state_that_is_carried_from_short_to_long_sequences_is_the_same_on_both_engines():
-    carried = ("family.carry_state=true", "trainer.curriculum=[0.5]", "trainer.epochs=2")
+    carried = ("family.carry_state=true", "trainer.curriculum=[10]", "trainer.epochs=2")
     found = [trained(f"engine={e}", *carried, dtype=torch.float64, epochs=2).weights for e in ("fused", "reference")]
     torch.testing.assert_close(*found, rtol=0, atol=1e-9)
 

@@ -76,14 +76,14 @@ def test_a_curriculum_begins_with_short_sequences():
     assert [training_length(job(), e) for e in (0, 5)] == [20, 20]
 
 
-def test_a_curriculum_in_parts_fits_every_length():
-    given = ("trainer.epochs=10", "trainer.curriculum=[0.0625,0.5]", "trainer.curriculum_part=0.8")
-    for length, short, half in ((256, 16, 128), (64, 4, 32), (20, 1, 10), (1, 1, 1)):
+def test_a_curriculum_goes_no_further_than_the_familys_length():
+    given = ("trainer.epochs=10", "trainer.curriculum=[5,16,64]", "trainer.curriculum_part=0.6")
+    for length, lengths in ((256, [5, 16, 64, 256]), (20, [5, 16, 20, 20]), (1, [1, 1, 1, 1])):
         config = job(*given, f"family.sequence_length={length}")
-        assert [training_length(config, e) for e in range(10)] == [short] * 4 + [half] * 4 + [length] * 2
+        assert [training_length(config, e) for e in range(10)] == [n for n in lengths[:3] for _ in range(2)] + lengths[3:] * 4
 
 
-def test_the_default_curriculum_is_shorter_than_every_familys_sequences():
+def test_the_default_curriculum_gets_longer_up_to_every_familys_sequences():
     for family in ("boolean", "semilinear", "quadratic"):
         config = compose_config(f"family={family}")
         lengths = [training_length(config, e) for e in range(config.trainer.epochs)]
@@ -92,7 +92,7 @@ def test_the_default_curriculum_is_shorter_than_every_familys_sequences():
 
 
 def test_a_curriculum_carries_the_state_over_to_longer_sequences():
-    data = MetaData(job("family.carry_state=true", "trainer.epochs=4", "trainer.curriculum=[0.5]"))
+    data = MetaData(job("family.carry_state=true", "trainer.epochs=4", "trainer.curriculum=[10]"))
     short, long = data.epoch(1), data.epoch(2)
     assert (short.targets.shape[-1], long.targets.shape[-1]) == (10, 20)
     batch = data.config.trainer.batch

@@ -13,6 +13,7 @@ COMMANDS = {
     "probe": ("learning_to_learn.commands.probe", "what a trained network keeps in its cells"),
     "reproduce": ("learning_to_learn.commands.reproduce", "Table 1 and Figure 3 of the paper"),
     "compare": ("learning_to_learn.commands.compare", "which topologies learn to learn"),
+    "studies": ("learning_to_learn.commands.studies", "run the studies of sweeps/, and answer their questions"),
     "floors": ("learning_to_learn.commands.floors", "estimate the Bayes floors of the families"),
     "dashboard": ("learning_to_learn.commands.dashboard", "runs in the browser, as one file, or in wandb"),
     "kernel": ("learning_to_learn.commands.kernel", "show the printed kernel of a topology, or compile those that ship"),

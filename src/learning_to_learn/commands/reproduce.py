@@ -1,4 +1,4 @@
-"""Reproduce the paper's Table 1 and Figure 3, and the figures of README.md: `python -m src.reproduce --help`."""
+"""Reproduce Table 1 and Figure 3, test section 5, measure README's figures: `python -m src.reproduce --help`."""
 
 import os
 
@@ -18,7 +18,7 @@ def _main(arguments: list[str]) -> int:
 
 @click.group(cls=Verbs, what="report")
 def reproduce() -> None:
-    """Reproduce the paper's Table 1 and Figure 3, and the figures that README.md states.
+    """Reproduce the paper's Table 1 and Figure 3, test its section 5, and measure the figures that README.md states.
 
     What has been trained before is not trained again. QUICK=1 in the environment trains a small version into folders of its
     own.
@@ -26,6 +26,7 @@ def reproduce() -> None:
     Examples:
       python -m src.reproduce table1
       python -m src.reproduce figure3
+      python -m src.reproduce why
       python -m src.reproduce readme
 
     """
@@ -58,6 +59,20 @@ def figure3() -> int:
 
 
 @reproduce.add_command
+@command(name="why")
+def why() -> int:
+    """Test which features of the memory cell are necessary, and what its cells keep, and write reports/why.md and .html."""
+    from learning_to_learn.jobs.sweeps import start
+    from learning_to_learn.paper.reproduce import report_folder
+    from learning_to_learn.paper.why import why as test_why
+
+    quick = bool(os.environ.get("QUICK"))
+    reports = report_folder(quick=quick)
+    unfinished = test_why(start, reports, quick=quick)
+    return _end([str(job.folder) for job in unfinished], f"{reports}/why.md and .html are written")
+
+
+@reproduce.add_command
 @command(name="readme")
 def readme() -> int:
     """Train what README.md tells its reader to train; write reports/readme.csv, README's figures and its pictures."""
@@ -66,6 +81,16 @@ def readme() -> int:
     from learning_to_learn.results.figures_in_text import write_readme
 
     return _end(write_readme(compose_config, start), "reports/readme.csv, README.md and docs/ are written")
+
+
+@reproduce.add_command
+@command(name="texts")
+def texts() -> int:
+    """Write the figures of README.md and docs/ again from the files of reports/, without training anything."""
+    from learning_to_learn.results.figures_in_text import write_texts
+
+    write_texts()
+    return _end([], "README.md and docs/ are written")
 
 
 def _end(failed: list[str], written: str) -> int:

@@ -12,7 +12,7 @@ from learning_to_learn.errors import UserError
 if TYPE_CHECKING:
     from learning_to_learn.jobs.sweeps import Started
 
-EXPLAIN = "--explain"
+EXPLAIN, DRY_RUN = "--explain", "--dry-run"
 
 
 def main(*preset: str) -> None:
@@ -23,6 +23,8 @@ def main(*preset: str) -> None:
 def _main(arguments: list[str]) -> int:
     if EXPLAIN in arguments:
         return _explain(arguments)
+    if DRY_RUN in arguments:
+        return _dry_run([a for a in arguments if a != DRY_RUN])
     from learning_to_learn.jobs.sweeps import start
 
     started = _resume(arguments) if _resumes(arguments) else start(arguments)
@@ -43,6 +45,15 @@ def _resume(arguments: list[str]) -> "Started":
     if more:
         raise UserError("resume=<folder> resumes that run or sweep as it was configured: give nothing else, or plugins= alone")
     return resume(Path(first.removeprefix("resume=")).expanduser())
+
+
+def _dry_run(arguments: list[str]) -> int:
+    if _resumes(arguments):
+        raise UserError("--dry-run shows what would be started; what would be resumed: python -m src.sweep status <folder>")
+    from learning_to_learn.commands.dry_run import show_plan
+    from learning_to_learn.results.table import terminal_width
+
+    return 0 if show_plan(arguments, terminal_width()) else WRONG
 
 
 def _explain(arguments: list[str]) -> int:

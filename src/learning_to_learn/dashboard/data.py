@@ -46,7 +46,7 @@ def collect(folder: Path) -> dict[str, Any]:
     jobs = [job for job in find_jobs(folder) if job.status is not Status.DUPLICATE]
     settings = [job.settings for job in jobs]
     names, notes = true_names(settings)
-    topics = spell_topics(settings, names)
+    topics = spell_topics([{} if job.damage else job.settings for job in jobs], names)
     keys = list(topics[0]) if topics else []
     runs = [_run(job, folder) for job in jobs]
     counted: dict[Path, list[float]] = {}

@@ -66,7 +66,8 @@ def _step(
         h, s, d_h, d_s = _apply(layer, own.numbers, z, s, d_z, d_s, first)
         new += [h, s] if layer.recurrent else [s]
         d_new += [d_h, d_s] if layer.recurrent else [d_s]
-        x, d_x, first = h, d_h, first + layer.parameters
+        x, d_x = (h + x, d_h + d_x) if layer.residual else (h, d_h)
+        first += layer.parameters
     z, d_z = _pre_activations(network.output, parameters[-1].matrix, x, d_x, first)
     y, _, d_y, _ = _apply(network.output, parameters[-1].numbers, z, z[..., :0], d_z, d_z[:, :, :0], first)
     return y.squeeze(-1), torch.cat([*new, y], -1), torch.cat([*d_new, d_y], 2)

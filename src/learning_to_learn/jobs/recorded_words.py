@@ -87,6 +87,8 @@ def why_not(word: str) -> str:
         return "" if texts and set(texts) <= set(OPTIONS[key]) else f"not one of {', '.join(OPTIONS[key])}"
     if key == "hydra.sweeper.params" and isinstance(value, dict):
         return next((wrong for name, inner in value.items() if (wrong := why_not(f"{name}={inner}"))), "")
+    if key == "hydra.sweeper.zip":
+        return "" if isinstance(value, list) and all(isinstance(one, str) for one in value) else "it is no list of keys"
     if key == "hydra.sweep.subdir":
         return "it leaves the folder" if Path(str(value)).is_absolute() or ".." in Path(str(value)).parts else ""
     if key == "launcher.address":

@@ -3,12 +3,12 @@
 import time
 from pathlib import Path
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from learning_to_learn.config import IN_THIS_PROCESS
+from learning_to_learn.jobs.pairing import words_of_jobs
 from learning_to_learn.runs.run_folder import write_json
 from learning_to_learn.runs.sweep_request import SWEEP, readable_request
 
@@ -42,10 +42,13 @@ def record(folder: Path, config: DictConfig) -> None:
 
 
 def jobs_of(config: DictConfig) -> list[list[str]] | None:
-    """Return the overrides of every job, or None where the sweeper makes them up as it goes."""
+    """Return the overrides of every job, or None where the sweeper makes them up as it goes.
+
+    Raises UserError where keys cannot be paired.
+    """
     sweeper = config.hydra.sweeper
     if not str(sweeper._target_).endswith("BasicSweeper"):
         return None
     given = [f"{k}={v}" for k, v in (sweeper.params or {}).items()] + [str(a) for a in config.hydra.overrides.task]
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    return [job for batch in BasicSweeper.split_arguments(parser.parse_overrides(given), None) for job in batch]
+    return words_of_jobs(parser.parse_overrides(given), sweeper.zip)

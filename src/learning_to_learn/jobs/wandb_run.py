@@ -42,6 +42,7 @@ from learning_to_learn.runs.run_folder import (
     write_json,
 )
 from learning_to_learn.runs.sweep_request import readable_request
+from learning_to_learn.runs.varying import joined, spell_overrides, varying_overrides
 from learning_to_learn.training.evaluation import Evaluation
 from learning_to_learn.training.metrics import ranked
 
@@ -247,12 +248,10 @@ def name_of(config: Config, folder: Path) -> str:
     Such as `lstm boolean lr=0.01 seed=8`.
     """
     words, asked = RunFolder(folder).said().overrides, readable_request(folder.parent)
-    jobs = asked.jobs if asked and len(asked.jobs) > 1 else [asked.arguments if asked else words]
-    shared = set.intersection(*map(set, jobs))
-    pairs = [word.partition("=") for word in words if word not in shared]
-    told = {key.split(".")[-1]: value for key, _, value in pairs if key not in ("arch", "family")}
-    named = [f"{key}={value}" for key, value in {**told, "seed": told.get("seed", config.seed)}.items()]
-    return " ".join([config.arch.name, config.family.name, *named])[:LONGEST_NAME]
+    jobs = [words, *((asked.jobs or [asked.arguments]) if asked else [words])]
+    varied = {key: value for key, value in varying_overrides(jobs)[0].items() if key != "seed"}
+    values = {"arch.name": config.arch.name, "family.name": config.family.name, **varied, "seed": str(config.seed)}
+    return joined(values, spell_overrides(values, jobs))[:LONGEST_NAME]
 
 
 def group_of(config: Config, folder: Path, sweep: str | None) -> str:

@@ -368,8 +368,9 @@ def _probes(table: Table1) -> list[str]:
             lines += [
                 f"From the states of the {f['cells']} cells after the last cycle a linear read-out of the four outputs gets the whole "
                 f"truth table right in {f['accuracy_of_all_outputs']:.1%} of the sequences; one of sixteen classes names the right one "
-                f"in {f['accuracy']:.1%}. The signs of all cells together carry "
-                f"{f['bits_of_all_signs']:.2f} of the function's 4 bits; {f['binary_cells']} cells carry more than half a bit each "
+                f"in {f['accuracy']:.1%} ({f['accuracy_shuffled']:.1%} of shuffled functions). The signs of all cells together carry "
+                f"{f['bits_of_all_signs']:.2f} of the function's 4 bits ({f['bits_of_all_signs_shuffled']:.2f} of shuffled functions); "
+                f"{f['binary_cells']} cells carry more than half a bit each "
                 f"({', '.join(f'{b:.2f}' for b in f['bits_of_each_cell'])}). The paper found \"a four-neuron binary encoding\".",
             ]  # fmt: skip
         else:
@@ -377,6 +378,7 @@ def _probes(table: Table1) -> list[str]:
             cycles = [key.removeprefix("r2_after_") for key in f if key.startswith("r2_after_")]
             body = [[t, *(f"{f[f'r2_after_{t}'][n]:.3f}" for n in names)] for t in cycles]
             body.append(["last", *(f"{f['r2_at_the_end'][n]:.3f}" for n in names)])
+            body.append(["last, shuffled", *(f"{f['r2_at_the_end_shuffled'][n]:.3f}" for n in names)])
             lines += [
                 "R² of the parameters, read from the cells, after so many cycles:", "", *markdown_table(["cycle", *names], body), "",
                 f"The correlation of the cells' mean states with 1/t: "

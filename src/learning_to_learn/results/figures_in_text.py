@@ -20,8 +20,9 @@ from learning_to_learn.results.markdown import markdown_table
 from learning_to_learn.results.table import find_jobs, tabulate
 from learning_to_learn.runs.run_folder import Status, read_rows, write_rows
 
-DOCUMENTS = ("README.md", "docs/cluster.md")
-RUNS, IMAGES, CSV, STUDY = Path("runs/readme"), Path("docs/images"), "readme.csv", "topologies.csv"
+DOCUMENTS = ("README.md", "docs/cluster.md", "docs/reliability.md")
+RUNS, IMAGES = Path("runs/readme"), Path("docs/images")
+CSV, STUDY, RELIABILITY = "readme.csv", "topologies.csv", "reliability.csv"
 TRAIN, SWEEP = ("arch=lstm", "family=boolean"), ("-m", "arch=lstm,elman,rtrl", "family=boolean")
 """The words of `make train` and `make sweep`."""
 COLUMNS = ("command", "arch", "replicas", "successes", "score_median", "mse_median", "floor", "excess_median",
@@ -50,10 +51,15 @@ def write_readme(compose: Callable[..., Config], start: Callable[[list[str]], ob
     write_rows(Path("reports") / CSV, [{key: row[key] for key in COLUMNS} for row in rows])
     for picture in (CURVE_PICTURE, STREAM_PICTURE):
         shutil.copy(train / picture, IMAGES)
+    write_texts()
+    return []
+
+
+def write_texts() -> None:
+    """Fill the marks of every document from the files of reports/."""
     for name in DOCUMENTS:
         path = Path(name)
         path.write_text(fill(path.read_text(encoding="utf-8"), figures(Path("reports"))), encoding="utf-8")
-    return []
 
 
 def host_cpu() -> str:
@@ -89,7 +95,14 @@ def figures(reports: Path) -> dict[str, str]:
         "cpu": train["cpu"],
         "lstm_took": f"took {float(seconds['lstm']):.0f} s",
         "rtrl_took": f"took {float(seconds['rtrl']):.0f} s",
+        "reliability": _reliability(read_rows(reports / RELIABILITY)),
     }
+
+
+def _reliability(rows: list[dict[str, str]]) -> str:
+    """What `make reliability` has counted."""
+    cells = [[row["promise"], row["tried"], row["wrong"], row["seen"], row["seconds"], f"`{row['test']}`"] for row in rows]
+    return _block(["promise", "tried", "wrong", "what was seen", "seconds", "test"], cells)
 
 
 def _table(rows: list[dict[str, str]]) -> str:

@@ -100,7 +100,8 @@ def spell_topics(settings: Sequence[Mapping[str, Any]], names: Sequence[str]) ->
     """
     whole = together(settings)
     keys = dict.fromkeys([*NAMES, *studied(varying_keys([one for one in whole if one]))])
-    columns = {key: column([one.get(key, ABSENT) for one in whole]) for key in keys} | {NAMES[0]: list(names)}
+    columns = {key: column([one.get(key, ABSENT) for one in whole]) for key in keys}
+    columns |= {NAMES[0]: list(names), NAMES[1]: [str(one.get(NAMES[1], ABSENT)) for one in whole]}
     return [{key: columns[key][i] for key in keys} for i in range(len(whole))]
 
 

@@ -4,9 +4,11 @@
 397
 """
 
-from learning_to_learn.topology import cells as cells
+from learning_to_learn.registry import import_all
 from learning_to_learn.topology.distributions import LogUniform, Uniform
 from learning_to_learn.topology.network import Block, Layer, Network
 from learning_to_learn.topology.units import UNITS, Below, Own, Trained, Unit, unit
+
+import_all(__name__, __path__)
 
 __all__ = ["UNITS", "Below", "Block", "Layer", "LogUniform", "Network", "Own", "Trained", "Uniform", "Unit", "unit"]

@@ -28,9 +28,10 @@ from jaxtyping import Float
 
 from learning_to_learn.errors import UserError, choose
 from learning_to_learn.lazy import torch
+from learning_to_learn.topology.hold import check_hold, held
 from learning_to_learn.topology.units import UNITS, Sources, Unit
 
-OPTIONS = ("heads", "recurrent", "feedback", "fixed", "radius")
+OPTIONS = ("heads", "recurrent", "residual", "feedback", "fixed", "radius")
 """What a layer can be given besides its units."""
 NOTHING_KNOWN = 0.5
 """The previous target and the previous output before the first cycle: y[0]."""
@@ -117,6 +118,8 @@ class Layer:
     recurrent: bool = True
     """Whether anything in the layer hears its own outputs of the cycle before."""
     heads: int = 1
+    residual: bool = False
+    """Whether the layer above hears the sum of this layer's outputs and of what lies below it."""
     fixed: bool = False
     """Whether the layer's parameters stay as they were drawn."""
     radius: float | None = None
@@ -226,18 +229,27 @@ class Network:
     """Whether the first layer hears the network's previous output besides the inputs (Jordan 1986)."""
 
     @staticmethod
-    def of(layers: Sequence[Mapping[str, Any]], *, inputs: int = 3, error_feedback: bool = False) -> Network:
+    def of(
+        layers: Sequence[Mapping[str, Any]],
+        *,
+        inputs: int = 3,
+        error_feedback: bool = False,
+        hold: Mapping[str, float] | None = None,
+    ) -> Network:
         """Build from `[{unit name: count, ..., option: value, ...}, ...]`. The options of a layer are:
 
         - `heads: n`: every count is divided into n heads, and the layer's recurrent weights connect units of the same head
           only. 1 is fully connected; with as many heads as units, every unit hears only itself.
         - `recurrent: false`: the layer has no recurrent weights. Its units' states remain.
+        - `residual: true`: the layer above hears the sum of this layer's outputs and of what this layer hears from below (He et
+          al. 2016). Not in the first layer, and only where both are equally many. Recurrent weights hear the outputs alone.
         - `feedback: true`: the first layer hears the network's output of the cycle before, besides the inputs (Jordan 1986).
         - `fixed: true`: the layer does not learn; its weights stay as they were drawn (a reservoir: Jaeger 2001).
         - `radius: r`: the recurrent weights are scaled to the spectral radius r. Only in a recurrent layer of units that have
           one pre-activation and one output each.
 
-        Raises UserError on an unknown unit, no layer, a count < 1, or an option that does not fit.
+        `hold` fixes pre-activations of the hidden units, by name, at numbers. Raises UserError on an unknown unit, no layer, a
+        count < 1, an option that does not fit, or a `hold` that no unit can follow.
         """
         if not layers:
             raise UserError("arch.layers is empty: give at least one layer, such as [{memory_cell: 6, neuron: 6}]")
@@ -248,7 +260,7 @@ class Network:
             if not counts:
                 raise UserError(f"layer {number} is empty: name its units, such as {{neuron: 12}}")
             heads, recurrent = given.get("heads", 1), given.get("recurrent", True)
-            for name in ("recurrent", "feedback", "fixed"):
+            for name in ("recurrent", "residual", "feedback", "fixed"):
                 if not isinstance(given.get(name, False), bool):
                     raise UserError(f"layer {number}: {name}: {given[name]!r}; it is true or false")
             if number > 1 and given.get("feedback"):
@@ -261,10 +273,18 @@ class Network:
                     raise UserError(f"layer {number}: {name}: {count!r} units; the count must be a whole number >= 1")
                 if count % heads:
                     raise UserError(f"layer {number}: {count} units of {name} cannot be divided into {heads} equal heads")
-            layer = _layer({name: (UNITS[name], count) for name, count in counts.items()}, below, recurrent, heads)
-            radius = _radius(given.get("radius"), layer, number)
-            built.append(replace(layer, fixed=given.get("fixed", False), radius=radius))
+            layer = _layer(
+                {name: (held(UNITS[name], hold or {}), count) for name, count in counts.items()}, below, recurrent, heads
+            )
+            radius, residual = _radius(given.get("radius"), layer, number), given.get("residual", False)
+            if residual and (number == 1 or layer.outputs != below):
+                raise UserError(
+                    f"layer {number}: residual: {layer.outputs} outputs cannot be added to the {below} "
+                    + ("inputs; only to those of a layer below" if number == 1 else "of the layer below")
+                )
+            built.append(replace(layer, residual=residual, fixed=given.get("fixed", False), radius=radius))
             below = layer.outputs
+        check_hold(hold or {}, [UNITS[name] for given in layers for name in given if name not in OPTIONS])
         output = _layer({"logistic": (UNITS["logistic"], 1)}, below, recurrent=False)
         if feedback and error_feedback:
             raise UserError("layer 1: feedback: the network's previous output is an input already, as family.feedback=error")
@@ -358,7 +378,7 @@ class Network:
             source = torch.cat([h.detach() if detach_recurrent else h, x], -1)
             h, s = layer.apply(linear(own.matrix, source), s, own.numbers.unsqueeze(1))
             pieces += [h, s] if layer.recurrent else [s]
-            x = h
+            x = h + x if layer.residual else h
         y, _ = self.output.apply(linear(parameters[-1].matrix, x), x[..., :0], parameters[-1].numbers.unsqueeze(1))
         return y.squeeze(-1), torch.cat([*pieces, y], -1)
 
@@ -453,7 +473,7 @@ def _describe(layer: Layer) -> str:
     options = [f"{layer.heads} heads"] if layer.heads > 1 else []
     could = any(s is not Sources.BELOW for b in kinds for s in _wirings(b.unit))
     options += ["not recurrent"] if could and not layer.recurrent else []
-    options += ["fixed"] if layer.fixed else []
+    options += [name for name in ("residual", "fixed") if getattr(layer, name)]
     options += [f"spectral radius {layer.radius:g}"] if layer.radius else []
     return f"{text} ({', '.join(options)})" if options else text
 

@@ -37,7 +37,8 @@ def check_memory(config: Config, *, training: bool = True) -> None:
     if total > have:
         most = max(needed, key=lambda part: needed[part])
         raise UserError(
-            f"this job needs about {_shown(total)} of memory, most of it for {most}, and this machine has {_shown(have)}"
+            f"this job needs about {shown_bytes(total)} of memory, most of it for {most}, "
+            f"and this machine has {shown_bytes(have)}"
         )
 
 
@@ -96,8 +97,8 @@ def machine_memory() -> int:
     return min(limits)
 
 
-def _shown(count: int) -> str:
-    """Such as 3.2 GB."""
+def shown_bytes(count: int) -> str:
+    """Return a number of bytes such as 3.2 GB."""
     count = min(count, 10**30)  # more than any float need hold
     power = min(int(math.log10(max(count, 1))) // 3, len(UNITS) - 1)
     return f"{count / 1000**power:.3g} {UNITS[power]}"

@@ -93,15 +93,10 @@ def join(found: Sequences, batch: int, before: Sequences | None) -> Sequences:
 
 
 def training_length(config: Config, epoch: int) -> int:
-    """Return the sequence length of an epoch: that of the family, or a shorter one where a curriculum begins with them.
-
-    A curriculum of [0.25, 0.5] means a quarter and a half of the family's length, so that it fits every family.
-    """
+    """Return the sequence length of an epoch: that of the family, or a shorter one where a curriculum begins with them."""
     lengths, part = config.trainer.curriculum, config.trainer.curriculum_part * config.trainer.epochs
     stage, whole = int(epoch * len(lengths) / part) if part else len(lengths), config.family.sequence_length
-    if stage >= len(lengths):
-        return whole
-    return int(lengths[stage]) if lengths[stage] >= 1 else max(1, round(lengths[stage] * whole))
+    return min(lengths[stage], whole) if stage < len(lengths) else whole
 
 
 class MetaEpochs:

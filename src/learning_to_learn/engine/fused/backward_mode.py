@@ -5,7 +5,8 @@ gradient of a weight one long dot product of two rows. Places of layer i, beside
 
     sources0 [slab, K + 1, SLAB]    saved0 [slab, values, SLAB]: what the units' backward passes start from
     pre_activation_errors0 [M, SLAB], of one slab    output_errors0 [H], from above and from the cycle after
-    state_errors0 [S]    number_errors0: sums over time of the errors of the units' own numbers
+    state_errors0 [S]    passed_errors0 [H], of a residual layer: from above only
+    number_errors0: sums over time of the errors of the units' own numbers
 """
 
 from learning_to_learn.engine.fused.elementwise import statements
@@ -55,6 +56,8 @@ class BackwardMode(Kernel):
                 (f"output_errors{i}", 0, layer.outputs * LANES),
                 (f"state_errors{i}", 0, layer.states * LANES),
             ]
+            if layer.residual:
+                places.append((f"passed_errors{i}", 0, layer.outputs * LANES))
             if layer.numbers:
                 places.append((f"number_errors{i}", 0, layer.numbers * LANES))
         return places
@@ -176,7 +179,11 @@ class BackwardMode(Kernel):
         for block in part.blocks:
             with self.units(block):
                 self._unit_backward(part, block)
-        if i and layer.rows == 1 and layer.products[0].terms == part.sources:
+        if i and self.layers[i - 1].layer.residual:
+            self._back(part, part.own, layer.sources, f"passed_errors{i - 1}", accumulate=False)
+            self._pass_on(part, f"passed_errors{i - 1}")
+            self._add_errors(f"output_errors{i - 1}", f"passed_errors{i - 1}", self.layers[i - 1].layer.outputs)
+        elif i and layer.rows == 1 and layer.products[0].terms == part.sources:
             # A product with one term: no loop over terms, and no sum to start from zero.
             with s.loop("i", self.layers[i - 1].layer.outputs):
                 target, weight = f"output_errors{i - 1} + i * LANES", f"splat(parameters, {part.first + part.own} + i)"
@@ -186,6 +193,7 @@ class BackwardMode(Kernel):
                 )
         elif i:
             self._back(part, part.own, layer.sources, f"output_errors{i - 1}", accumulate=True)
+            self._pass_on(part, f"output_errors{i - 1}")
         if part.own:
             with s.block("if recurrent:"):
                 self._back(part, 0, part.own, f"output_errors{i}", accumulate=False)
@@ -198,6 +206,16 @@ class BackwardMode(Kernel):
             if not i and self.network.fed_back:
                 with s.block("if recurrent:"):
                     self._feed_back(part)
+
+    def _pass_on(self, part: KernelLayer, target: str) -> None:
+        """A residual layer passes the errors from above on to what lies below it."""
+        if part.layer.residual:
+            self._add_errors(target, f"passed_errors{part.index}", part.layer.outputs)
+
+    def _add_errors(self, target: str, errors: str, count: int) -> None:
+        with self.s.loop("i", count):
+            sum_ = f"load(memory, {target} + i * LANES) + load(memory, {errors} + i * LANES)"
+            self.s.add(f"store(memory, {target} + i * LANES, {sum_})")
 
     def _feed_back(self, part: KernelLayer) -> None:
         """Send error to the output of the cycle before, which the first layer's last source is, or is minus."""

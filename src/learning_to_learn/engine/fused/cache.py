@@ -153,7 +153,9 @@ def _fingerprint(network: Network) -> str | None:
             unit = block.unit
             signature = (unit.name, unit.states, len(unit.numbers), list(unit.trained_states), bool(unit.initial), unit.outputs)
             places = (block.count, block.row, block.output, block.state, block.number)
-            parts.append(f"{signature} {places} {layer.inputs} {layer.recurrent} {layer.heads} {layer.products} {code}")
+            parts.append(
+                f"{signature} {places} {layer.inputs} {layer.recurrent} {layer.heads} {layer.residual} {layer.products} {code}"
+            )
     return "\n".join(parts)
 
 

@@ -12,6 +12,7 @@ sequence. Places of layer i, besides those of every kernel:
     sums over time of error x sensitivity, a row for every parameter
 """
 
+import functools
 from contextlib import nullcontext
 
 from learning_to_learn.engine.fused.elementwise import statements
@@ -76,6 +77,14 @@ class ForwardMode(Kernel):
         layers = [part for part in self.layers if not _is_uniform(part)]
         tables = [f"parameters{part.index} = np.array({_table(part)})" for part in layers]
         return ["import numpy as np", "", *tables] if tables else []
+
+    @functools.cached_property
+    def heard_by_output(self) -> set[int]:
+        """The layers whose outputs the network's output hears: the last one and, where that is residual, those below."""
+        found = {len(self.layers) - 2}
+        while self.layers[min(found)].layer.residual:
+            found.add(min(found) - 1)
+        return found
 
     def reached(self, part: KernelLayer) -> list[KernelLayer]:
         """The hidden layers whose states a parameter of this layer can change."""
@@ -195,7 +204,8 @@ class ForwardMode(Kernel):
                 f"source{c} = load(memory, sources{part.index} + {source} * LANES)",
                 f"change{c} = change_odd{c} = fill(memory, 0.0)",
             )
-        bottom, at = None, 0
+        bottom: list[int] = []
+        at = 0
         for reached in self.reached(part):
             own_h, own_s = at, at + reached.layer.outputs
             self._pre_activations(reached, part, own_h, bottom)
@@ -208,7 +218,7 @@ class ForwardMode(Kernel):
                 self._units(reached, block, own_h, own_s)
             if reached is part:
                 self._numbers(part, own_h, own_s, alone=second == "c")
-            bottom, at = own_h, own_s + reached.layer.states
+            bottom, at = [own_h, *bottom] if reached.layer.residual else [own_h], own_s + reached.layer.states
         for c, index in pair:
             s.add(f"change{c} = change{c} + change_odd{c}")
             if part is self.layers[-1]:
@@ -219,8 +229,11 @@ class ForwardMode(Kernel):
                 s.add(f"store(sensitivities, column{c} + {at * LANES}, change{c})")
             s.add(f"store(memory, sums + ({part.first} + {index}) * LANES, sum{c})")
 
-    def _pre_activations(self, layer: KernelLayer, owner: KernelLayer, own: int, below: int | None) -> None:
-        """Print W dsource, from the columns' rows `own` (its outputs of the cycle before) and `below`."""
+    def _pre_activations(self, layer: KernelLayer, owner: KernelLayer, own: int, below: list[int]) -> None:
+        """Print W dsource, from the columns' rows `own` (its outputs of the cycle before) and those at `below`.
+
+        What lies below a residual layer is the sum of several.
+        """
         s, i = self.s, layer.index
         far, last = layer.layer.rows * LANES, layer.layer.sources - 1
 
@@ -238,8 +251,8 @@ class ForwardMode(Kernel):
             if heard:
                 add(p, p.source, heard, "sensitivities", f"column0 + {own * LANES}", "next_", accumulate)
                 accumulate = True
-            if below is not None and from_below:
-                add(p, p.source + heard, from_below, "sensitivities", f"column0 + {below * LANES}", "next_", accumulate)
+            for rows in below if from_below else ():
+                add(p, p.source + heard, from_below, "sensitivities", f"column0 + {rows * LANES}", "next_", accumulate)
                 accumulate = True
             if i == 0 and self.network.fed_back and from_below:
                 output = (self.height(owner) - 1) * LANES
@@ -289,7 +302,7 @@ class ForwardMode(Kernel):
             s.add(*(f"result{c}_{n} = {sums.get(n, 'fill(memory, 0.0)')}" for n in range(len(results))))
         for c in (0, 1):
             s.add(*(f"store(sensitivities, column{c} + {row} * LANES, result{c}_{n})" for n, row in enumerate(results)))
-            if layer is self.layers[-2]:
+            if layer.index in self.heard_by_output:
                 for n in range(block.unit.outputs):
                     s.add(
                         f"{change}{c} = "
@@ -313,7 +326,7 @@ class ForwardMode(Kernel):
                         if not c or not alone:  # a column that stands alone is changed once
                             row = f"column{c} + {results[result]} * LANES"
                             s.add(f"store(sensitivities, {row}, load(sensitivities, {row}) + partial)")
-                        if layer is self.layers[-2] and result < block.unit.outputs:
+                        if layer.index in self.heard_by_output and result < block.unit.outputs:
                             derivative = f"load(memory, output_derivatives + {block.output(result)} * LANES)"
                             s.add(f"change{c} = fma({derivative}, partial, change{c})")
 

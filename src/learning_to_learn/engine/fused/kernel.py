@@ -311,6 +311,9 @@ class Kernel:
                 s.add(f"store(memory, outputs{i}_next + {block.output(n)} * {self.next_row}, {output})")
             if i + 1 < len(self.layers):
                 above = block.output(n, before=self.layers[i + 1].own)
+                if part.layer.residual:
+                    below = f"load(memory, sources{i}_now + {block.output(n, before=part.own)} * {self.row})"
+                    output = f"{output} + {below}"
                 s.add(f"store(memory, sources{i + 1}_now + {above} * {self.row}, {output})")
             else:
                 s.add(f"store(memory, network_output, {output})")
