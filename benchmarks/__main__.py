@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks import peers
+from benchmarks.packed import EPOCHS, RATES, packed_against_apart
 from benchmarks.startup import start_up
 from benchmarks.trainer import kernel_share
 from learning_to_learn.topology import Network
@@ -52,7 +53,7 @@ def main() -> None:
         rows += compare(*case, seconds=0.2 if quick else SECONDS)
     text = [*_table(rows), *_claims(rows)]
     if not quick:
-        text += [*_scaling(), *_trainer(), "", *start_up(), *_compiling()]
+        text += [*_scaling(), *_trainer(), "", *_packed(), "", *start_up(), *_compiling()]
     print("\n".join(text))
     if not quick:
         CSV.parent.mkdir(exist_ok=True)
@@ -166,6 +167,20 @@ lstm on Boolean, 4 replicas, updates of 10 sequences, wandb offline, with a look
 The fastest of five runs:
 
 {1e3 * whole / epochs:.2f} ms an epoch, of which {1e3 * kernels / epochs:.2f} ms ({kernels / whole:.0%}) in kernels.
+""".splitlines()
+
+
+def _packed() -> list[str]:
+    together, apart = packed_against_apart()
+    return f"""\
+## A search packed into replicas
+
+{RATES} learning rates of one replica of the LSTM on Boolean, {EPOCHS} epochs each, with every job's evaluation and run folder:
+
+| launcher | seconds | times packed |
+|---|--:|--:|
+| packed: one training | {together:.1f} | 1.0 |
+| basic: {RATES} jobs one after the other | {apart:.1f} | {apart / together:.1f} |
 """.splitlines()
 
 

@@ -8,6 +8,7 @@ import torch
 
 from benchmarks import peers
 from benchmarks.__main__ import MODULES, TOPOLOGIES, compare, take_turns
+from benchmarks.packed import packed_against_apart
 from benchmarks.startup import cpu_seconds, shares_of
 from learning_to_learn.engine import make_engine
 from learning_to_learn.gradients import make_gradient
@@ -66,3 +67,8 @@ import time:       500 |        500 | numpy
 def test_cpu_seconds_are_those_of_the_command():
     idle, busy = (cpu_seconds([sys.executable, "-c", f"sum(range({count}))"]) for count in (1, 60_000_000))
     assert busy > 2 * idle
+
+
+def test_a_packed_sweep_and_the_jobs_one_by_one_are_timed():
+    small = ("trainer=quick", "family.sequence_length=20", "evaluation.mappings=16", "trainer.evaluate_every=1")
+    assert all(seconds > 0 for seconds in packed_against_apart(2, 1, *small))
