@@ -111,7 +111,7 @@ def test_every_key_is_read_by_something():
         ("family.corpus=none", "choose one of fixed, fresh"),
         ("family.sequence_length=0", "at least 1"),
         ("family.functions=[16]", "0 to 15"),
-        ("arch.layers=[{gru: 3}]", "choose one of"),
+        ("arch.layers=[{lstm: 3}]", "choose one of"),
         ("arch.layers=[]", "at least one layer"),
         ("arch.gradient=evolution", "choose one of bptt, rtrl, truncated"),
         ("arch.window=3", "only bptt"),
