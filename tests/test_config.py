@@ -190,7 +190,7 @@ def test_a_missing_file_is_one_line(tmp_path):
 )
 def test_a_key_that_the_chosen_optimizer_does_not_have_is_refused(override):
     key = override.split()[1].split("=")[0]
-    with pytest.raises(UserError, match=f"unknown key {key}: choose one of .*lr"):
+    with pytest.raises(UserError, match=rf"unknown key {key} \(only with optimizer=.*\): choose one of .*lr"):
         job(*override.split())
 
 

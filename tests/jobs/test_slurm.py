@@ -118,7 +118,7 @@ def test_a_slurm_that_does_not_answer_is_asked_again(commands, monkeypatch):
 def test_where_a_job_is(commands, tmp_path, capsys, status, place, shown, error):
     """`sweep status` and the console show what SLURM says of a job that no process holds."""
     words = ["seed=1"]
-    (tmp_path / "sweep.json").write_text('{"jobs": [["seed=1"]], "started": 0}')
+    (tmp_path / "sweep.json").write_text('{"arguments": ["seed=1"], "jobs": [["seed=1"]], "started": 0}')
     if status:
         (tmp_path / "0_a").mkdir()
         set_status(tmp_path / "0_a", status, overrides=words)

@@ -16,7 +16,7 @@ TOGETHER = {
     "soap optimizer.refresh=3": [
         "optimizer.decay=0.9",
         "optimizer.lr=0.1 optimizer.betas=[0.8,0.9]",
-        "arch.bias={input_gate: 1.5}",
+        "arch.bias={input_gate:1.5}",
     ],
 }
 

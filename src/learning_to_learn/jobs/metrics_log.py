@@ -41,15 +41,16 @@ class MetricsLog(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ARG002
         found = validation_metrics(pl_module)
         summary, scores = summarise(found, pl_module.validation_floor), np.array([m.score for m in found])
-        ordered = ranked(scores, worst=-np.inf)
+        with np.errstate(invalid="ignore"):  # between two infinities there is no number
+            lower, upper = np.quantile(ranked(scores, worst=-np.inf), [0.25, 0.75])
         row = {
             TRAIN_MSE: median(pl_module.train_mse, worst=np.inf),
             VALIDATION_MSE: summary["mse_median"],
             VALIDATION_MSE_MIN: summary["mse_min"],
             VALIDATION_MSE_MAX: summary["mse_max"],
             SCORE: summary["score_median"],
-            SCORE_LOWER: finite(np.quantile(ordered, 0.25)),
-            SCORE_UPPER: finite(np.quantile(ordered, 0.75)),
+            SCORE_LOWER: finite(lower),
+            SCORE_UPPER: finite(upper),
             SUCCESS_RATE: summary["success_rate"],
             SECONDS: pl_module.seconds,
         }

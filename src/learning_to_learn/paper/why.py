@@ -8,7 +8,6 @@ reports/why.json              the read-outs of the whole cell's median replica, 
 reports/why_<family>_*.png    their pictures
 """
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from learning_to_learn.results.markdown import markdown_table, to_html
 from learning_to_learn.results.studies import FRESH, Start, load_study
 from learning_to_learn.results.study_report import RUNS, Cell, answer_studies, cells, read_table, section, verdict
 from learning_to_learn.results.table import Job, find_jobs
-from learning_to_learn.runs.run_folder import Status, write_atomically, write_json
+from learning_to_learn.runs.run_folder import Status, read_json, write_atomically, write_json
 
 STUDIES = ("why", "why_quadratic")
 WHOLE = "whole_cell"
@@ -103,7 +102,7 @@ def report(reports: Path, *, title: str) -> str:
         "## All figures",
         *sections,
     ]  # fmt: skip
-    return "\n".join([*lines, *_read_outs(json.loads((reports / "why.json").read_text(encoding="utf-8")))]) + "\n"
+    return "\n".join([*lines, *_read_outs(read_json(reports / "why.json") or {})]) + "\n"
 
 
 def _sentence(name: str, by_family: dict[str, dict[str, Cell]]) -> str:
