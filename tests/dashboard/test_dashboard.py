@@ -216,7 +216,7 @@ def test_html_in_names_is_text_in_the_report_of_a_sweep(page, hostile):
     page.goto((hostile / "report" / "report.html").as_uri())
     assert page.title() == f"Report of {hostile}"
     cells = page.locator("td").all_inner_texts()
-    assert EVIL in cells  # the family; the two archs are one study, called by one of their names
+    assert EVIL in cells
     assert any("![](http" in cell and "| $" in cell and "</script>" in cell for cell in cells)
     assert page.evaluate("[window.hacked, document.images.length]") == [None, 2]
     assert page.locator("img").first.evaluate("(image) => image.naturalWidth") > 100

@@ -25,7 +25,7 @@ def test_the_study_is_run_read_out_and_reported(tmp_path, monkeypatch):
         "The input gate, which the paper calls necessary (`no_input_gate`): **the whole fails itself** on boolean, quadratic"
         in text
     )
-    assert set(json.loads((reports / "why.json").read_text(encoding="utf-8"))) == {"boolean", "quadratic"}
+    assert set(json.loads((reports / "why.json").read_text(encoding="utf-8"))) == {"boolean", "quadratic", "sha256"}
     assert (reports / "why.html").read_text(encoding="utf-8").count("data:image/png;base64,") == 4
     assert why.report(reports, title="Why can the LSTM learn to learn?") == text
 

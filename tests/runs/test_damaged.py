@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from learning_to_learn.commands import sweep, train
-from learning_to_learn.dashboard.data import collect
 from learning_to_learn.config import INCIDENTAL
+from learning_to_learn.dashboard.data import collect
 from learning_to_learn.errors import UserError
 from learning_to_learn.results.table import find_jobs, print_table, tabulate
 from learning_to_learn.results.topologies import write_report
