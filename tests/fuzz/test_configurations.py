@@ -25,7 +25,7 @@ def changed(text: str, chance: random.Random) -> str:
     for _ in range(chance.randint(1, 3)):
         at, what = chance.randrange(len(lines)), chance.randrange(7)
         line = lines[at]
-        place = chance.randrange(len(line))
+        place = chance.randrange(max(1, len(line)))
         if what == 0:
             lines[at] = ""
         elif what == 1:

@@ -172,7 +172,7 @@ def stamp_of(config: Config | None, overrides: Sequence[str]) -> dict[str, Any]:
     """Return what status.json says of a job besides its status."""
     stamp: dict[str, Any] = {"overrides": list(overrides)}
     if config:
-        stamp |= {"fingerprint": fingerprint(config), "epochs": config.trainer.epochs}
+        stamp |= {"fingerprint": fingerprint(config), "name": config.arch.name, "epochs": config.trainer.epochs}
         if config.plugins:
             stamp["plugins"] = plugins.digests(config.plugins)
     return stamp

@@ -6,7 +6,7 @@ from typing import Any
 
 from learning_to_learn.config import Config, fingerprint, judge_fingerprint, lacking, load
 from learning_to_learn.errors import UserError
-from learning_to_learn.runs.run_folder import CONFIG, DamagedRun, RunFolder
+from learning_to_learn.runs.run_folder import CONFIG, STATUS, DamagedRun, RunFolder, read_json
 
 
 def load_config(folder: Path) -> Config:
@@ -31,9 +31,12 @@ def config_damage(run: RunFolder) -> str:
         if keys := lacking(saved):
             return f"{CONFIG} is damaged: it lacks {', '.join(keys[:5])}"
         judge_fingerprint(fingerprint(saved), run.said().fingerprint, CONFIG)
+        began = (read_json(run.path / STATUS) or {}).get("name", saved["arch"]["name"])
+        if saved["arch"]["name"] != began:  # a label, which no fingerprint has
+            return f"{CONFIG} was changed after the run began: arch.name was {began}"
     except UserError as error:
         return str(error)
-    except (AttributeError, TypeError, ValueError) as error:  # a key with a dot in it, or a value that JSON has not
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # a key with a dot in it, or a value that JSON has not
         return f"{CONFIG} is damaged: {error}"
     return ""
 
