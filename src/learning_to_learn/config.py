@@ -7,7 +7,7 @@ import copy
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -165,14 +165,19 @@ def fingerprint(config: Config | Mapping[str, Any]) -> str:
 
     The mapping is what stands in a saved config.yaml. Raises KeyError where it lacks an incidental key or a label.
     """
+    return hashlib.sha256(text_without((*INCIDENTAL, *LABELS), config).encode()).hexdigest()[:16]
+
+
+def text_without(keys: Iterable[str], config: Config | Mapping[str, Any]) -> str:
+    """Return a configuration without some keys, as text. Raises KeyError where it lacks one of `keys`."""
     plain: Any = dataclasses.asdict(config) if isinstance(config, Config) else copy.deepcopy(dict(config))
-    for key in (*INCIDENTAL, *LABELS):
+    for key in keys:
         *groups, name = key.split(".")
         node = plain
         for group in groups:
             node = node[group]
         del node[name]
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+    return json.dumps(plain, sort_keys=True)
 
 
 def judge_fingerprint(found: str, expected: str | None, where: Path | str) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from learning_to_learn.runs.run_folder import as_json
+
 HERE = Path(__file__).parent
 
 
@@ -75,12 +77,4 @@ def without_data() -> str:
 
 def to_json(data: dict[str, Any]) -> str:
     """JSON that can stand inside a script element: no tag can end it. NaN, which JSON has not, is null."""
-    return json.dumps(_finite(data), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and value - value != 0 else value
+    return json.dumps(as_json(data), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

@@ -11,9 +11,8 @@ from learning_to_learn.jobs.metrics_log import METRICS
 from learning_to_learn.jobs.signals import Interrupted, interruption
 from learning_to_learn.runs.checkpoint import BEST, save_checkpoint
 from learning_to_learn.runs.run_folder import SCORE, read_rows
-from learning_to_learn.training.evaluation import validation_metrics
+from learning_to_learn.training.evaluation import validation_score
 from learning_to_learn.training.learner import MetaLearner
-from learning_to_learn.training.metrics import median
 
 
 class Checkpointing(pl.Callback):
@@ -37,8 +36,7 @@ class Checkpointing(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ARG002
         if self.best < float("inf"):
-            found = validation_metrics(pl_module)
-            score = median([m.score for m in found], worst=-math.inf)
+            score = validation_score(pl_module)
             if score > self.best:
                 self.best = score
                 save_checkpoint(self.folder, pl_module, BEST)

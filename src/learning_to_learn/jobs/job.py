@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-import math
 import os
 import shlex
 import sys
@@ -49,10 +48,10 @@ from learning_to_learn.runs.run_folder import (
 )
 from learning_to_learn.runs.saved_config import load_config
 from learning_to_learn.runs.sweep_folder import find_place
-from learning_to_learn.training.evaluation import curves_on, evaluate, validation_metrics
+from learning_to_learn.training.evaluation import curves_on, evaluate, validation_score
 from learning_to_learn.training.learner import MetaLearner
 from learning_to_learn.training.memory import check_memory
-from learning_to_learn.training.metrics import is_worse_than_no_learning, median
+from learning_to_learn.training.metrics import is_worse_than_no_learning
 from learning_to_learn.training.sequences import MetaData
 
 _log = logging.getLogger(__name__)
@@ -151,7 +150,7 @@ def _run(
                 raise UserError(f"{folder} has been removed while the job ran")
             seconds = (read_json(folder / RESULT) or {}).get("seconds")
             with interruption.protected():
-                set_status(folder, Status.FINISHED, seconds=seconds, score=_plain(score), **stamp)
+                set_status(folder, Status.FINISHED, seconds=seconds, score=score, **stamp)
             return Outcome(Status.FINISHED, folder, score)
         except AnotherRun as error:
             return _refuse(say, folder, error)
@@ -212,10 +211,6 @@ def _score_of(folder: Path) -> float:
     """The score that a finished run has left in its status."""
     score = (read_json(folder / STATUS) or {}).get("score")
     return float(score) if isinstance(score, int | float) else float("nan")
-
-
-def _plain(score: float) -> float | None:
-    return score if math.isfinite(score) else None
 
 
 def judge(raw: DictConfig | Config) -> tuple[Config | None, Exception | None]:
@@ -280,7 +275,7 @@ def _train(config: Config, folder: Path, checkpoint: dict[str, Any] | None, *, s
 def _validation_score(learner: MetaLearner, data: MetaData) -> float:
     if learner.validation_curves is None:  # resumed after the last look
         learner.validation_curves = curves_on(learner, data.validation())
-    return median([m.score for m in validation_metrics(learner)], worst=-math.inf)
+    return validation_score(learner)
 
 
 def make_trainer(config: Config, epochs_done: int, callbacks: list[pl.Callback]) -> pl.Trainer:

@@ -5,18 +5,17 @@ job runs as it always does. It finds its training done, and evaluates, or it fin
 says why. So whatever goes wrong with a pack costs time, never a result.
 """
 
-import json
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 
-from learning_to_learn.config import INCIDENTAL, Config, fingerprint
+from learning_to_learn.config import INCIDENTAL, Config, fingerprint, text_without
 from learning_to_learn.errors import UserError, cause_in_a_line
 from learning_to_learn.jobs.checkpoint import Checkpointing
 from learning_to_learn.jobs.job import (
@@ -86,24 +85,16 @@ def packs(configs: Sequence[Any]) -> list[list[int]]:
     replicas: dict[str, int] = defaultdict(int)
     for number, raw in enumerate(configs):
         config, _ = judge(raw)
-        key = f"alone {number}" if config is None or config.family.carry_state else _in_common(config)
+        key = (
+            f"alone {number}"
+            if config is None or config.family.carry_state
+            else text_without((*per_replica_keys(config), *INCIDENTAL), config)
+        )
         size = 1 if config is None else config.replicas
         part = (replicas[key] + size - 1) // MOST_REPLICAS
         replicas[key] += size
         found[f"{key} {part}"].append(number)
     return list(found.values())
-
-
-def _in_common(config: Config) -> str:
-    """What the jobs of a pack share, as text."""
-    plain: Any = asdict(config)
-    for key in (*per_replica_keys(config), *INCIDENTAL):
-        *groups, name = key.split(".")
-        node = plain
-        for group in groups:
-            node = node.get(group, {})
-        node.pop(name, None)
-    return json.dumps(plain, sort_keys=True)
 
 
 def train_together(pack: Sequence[Request]) -> None:

@@ -3,8 +3,6 @@
 Where there is no terminal the bar is a plain line now and then.
 """
 
-import json
-import math
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -14,9 +12,8 @@ import pytorch_lightning as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from learning_to_learn.runs.run_folder import PROGRESS, write_atomically
-from learning_to_learn.training.evaluation import curves_on, validation_metrics
-from learning_to_learn.training.metrics import median
+from learning_to_learn.runs.run_folder import PROGRESS, write_json
+from learning_to_learn.training.evaluation import curves_on, validation_score
 
 BAR_SECONDS, LINE_SECONDS, FILE_SECONDS = 0.1, 10.0, 1.0
 
@@ -65,10 +62,9 @@ class ProgressFile(_Watching):
         self.path = folder / PROGRESS
 
     def show(self, learner: Any) -> None:
-        score = _score(learner)
-        said = {"epoch": learner.epochs_done, "seconds": learner.seconds, "score": score if math.isfinite(score) else None}
+        said = {"epoch": learner.epochs_done, "seconds": learner.seconds, "score": validation_score(learner)}
         with suppress(OSError):  # it is only looked at; what a job needs says so itself
-            write_atomically(self.path, json.dumps(said))
+            write_json(self.path, said)
 
 
 class ProgressBar(_Watching):
@@ -93,7 +89,7 @@ class ProgressBar(_Watching):
         super().on_train_start(trainer, pl_module)
 
     def show(self, learner: Any) -> None:
-        score = f"score {_score(learner):.2f}"
+        score = f"score {validation_score(learner):.2f}"
         if self.bar:
             self.bar.update(self.bar.task_ids[0], completed=learner.epochs_done, score=score, refresh=True)
         elif self.first < learner.epochs_done < learner.config.trainer.epochs:
@@ -107,7 +103,3 @@ class ProgressBar(_Watching):
         if self.bar:
             self.bar.stop()
             self.bar = None
-
-
-def _score(learner: Any) -> float:
-    return median([m.score for m in validation_metrics(learner)], worst=-math.inf)

@@ -16,7 +16,7 @@ from learning_to_learn.families import Floor
 from learning_to_learn.results.again import command_again
 from learning_to_learn.results.text_table import Column, lay_out
 from learning_to_learn.runs.identity import MARK, studied, study_of, true_names
-from learning_to_learn.runs.run_folder import DONE, Replica, Status
+from learning_to_learn.runs.run_folder import DONE, Replica, Status, as_json
 from learning_to_learn.runs.sweep_folder import Job, survey
 from learning_to_learn.runs.varying import ABSENT, column, joined, spelled, together, typed, varying_keys
 from learning_to_learn.training.metrics import Metrics, summarise
@@ -188,14 +188,8 @@ def to_csv(rows: Sequence[dict[str, Any]], short: dict[str, str]) -> str:
 
 def to_json(rows: Sequence[dict[str, Any]], short: dict[str, str]) -> str:
     """Return rows as a JSON list of objects, their settings spelled as `short` says; what is no number is null."""
-    found = [{short.get(key, key): _finite(value) for key, value in row.items()} for row in rows]
-    return json.dumps(found, indent=2, allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    found = [{short.get(key, key): value for key, value in row.items()} for row in rows]
+    return json.dumps(as_json(found), indent=2, allow_nan=False)
 
 
 def result_table(rows: Sequence[dict[str, Any]], topics: Sequence[str], width: int | None = None) -> list[str]:

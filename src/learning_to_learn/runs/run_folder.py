@@ -212,20 +212,20 @@ class RunFolder:
     def settings(self) -> dict[str, Any]:
         """Return the configuration, flat: {"arch.name": "lstm", ...}. It is only shown, so that a damaged one is empty."""
         try:
-            return self._settings()
+            return flatten(self.config())
         except DamagedRun:
             return {}
 
-    def _settings(self) -> dict[str, Any]:
+    def config(self) -> dict[str, Any]:
+        """Return what stands in config.yaml, nested as it is there."""
         from learning_to_learn.bounded_yaml import read_yaml
 
         with self._judging(CONFIG):
             nested = read_yaml(self.path / CONFIG)
-            flat = flatten(nested) if isinstance(nested, dict) else {}
-            for key in ("arch.name", "family.name"):
-                if not isinstance(flat[key], str):
-                    raise TypeError(f"{key} is no text")
-        return flat
+            for group in ("arch", "family"):
+                if not isinstance(nested[group]["name"], str):
+                    raise TypeError(f"{group}.name is no text")
+        return nested
 
     def damage(self) -> str:
         """Return what is wrong with the files of a finished run, in a line; nothing where all is well."""
@@ -234,7 +234,6 @@ class RunFolder:
         if wrong := config_damage(self):
             return wrong
         try:
-            self._settings()
             self.metrics()
             result, replicas = self.result(), self.replicas()
             if result is None:
@@ -372,15 +371,16 @@ def set_status(folder: Path, status: str, **more: Any) -> None:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object with its checksum, whole or not at all. NaN, which JSON has not, becomes null."""
-    plain = json.loads(json.dumps(_finite(dict(content)), allow_nan=False))  # as it will be read
+    plain = json.loads(json.dumps(as_json(content), allow_nan=False))  # as it will be read
     write_atomically(path, json.dumps({**plain, CHECKSUM: _checksum(plain)}, indent=2))
 
 
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
+def as_json(value: Any) -> Any:
+    """Return plain data as JSON can hold them: tuples as lists, and None for a number that is not finite."""
+    if isinstance(value, Mapping):
+        return {key: as_json(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
+        return [as_json(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -2,7 +2,6 @@
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from learning_to_learn.config import Config, fingerprint, judge_fingerprint, lacking, load
 from learning_to_learn.errors import UserError
@@ -27,7 +26,7 @@ def config_damage(run: RunFolder) -> str:
     It is read as plain YAML, which a table of many runs can afford.
     """
     try:
-        saved = _nested(run.settings())
+        saved = run.config()
         if keys := lacking(saved):
             return f"{CONFIG} is damaged: it lacks {', '.join(keys[:5])}"
         judge_fingerprint(fingerprint(saved), run.said().fingerprint, CONFIG)
@@ -36,18 +35,6 @@ def config_damage(run: RunFolder) -> str:
             return f"{CONFIG} was changed after the run began: arch.name was {began}"
     except UserError as error:
         return str(error)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:  # a key with a dot in it, or a value that JSON has not
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # such as a value that JSON has not
         return f"{CONFIG} is damaged: {error}"
     return ""
-
-
-def _nested(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings as they stand in the file: {"arch": {"name": "lstm"}} where they are {"arch.name": "lstm"}."""
-    found: dict[str, Any] = {}
-    for key, value in settings.items():
-        node = found
-        *groups, name = key.split(".")
-        for group in groups:
-            node = node.setdefault(group, {})
-        node[name] = value
-    return found

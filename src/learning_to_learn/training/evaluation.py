@@ -1,6 +1,7 @@
 """Measurements of a trained learner on data: outputs, then error curves, then metrics. Nothing here draws or writes."""
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
@@ -16,7 +17,15 @@ from learning_to_learn.training.baselines import bayes_of_a_finite_prior
 from learning_to_learn.training.curves import error_curves
 from learning_to_learn.training.excess import Errors, bayes_outputs, join_errors, measure_outputs
 from learning_to_learn.training.learner import ALIVE, MetaLearner
-from learning_to_learn.training.metrics import LEARNT, Metrics, beside_the_best, cycles_until_learnt, measure_all, summarise
+from learning_to_learn.training.metrics import (
+    LEARNT,
+    Metrics,
+    beside_the_best,
+    cycles_until_learnt,
+    measure_all,
+    median,
+    summarise,
+)
 from learning_to_learn.training.sequences import Sequences, draw_sequences, held_out, in_streams, training_mappings
 
 AT_ONCE = 512
@@ -130,6 +139,11 @@ def validation_metrics(learner: MetaLearner) -> list[Metrics]:
     family = learner.config.family
     after = cycles_until_learnt(FAMILIES[family.name], family.sequence_length)
     return measure_all(learner.validation_curves, learner.validation_floor, after)
+
+
+def validation_score(learner: MetaLearner) -> float:
+    """Return the median score when training last looked at the validation data. NaN ranks worst."""
+    return median([m.score for m in validation_metrics(learner)], worst=-math.inf)
 
 
 def describe(config: Config) -> dict[str, object]:
