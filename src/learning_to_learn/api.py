@@ -14,8 +14,6 @@ from learning_to_learn.errors import UserError
 from learning_to_learn.runs.run_folder import Status
 
 if TYPE_CHECKING:
-    import torch
-
     from learning_to_learn.training.evaluation import Evaluation
     from learning_to_learn.training.learner import MetaLearner
     from learning_to_learn.training.sequences import Sequences
@@ -52,13 +50,13 @@ class Run:
     def predict(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Every replica's outputs, [R, N, T, m], on sequences of your own.
 
-        `x`, [N, T, d], are the inputs, `y`, [N, T, m], the targets; a class is one-hot. The output at cycle t has seen x[1..t] and
-        y[1..t-1]; the network's last inputs, the previous target, are made from `y`. Where the family has one output, `y` may be
-        [N, T]; the outputs are then [R, N, T].
+        `x`, [N, T, d], are the inputs, `y`, [N, T, m], the targets; a class is one-hot. The output at cycle t has seen x[1..t]
+        and y[1..t-1]; the network's last inputs, the previous target, are made from `y`. Where the family has one output, `y`
+        may be [N, T]; the outputs are then [R, N, T].
         """
         found = _sequences(self.learner, x, y)
         outputs = self.learner.outputs(found).numpy()
-        return outputs[..., 0] if np.ndim(y) == 2 else outputs  # noqa: PLR2004
+        return outputs[..., 0] if np.ndim(y) == 2 else outputs
 
     def states(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The states of every replica's cells after each cycle, [R, N, T, cells], on sequences of your own; see `predict`.
@@ -135,7 +133,7 @@ def _sequences(learner: "MetaLearner", x: np.ndarray, y: np.ndarray) -> "Sequenc
 
     d, m = learner.family.input_size, learner.family.output_size
     x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)
-    flat = m == 1 and y.ndim == 2  # noqa: PLR2004
+    flat = m == 1 and y.ndim == 2
     if x.ndim != 3 or x.shape[2] != d or y.shape != (x.shape[:2] if flat else (*x.shape[:2], m)):
         wanted = f"[N, T, {d}] and [N, T, {m}]" + (" or [N, T]" if m == 1 else "")
         raise UserError(f"x has shape {x.shape} and y {y.shape}: they must be {wanted}")

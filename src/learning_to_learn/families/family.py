@@ -1,7 +1,7 @@
 """What a family is: how to draw a mapping, evaluate it, and predict it as well as possible.
 
-Shapes are the same for every family: inputs x [*n, T, d], targets y [*n, T, m]. d is 0 where a time series is predicted from its
-own past; m is 1 for a single output, and a class is one-hot over m.
+Shapes are the same for every family: inputs x [*n, T, d], targets y [*n, T, m]. d is 0 where a time series is predicted from
+its own past; m is 1 for a single output, and a class is one-hot over m.
 """
 
 from __future__ import annotations
@@ -277,8 +277,8 @@ class Family(ABC):
     def bayes(
         self, mapping: Float[torch.Tensor, "N E"], x: Float[torch.Tensor, "N T d"], y: Float[torch.Tensor, "N T m"]
     ) -> Float[torch.Tensor, "N T m"]:
-        """Return the Bayes-optimal predictions: at every cycle the posterior mean given x[t] and all pairs before it. Of a class,
-        or of a truth value, that is its probability.
+        """Return the Bayes-optimal predictions: at every cycle the posterior mean given x[t] and all pairs before it. The mean
+        of a class, or of a truth value, is its probability.
 
         `mapping` is the truth. Samplers may start from it, for it is itself a draw from the posterior; they must forget it.
         """
@@ -286,7 +286,7 @@ class Family(ABC):
     def known(
         self, mapping: Float[torch.Tensor, "N E"], x: Float[torch.Tensor, "N T d"], y: Float[torch.Tensor, "N T m"]
     ) -> Float[torch.Tensor, "N T m"]:
-        """Return the predictions of the source, which knows the mapping and has seen the pairs before; regret is counted from it."""
+        """Return the predictions of the source, which knows the mapping and the pairs before; regret is counted from it."""
         del y
         return self.evaluate(mapping, x)
 

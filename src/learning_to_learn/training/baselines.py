@@ -1,7 +1,7 @@
 """Learners to compare a trained network with, that know the family's form and learn one sequence from nothing.
 
-Each predicts y[t] from the pairs before it: arrays x [N, T, d], y [N, T, m] to predictions [N, T, m]. Those that suit one family
-only stand in its file (`Family.learners`).
+Each predicts y[t] from the pairs before it: arrays x [N, T, d], y [N, T, m] to predictions [N, T, m]. Those that suit one
+family only stand in its file (`Family.learners`).
 """
 
 from functools import partial
@@ -44,9 +44,9 @@ def recursive_least_squares(family: Family, x: np.ndarray, y: np.ndarray) -> np.
 def bayes_of_a_finite_prior(family: Family, mappings: torch.Tensor, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Predict as the Bayes-optimal learner whose prior is these mappings [M, E] and no others: one that has memorised them.
 
-    It predicts the mean of what they say, weighted by how likely each makes the pairs so far. Without noise these are the mappings
-    that agree with every pair; where none does, those whose squared error so far is the least, which is the limit of vanishing
-    noise. (Raventós et al. 2023 tell memorising from learning by it.)
+    It predicts the mean of what they say, weighted by how likely each makes the pairs so far. Without noise these are the
+    mappings that agree with every pair; where none does, those whose squared error so far is the least, which is the limit of
+    vanishing noise. (Raventós et al. 2023 tell memorising from learning by it.)
     """
     predictions, exact = np.empty(y.shape), family.loss == "squared" and not family.noise_uniforms
     for n in range(len(y)):
@@ -61,13 +61,13 @@ def bayes_of_a_finite_prior(family: Family, mappings: torch.Tensor, x: np.ndarra
 
 
 def _nearest(distance: np.ndarray) -> np.ndarray:
-    """Return weights [M, T] of mappings from their squared errors up to each cycle, [M, T]: those of the cycles before count."""
+    """Return weights [M, T] of mappings from their squared errors at each cycle, added up, [M, T]."""
     before = np.pad(distance[:, :-1], ((0, 0), (1, 0)))
     return before <= before.min(0) + ROUNDING
 
 
 def _likely(log_likelihood: np.ndarray) -> np.ndarray:
-    """Return weights [M, T] of mappings from their logarithmic likelihoods up to each cycle, [M, T]."""
+    """Return weights [M, T] of mappings from their logarithmic likelihoods at each cycle, added up, [M, T]."""
     before = np.pad(log_likelihood[:, :-1], ((0, 0), (1, 0)))
     return np.exp(before - before.max(0))
 

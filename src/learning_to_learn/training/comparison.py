@@ -15,7 +15,7 @@ def kind_of(output: str, loss: str) -> int:
 
 
 @compiled()
-def _loss(outputs, targets, n, s, kind):
+def _loss(outputs, targets, n, s, kind):  # noqa: ANN202 - compiled
     """The loss of outputs [N, S, m] where the targets are [N, S, m], of sequence n at cycle s."""
     total, m = 0.0, outputs.shape[2]
     for i in range(m):
@@ -36,10 +36,10 @@ def _loss(outputs, targets, n, s, kind):
 
 @compiled(parallel=True)
 def compare(outputs, targets, best, kind, length, first, threshold, curves, excess, steps):
-    """Add up the losses of outputs [R, N, S, m], of streams of S / length sequences, from the `first` sequence of each stream on.
+    """Add up the losses of outputs [R, N, S, m], of streams of S / length sequences, from the `first` sequence of each on.
 
-    targets [N, S, m], best [M, S, m]; into curves [R, length] the losses, into excess [R, M kept] the expected losses above those
-    of `best`, into steps [R, N kept] the cycle from which on the loss is at most the threshold.
+    targets [N, S, m], best [M, S, m]; into curves [R, length] the losses, into excess [R, M kept] the expected losses above
+    those of `best`, into steps [R, N kept] the cycle from which on the loss is at most the threshold.
     """
     streams, cycles = targets.shape[0], targets.shape[1]
     for r in prange(outputs.shape[0]):

@@ -92,8 +92,8 @@ def _pieces(best: Float[Tensor, "1 M T m"], count: int) -> Iterator[Float[Tensor
 def memorizing(config: Config) -> dict[str, float]:
     """Return what a learner reaches that knows the training mappings and no others; nothing where these are not a finite set.
 
-    `floor_of_training_mappings` is its loss on new sequences of its own mappings, `mse_of_memorizing` that on the test mappings.
-    Both are of the first replica's mappings.
+    `floor_of_training_mappings` is its loss on new sequences of its own mappings, `mse_of_memorizing` that on the test
+    mappings. Both are of the first replica's mappings.
     """
     family, test = config.family.make(), config.family.make(test=True)
     sets = None if family.moving else training_mappings(config, dtype=torch.float64)

@@ -7,8 +7,8 @@ from learning_to_learn.compiled import compiled, prange
 def interleave(x, y, nothing, stacked, inputs):
     """x [S, T, d] and the targets of the cycles before, from y [S, T, m], into inputs [S, T, d + m].
 
-    `nothing` is y[0], the target before the first cycle. With `stacked` the inputs are [S, T, 2 d + m]: x[t-1], which is 0 before
-    the first cycle, stands between x[t] and the target.
+    `nothing` is y[0], the target before the first cycle. With `stacked` the inputs are [S, T, 2 d + m]: x[t-1], which is 0
+    before the first cycle, stands between x[t] and the target.
     """
     d, m = x.shape[2], y.shape[2]
     first = 2 * d if stacked else d

@@ -29,8 +29,8 @@ class Metrics:
     mse_after_learning: float | None
     """Mean error past the paper's own cycles to learn (or a tenth of the sequence, where the paper has none)."""
     excess: float | None = None
-    """Mean squared difference to the Bayes predictor on the same sequences (log loss: the divergence from it): the expected loss
-    above the floor. Not measured on validation data."""
+    """Mean squared difference to the Bayes predictor on the same sequences (log loss: the divergence from it), which is the
+    expected loss above the floor. Not measured on validation data."""
     excess_error: float | None = None
     """The standard error of the excess, over test sequences."""
     steps_to_learn: float | None = None
@@ -62,7 +62,7 @@ def measure(curve: np.ndarray, floor: Floor, after: int) -> Metrics:
 
 
 def beside_the_best(found: Metrics, excess: np.ndarray, steps: np.ndarray | None) -> Metrics:
-    """Return the metrics with what each of the sequences [N] says: its excess, and the cycles after which it is learnt, if known."""
+    """Return the metrics with what each of the sequences [N] says: its excess and, if known, the cycles until it is learnt."""
     found = replace(found, excess=float(excess.mean()), excess_error=standard_error(excess))
     if steps is None:
         return found
