@@ -70,6 +70,9 @@ class Interruption:
         self._deferred += 1
         if self.asked:
             _ignore()
+            # Where KeyboardInterrupt was raised within exec("..."), as dataclasses do while modules are imported, CPython ends
+            # itself by SIGINT, whatever exit code it is given. It forgets that with the next text that is executed.
+            exec("")
 
     @contextmanager
     def owned(self) -> Iterator[None]:
