@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from learning_to_learn import lazy
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 INTERRUPTED = 130
 """The exit code of a command that was interrupted."""
@@ -57,6 +59,7 @@ class Interruption:
         self._limited = True
         threading.Thread(target=self._watch, args=(read,), daemon=True).start()
         atexit.register(_ignore)  # registered first, so that it runs last
+        lazy.guard = self.deferred
         self.handle()
 
     def handle(self) -> None:
