@@ -13,10 +13,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-
 guard: Callable[[], AbstractContextManager[None]] = nullcontext
-"""What gives the context in which torch is imported. Its C++ code aborts where Python raises KeyboardInterrupt within it, so that a command
-puts one here that lets a signal wait."""
+"""What gives the context in which torch is imported. Its C++ code aborts where KeyboardInterrupt is raised within it, so that a
+command puts a context here that lets a signal wait."""
 
 
 class LazyModule(types.ModuleType):

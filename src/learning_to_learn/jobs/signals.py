@@ -75,7 +75,7 @@ class Interruption:
             _ignore()
             # Where KeyboardInterrupt was raised within exec("..."), as dataclasses do while modules are imported, CPython ends
             # itself by SIGINT, whatever exit code it is given. It forgets that with the next text that is executed.
-            exec("")
+            exec("")  # noqa: S102
 
     @contextmanager
     def owned(self) -> Iterator[None]:
