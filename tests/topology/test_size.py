@@ -100,7 +100,7 @@ def test_multiplications_are_counted():
 
 
 def test_multiplications_of_a_cycle():
-    """Of neurons the weights, without the biases. A memory cell multiplies four times: its gates, and the scale of its squashing."""
+    """Those of neurons are the weights, without the biases. A memory cell has four more: two gates, two squashings."""
     n = 5
     assert multiplications_of(Network.of([{"neuron": n}])) == n * (n + 3) + n
     assert multiplications_of(Network.of([{"neuron": n, "recurrent": False}])) == n * 3 + n

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from learning_to_learn.lazy import torch
 
@@ -24,7 +25,7 @@ def count_multiplications(code: Callable[[], object]) -> int:
     class Counting(TorchDispatchMode):
         count = 0
 
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ANN202, ARG002 - torch's signature
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             result = func(*args, **(kwargs or {}))
             name = func._overloadpacket.__name__.removesuffix("_")
             if func._overloadpacket in flop_registry:

@@ -1,14 +1,14 @@
 """Layers of a given shape with about as many parameters as one asks for, and what a cycle costs.
 
-Networks are compared at equal numbers of parameters, which no formula gives for every unit, wiring and option. The solver counts
-them instead: it scales all counts by one factor, and looks for the factor.
+Networks are compared at equal numbers of parameters, which no formula gives for every unit, wiring and option. The solver
+counts them instead: it scales all counts by one factor, and looks for the factor.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from learning_to_learn.errors import UserError
@@ -66,7 +66,6 @@ def solve(
 
     `parameters_of` counts them, and `fits` says whether counts go together. Raises UserError where no counts come near.
     """
-
     number = cache(parameters_of)
 
     def scaled(factor: float) -> tuple[int, ...]:
@@ -90,7 +89,7 @@ def solve(
 
 
 def size_of(network: Network) -> dict[str, int]:
-    """Return how large a network is: all its parameters, those of them that learn, the numbers that a sequence carries from cycle
+    """Return how large a network is: its parameters, those of them that learn, the numbers that a sequence carries from cycle
     to cycle, and the multiplications of a cycle.
     """
     return {
@@ -111,7 +110,7 @@ def multiplications_of(network: Network) -> int:
     count = products - biases
     for layer in network.all_layers:
         z, s, numbers = (torch.full((n,), 0.5) for n in (layer.rows, layer.states, layer.numbers))
-        count += count_multiplications(lambda layer=layer, z=z, s=s, numbers=numbers: layer.apply(z, s, numbers))
+        count += count_multiplications(partial(layer.apply, z, s, numbers))
     return count
 
 
