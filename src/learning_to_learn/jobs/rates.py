@@ -38,7 +38,8 @@ SENSITIVITY = 6
 SHAPE = (
     "arch.layers", "arch.parameters", "arch.gradient", "arch.window", "arch.update_every", "engine", "replicas",
     "family.carry_state", "family.sequence_length", "family.feedback", "optimizer.name", "trainer.sequences", "trainer.batch",
-    "trainer.average", "trainer.curriculum", "trainer.curriculum_part", "threads", "launcher.name", "launcher.jobs", "launcher.cores",
+    "trainer.average", "trainer.curriculum", "trainer.curriculum_part", "threads", "launcher.name", "launcher.jobs",
+    "launcher.cores",
 )  # fmt: skip
 REPLICAS, UPDATES = 4, 10
 SHORT, LONG = 1, 256
