@@ -9,9 +9,18 @@ from learning_to_learn.topology import Network
 
 def make_network(config: Config) -> Network:
     """Return the topology that the configuration describes. Raises UserError on a unit or a count that there is not."""
+    family = config.family.make()
     hold = {name: float(number) for name, number in (config.arch.hold or {}).items()}
     try:
-        return Network.of(config.arch.layers, error_feedback=config.family.feedback == "error", hold=hold)
+        return Network.of(
+            config.arch.layers,
+            inputs=config.family.shown(family),
+            outputs=family.output_size,
+            kind=family.output,
+            loss=family.loss,
+            error_feedback=config.family.feedback == "error",
+            hold=hold,
+        )
     except UserError as error:
         raise UserError(str(error) if str(error).startswith("arch.") else f"arch.layers: {error}") from None
 

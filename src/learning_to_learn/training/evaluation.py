@@ -12,7 +12,7 @@ from torch import Tensor
 
 from learning_to_learn.config import Config
 from learning_to_learn.families import FAMILIES
-from learning_to_learn.families.family import loss_of
+from learning_to_learn.losses import loss_of
 from learning_to_learn.randomness import Stream
 from learning_to_learn.training.baselines import bayes_of_a_finite_prior
 from learning_to_learn.training.curves import error_curves
