@@ -27,13 +27,18 @@ def make_network(config: Config) -> Network:
 
 def check(config: Config) -> None:
     """Raise UserError, one line, on a value that no job could run with."""
+    check_ranges(config.family, "family.")
     for key in ("bias", "hold"):
         _check_numbers(key, getattr(config.arch, key))
     make_network(config)
     make_gradient(config.arch.gradient, window=config.arch.window)
-    config.family.make()
+    family = config.family.make()
     config.family.make(test=True)
     check_ranges(config)
+    if family.moving and config.family.training_mappings is not None:
+        raise UserError(
+            f"family.training_mappings: {family.name} moves while it is shown, so that no finite set can be its prior"
+        )
     _check_launcher(config.launcher)
     trainer = config.trainer
     if any(length < 1 for length in trainer.curriculum):

@@ -126,10 +126,10 @@ def metrics_of_errors(config: Config, errors: Errors) -> list[Metrics]:
     ]
 
 
-def curves_on(learner: MetaLearner, data: Sequences) -> np.ndarray:
-    """Return the error curve of every replica on test data, which are the same for all, [R, T]."""
-    family = learner.config.family
-    return error_curves(family.make(test=True), learner.outputs(data), data.targets, family.length(test=True))
+def curves_on(learner: MetaLearner, data: Sequences, *, test: bool = False) -> np.ndarray:
+    """Return the error curve of every replica on validation or test data, which are the same for all, [R, T]."""
+    length = learner.config.family.length(test=test)
+    return error_curves(learner.family, learner.outputs(data), data.targets, length)
 
 
 def metrics_of(config: Config, curves: np.ndarray, *, test: bool = False) -> list[Metrics]:
@@ -159,6 +159,7 @@ def describe(config: Config) -> dict[str, object]:
         "family": config.family.name,
         "gradient": config.arch.gradient,
         "sequence_length": config.family.length(test=True),
+        "loss": config.family.make().loss,
         "carry_state": config.family.carry_state,
         "seed": config.seed,
     }

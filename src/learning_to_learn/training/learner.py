@@ -15,6 +15,7 @@ from learning_to_learn.config import Config
 from learning_to_learn.config_check import make_network
 from learning_to_learn.engine import Engine, make_engine
 from learning_to_learn.gradients import Carry, make_gradient
+from learning_to_learn.losses import loss_of
 from learning_to_learn.optimizers import make_optimizer, rate
 from learning_to_learn.topology.initial import initial_parameters
 from learning_to_learn.training.curves import error_curves
@@ -58,7 +59,7 @@ class MetaLearner(pl.LightningModule):
         """Spent in `training_step`."""
         self.carry: Carry | None = None
         self.train_mse = np.full(len(settings), np.nan)
-        """Mean squared error of each replica over the last epoch, while it was learning."""
+        """The mean loss of each replica over the last epoch, while it was learning."""
         self.validation_curves: np.ndarray | None = None
         length = config.family.sequence_length
         self.family = config.family.make()
@@ -133,8 +134,11 @@ class MetaLearner(pl.LightningModule):
                 update += 1
         alive &= weights.isfinite().all(1)
         self.diverged_at[(self.diverged_at == ALIVE) & ~alive] = batch.epoch
-        norms = torch.linalg.vector_norm(outputs.sub_(batch.targets), dim=(1, 2, 3))
-        self.train_mse = (norms.square() / batch.targets[0].numel()).numpy()
+        if self.family.loss == "squared":
+            norms = torch.linalg.vector_norm(outputs.sub_(batch.targets), dim=(1, 2, 3))
+            self.train_mse = (norms.square() / batch.targets[0].numel()).numpy()
+        else:
+            self.train_mse = loss_of(outputs, batch.targets, self.family.output, self.family.loss).mean((1, 2)).numpy()
         self.epochs_done = batch.epoch + 1
         self.seconds += time.perf_counter() - began
 
