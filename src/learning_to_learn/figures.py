@@ -192,3 +192,31 @@ def map_figure(values: np.ndarray, *, columns: list[str], rows: list[str], title
     axes.set_title(literal(title), fontsize="medium")
     figure.colorbar(image, ax=axes)
     return figure
+
+
+def matrix_figure(scores: np.ndarray, *, rows: list[str], columns: list[str]) -> "Figure":
+    """Scores [rows, columns], of what was trained by what it is tested on, as colours and numbers; NaN is empty."""
+    figure = _figure(figsize=(2.5 + 1.1 * len(columns), 1.6 + 0.5 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(np.clip(scores, 0, 1), cmap="cividis", vmin=0, vmax=1, aspect="auto")
+    for (row, column), score in np.ndenumerate(scores):
+        if np.isfinite(score):
+            axes.text(column, row, f"{score:.2f}", ha="center", va="center", color="black" if score > 0.5 else "white")
+    axes.set_xticks(range(len(columns)), [literal(name) for name in columns])
+    axes.set_yticks(range(len(rows)), [literal(name) for name in rows])
+    axes.set(xlabel="tested on", ylabel="trained on", title="Learning score")
+    figure.colorbar(image, ax=axes)
+    return figure
+
+
+def lengths_figure(curves: dict[str, np.ndarray]) -> "Figure":
+    """The loss by the length of the test sequences, for each kind of run: rows of (length, loss, floor, no learning)."""
+    figure = _figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.subplots()
+    for number, (name, points) in enumerate(curves.items()):
+        axes.plot(points[:, 0], points[:, 1], marker="o", label=literal(name), **_style(number))
+        axes.plot(points[:, 0], points[:, 2], color=BAYES, label=None if number else "Bayes-optimal learner", linewidth=1)
+        axes.plot(points[:, 0], points[:, 3], color=GREY, label=None if number else "no learning", linewidth=1, linestyle=":")
+    axes.set(xscale="log", yscale="log", xlabel="cycles of a test sequence", ylabel="mean loss of a cycle")
+    axes.legend(frameon=False, fontsize="small")
+    return figure
