@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from learning_to_learn.errors import UserError
-from learning_to_learn.families.family import AtTest, Family, FamilyConfig, LinearForm, Losses, loss_of
+from learning_to_learn.families.family import AtTest, Family, FamilyConfig, LinearForm, Losses
 from learning_to_learn.lazy import torch
+from learning_to_learn.losses import loss_of
 from learning_to_learn.ranges import number
 
 if TYPE_CHECKING:
