@@ -61,12 +61,12 @@ def test_a_packed_sweep_is_the_sweep(apart, tmp_path):
 
 
 def test_it_resumes_what_was_interrupted(apart, tmp_path, monkeypatch):
-    from learning_to_learn.jobs import pack
+    from learning_to_learn.jobs import train as training
 
     class Enough(KeyboardInterrupt):
         pass
 
-    real, calls = pack.EachPart.on_validation_end, []
+    real, calls = training.EachPart.on_validation_end, []
 
     def interrupt(self, trainer, learner):
         real(self, trainer, learner)
@@ -77,7 +77,7 @@ def test_it_resumes_what_was_interrupted(apart, tmp_path, monkeypatch):
         if len(calls) == 2:
             raise Enough
 
-    monkeypatch.setattr(pack.EachPart, "on_validation_end", interrupt)
+    monkeypatch.setattr(training.EachPart, "on_validation_end", interrupt)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         train._main([*JOBS, "launcher=packed", f"hydra.sweep.dir={tmp_path / 's'}"])
     monkeypatch.undo()

@@ -28,9 +28,10 @@ NUMBERS = ("success", "worse", "score", "MSE", "floor", "excess", "cycles", "sec
 """The headings of the results in a table."""
 
 
-def find_jobs(folder: Path) -> list[Job]:
-    """Return every run folder at or under `folder`, in the order of the sweep; of finished ones with what is damaged."""
-    return [judged(job) for job in survey(folder) if job.place]
+def find_jobs(*folders: Path) -> list[Job]:
+    """Return every run folder at or under `folders`, in the order of the sweep; of finished ones with what is damaged."""
+    found = {job.folder.resolve(): job for folder in folders for job in survey(folder) if job.place}  # each once
+    return [judged(job) for job in found.values()]
 
 
 def judged(job: Job) -> Job:
