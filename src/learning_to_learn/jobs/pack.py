@@ -78,8 +78,8 @@ def packs(configs: Sequence[Config | None]) -> list[list[int]]:
     """
     found: dict[str, list[int]] = defaultdict(list)
     for number, config in enumerate(configs):
-        alone = config is None or config.family.carry_state
-        key = f"alone {number}" if alone else text_without((*per_replica_keys(config), *INCIDENTAL), config)
+        packed = config is not None and not config.family.carry_state
+        key = text_without((*per_replica_keys(config), *INCIDENTAL), config) if config and packed else f"alone {number}"
         found[key].append(number)
     return [pack for numbers in found.values() for pack in _parts(numbers, configs)]
 

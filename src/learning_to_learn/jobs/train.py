@@ -29,6 +29,8 @@ from learning_to_learn.training.learner import MetaLearner
 from learning_to_learn.training.metrics import is_worse_than_no_learning
 from learning_to_learn.training.sequences import MetaData
 
+MEMBERS_A_SECOND = 32
+"""Of so many jobs that are trained together, progress.json is written every second; of more, less often."""
 _log = logging.getLogger(__name__)
 
 
@@ -91,10 +93,6 @@ def each_part(members: Sequence[Member], wandb_run: WandbRun | None = None) -> "
             for member in members
         ]
     )
-
-
-MEMBERS_A_SECOND = 32
-"""Of so many jobs that are trained together, progress.json is written every second; of more, less often."""
 
 
 class EachPart(pl.Callback):
