@@ -20,8 +20,7 @@ def check(config: Config) -> None:
     """Raise UserError, one line, on a value that no job could run with."""
     for key in ("bias", "hold"):
         _check_numbers(key, getattr(config.arch, key))
-    make_network(config)
-    make_gradient(config.arch.gradient, window=config.arch.window)
+    make_gradient(config.arch.gradient, window=config.arch.window).check(make_network(config))
     config.family.make()
     config.family.make(test=True)
     check_ranges(config)
