@@ -2,8 +2,8 @@
 less, and one logistic neuron is the output.
 
 In the paper's notation `H1: 6 Memory + 6 Standard` is `Network.of([{"memory_cell": 6, "neuron": 6}])`. A vector unit is given
-as `{"delta_rule": {"count": 2, "width": 8}}`: two groups of eight numbers, each with a state of its own. In what follows a group
-counts as a unit, and each of its numbers has a row, a state or an output of its own; those of one group lie side by side.
+as `{"delta_rule": {"count": 2, "width": 8}}`: two groups of eight numbers, each with a state of its own. In what follows a
+group counts as a unit, and each of its numbers has a row, a state or an output of its own; those of one group lie side by side.
 
 All parameters of all replicas lie in one flat buffer [R, P], layer after layer. A layer has M rows, one for every
 pre-activation, and K + 1 sources: its own H outputs of the cycle before (if it is recurrent), then the I outputs of the layer

@@ -3,8 +3,8 @@
 A value is *kept*, in memory or in a variable, if it is asked for, is a reduction, is expensive and no matrix, or is a vector
 that a matrix is made of. Everything else is elementwise or a change of index, and is written out where it is read. A kept value
 is a nest of at most two loops, i and j. Nests share one loop over i as long as they read of each other only what belongs to the
-same i, and within it a loop over j, stage after stage. The innermost extent of every array is the lanes, so that one index is as
-cheap as the other: sums over columns need no transposing.
+same i, and within it a loop over j, stage after stage. The innermost extent of every array is the lanes: one index is as cheap
+as the other, and sums over columns need no transposing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
