@@ -140,44 +140,47 @@ class Nests:
             else:
                 yield a, tuple("0" if n == 1 else x for x, n in zip(index[len(index) - len(whole) :], whole, strict=True))
 
-    def _reads(self, v: str, index: Index | None = None) -> Iterator[tuple[str, Index]]:
+    def _reads(self, v: str) -> list[tuple[str, Index]]:
         """The kept and known values that a nest reads, and where."""
-        if index is not None and (v in self._place or v in self._kept):
-            yield v, index
-        elif index is None and self.ops[v].function in REDUCTIONS:
-            for a, at in self._factors(v)[0]:
-                yield from self._reads(a, at)
-        else:
-            for a, at in self._operands(v, self._factors(v)[0][0][1] if index is None else index):
-                if isinstance(a, str):
-                    yield from self._reads(a, at)
+        factors = self._factors(v)[0]
+        remaining: list[tuple[Value, Index]] = list(factors)
+        if self.ops[v].function not in REDUCTIONS:
+            remaining = list(self._operands(*factors[0]))
+        found: dict[tuple[str, Index], bool] = {}
+        """Whether it is kept or known, of all that has been seen."""
+        while remaining:
+            a, at = remaining.pop()
+            if isinstance(a, str) and (a, at) not in found:
+                found[a, at] = a in self._place or a in self._kept
+                remaining += [] if found[a, at] else self._operands(a, at)
+        return [read for read, there in found.items() if there]
 
     def _join(self, v: str) -> None:
         """Put v into the first group after, or with, all that it reads."""
         extents = self._extents(v)
-        length = extents.get("i")
-        first = max((self._home[m] for m, _ in self._reads(v) if m in self._home), default=0)
+        length, reads = extents.get("i"), self._reads(v)
+        first = max((self._home[m] for m, _ in reads if m in self._home), default=0)
         for n in range(first, len(self._groups) + 1):
             if n == len(self._groups):
                 self._groups.append(_Group())
             group = self._groups[n]
             if length is not None and group.length not in (None, length):
                 continue
-            stage = self._stage(group, v, extents.get("j"))
+            stage = self._stage(group, reads, extents)
             if stage is not None:
                 group.length = group.length if length is None else length
                 group.stage[v], self._home[v] = stage, n
                 return
 
-    def _stage(self, group: _Group, v: str, inner: int | None) -> int | None:
-        """The stage of the group's loops over j that v can run in; None if it must wait for the end of the loop over i."""
-        stage = 0
-        for m, at in self._reads(v):
+    def _stage(self, group: _Group, reads: list[tuple[str, Index]], extents: Mapping[str, int]) -> int | None:
+        """The stage of the group's loops over j that a nest can run in; None if it must wait for the end of the loop over i."""
+        stage, inner = 0, extents.get("j")
+        for m, at in reads:
             if m in group.stage:
                 depth = rank(self.shapes[m])
                 if depth == 0 and not self._extents(m):
                     continue  # a single number, which is computed before the loop
-                if depth == 0 or not self._extents(v) or tuple(x for x in at if x != "0") != ("i", "j")[:depth]:
+                if depth == 0 or not extents or tuple(x for x in at if x != "0") != ("i", "j")[:depth]:
                     return None
                 stage = max(stage, group.stage[m] + (depth == 1 and "j" in self._extents(m)))
         while inner is not None and group.inner.setdefault(stage, inner) != inner:

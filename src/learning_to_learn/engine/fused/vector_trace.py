@@ -223,23 +223,33 @@ class _Recorder:
         for op in self.ops.made[before:]:
             self.shapes[op.name] = tuple(torch.broadcast_shapes(*(self._shape(a) for a in op.args)))
         if isinstance(found, str) and self.shapes[found] != shape:
-            found = self._make("expand", shape, found)
+            found = self._as(found, self._make("expand", shape, found))
         return found
 
     def _view(self, node: torch.fx.Node, name: str, value: Value, shape: Shape) -> Value:
         if not isinstance(value, str) or self.shapes[value] == shape:
             return value
         if name == "expand":
-            return self._make("expand", shape, value)
+            return self._as(value, self._make("expand", shape, value))
         if [n for n in self.shapes[value] if n != 1] != [n for n in shape if n != 1]:
             raise UnsupportedOperation(
                 f"unit {self.unit.name} uses {node.target} from {self.shapes[value]} to {shape}; "
                 "only axes of length 1 may change"
             )
-        return self._make("view", shape, value)
+        return self._as(value, self._make("view", shape, value))
 
     def _swap(self, value: Value) -> Value:
-        return self._make("t", self.shapes[value][::-1], value) if isinstance(value, str) else value
+        return self._as(value, self._make("t", self.shapes[value][::-1], value)) if isinstance(value, str) else value
+
+    def _as(self, value: str, view: str) -> str:
+        """A view of a truth value is one."""
+        if value in self.ops.masks:
+            self.ops.masks.add(view)
+        return view
+
+    def _number(self, value: str) -> str:
+        """A truth value as 1 or 0."""
+        return self._make("where", self.shapes[value], value, 1.0, 0.0) if value in self.ops.masks else value
 
     def _dims(self, args: list[Any]) -> list[int]:
         axes = range(len(self._shape(args[0])))
@@ -249,7 +259,7 @@ class _Recorder:
     def _reduce(self, function: str, value: Value, dims: list[int], shape: Shape) -> Value:
         if not isinstance(value, str):
             raise UnsupportedOperation(f"unit {self.unit.name} reduces a constant: use plain numbers")
-        whole = self.shapes[value]
+        value, whole = self._number(value), self.shapes[value]
         left = tuple(n for i, n in enumerate(whole) if i not in dims)
         axis = "" if len(dims) == len(whole) else str(dims[0])
         found = self._make(function + axis, left, value) if dims else value
@@ -258,7 +268,7 @@ class _Recorder:
     def _product(self, name: str, a: Value, b: Value, shape: Shape) -> Value:
         if not (isinstance(a, str) and isinstance(b, str)):
             raise UnsupportedOperation(f"unit {self.unit.name}: a product with a constant; use plain numbers")
-        return self._make(name, shape, a, b)
+        return self._make(name, shape, self._number(a), self._number(b))
 
     def _matrix_product(self, node: torch.fx.Node, a: Value, b: Value, shape: Shape) -> Value:
         (rows, inner), (_, columns) = self._shape(a), self._shape(b)
