@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from learning_to_learn.optimizers import Optimizer, OptimizerConfig
     from learning_to_learn.results import results as results
     from learning_to_learn.results.paired import compare
-    from learning_to_learn.topology import Below, LogUniform, Own, Trained, Uniform, unit
+    from learning_to_learn.topology import Below, LogUniform, Option, Own, Trained, Uniform, unit, vector_unit
 
 _HOMES = {
     **dict.fromkeys(("Run", "compose", "evaluate", "load_run", "train"), "learning_to_learn.api"),
