@@ -25,7 +25,7 @@ from learning_to_learn.families import FAMILIES
 from learning_to_learn.optimizers import OPTIMIZERS
 from tests.helpers import job
 
-GROUPS = ("arch", "family", "optimizer", "trainer", "experiment", "launcher")
+GROUPS = ("arch", "size", "family", "optimizer", "trainer", "experiment", "launcher")
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 OPTIONS += [("sweep", path.stem) for path in sorted(SWEEPS.glob("*.yaml"))]
 

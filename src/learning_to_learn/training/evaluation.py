@@ -14,6 +14,7 @@ from learning_to_learn.config import Config
 from learning_to_learn.families import FAMILIES
 from learning_to_learn.families.family import loss_of
 from learning_to_learn.randomness import Stream
+from learning_to_learn.topology.size import size_of
 from learning_to_learn.training.baselines import bayes_of_a_finite_prior
 from learning_to_learn.training.curves import error_curves
 from learning_to_learn.training.excess import Errors, bayes_outputs, join_errors, measure_outputs
@@ -66,7 +67,7 @@ def evaluate(learner: MetaLearner) -> Evaluation:
         "diverged": len(learner.diverged),
         "epochs": learner.epochs_done,
         "seconds": learner.seconds,
-        "parameters": learner.network.parameters,
+        **size_of(learner.network),
         "engine": learner.engine.name,
         **memorizing(config),
     }
