@@ -50,7 +50,7 @@ def compiled_step(net: Network, p: Tensor, x: Tensor, y: Tensor) -> peers.Work:
     layer = net.layers[0]
     step = torch.compile(layer.apply, dynamic=False)
 
-    def one(parameters: Tensor, x: Tensor, y: Tensor) -> None:
+    def one(parameters: Tensor, x: Tensor, y: Tensor) -> Any:
         leaf = parameters.clone().requires_grad_()
         own, readout = net.split(leaf[None])
         z = torch.nn.functional.linear(x, own.matrix[0, :, :-1], own.matrix[0, :, -1])
@@ -145,7 +145,7 @@ def _cell(net: Network) -> tuple[Callable, Any]:
         c, n = keep * c + write * jnp.outer(value, k), keep * n + write * k
         return (c, n, m), jax.nn.sigmoid(output_gate) * (c @ query) / jnp.maximum(jnp.abs(n @ query), jnp.exp(-m))
 
-    cells = {
+    cells: dict[str, tuple[Callable, Any]] = {
         "linear_attention": (linear_attention, (memory, vector)),
         "delta_rule": (delta_rule, memory),
         "mlstm": (mlstm, (memory, vector, jnp.array(-1e30))),

@@ -22,7 +22,7 @@ from learning_to_learn.gradients import make_gradient
 from learning_to_learn.topology import Network
 from learning_to_learn.topology.initial import initial_parameters
 
-INPUTS, LENGTH, REPLICAS, BATCH, UPDATES = 4, 24, 8, 64, 3000
+INPUTS, LENGTH, REPLICAS, BATCH, UPDATES = 4, 24, 8, 64, 1500
 RATE, RIDGE = 0.12, 0.1
 UNITS = {"delta_rule": "least mean squares", "mesa": "ridge regression"}
 

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 from jaxtyping import Float
 
-from learning_to_learn.errors import UserError, choose
+from learning_to_learn.errors import UserError, unknown
 from learning_to_learn.lazy import torch
 from learning_to_learn.topology.hold import check_hold, held
 from learning_to_learn.topology.units import UNITS, Sources, Unit
@@ -442,7 +442,9 @@ def _layer(units: Mapping[str, tuple[Unit, int]], inputs: int, recurrent: bool =
 
 def _units(name: str, given: object, layer: int, heads: int) -> tuple[Unit, int]:
     """Return a unit and how many of it a layer has, or raise UserError."""
-    unit = choose("unit or option of a layer", name, {**UNITS, **dict.fromkeys(OPTIONS)})
+    if name not in UNITS:
+        raise unknown("unit or option of a layer", name, (*UNITS, *OPTIONS))
+    unit = UNITS[name]
     count: object = given
     if isinstance(unit, VectorUnit):
         if not isinstance(given, Mapping) or not {"count", "width"} <= set(given):

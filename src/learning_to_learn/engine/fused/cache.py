@@ -151,9 +151,10 @@ def _fingerprint(network: Network) -> str | None:
             if code is None:
                 return None
             unit = block.unit
-            signature = (unit.name, unit.states, len(unit.numbers), list(unit.trained_states), bool(unit.initial), unit.outputs)
             shapes = [unit.shape(name) for name in (*unit.pre_activations, *unit.states, *unit.numbers)]
-            signature += (shapes,) if any(shapes) else ()
+            signature = (
+                unit.name, unit.states, len(unit.numbers), list(unit.trained_states), bool(unit.initial), unit.outputs, shapes,
+            )  # fmt: skip
             places = (block.count, block.row, block.output, block.state, block.number)
             parts.append(
                 f"{signature} {places} {layer.inputs} {layer.recurrent} {layer.heads} {layer.residual} {layer.products} {code}"

@@ -9,7 +9,7 @@ overwritten. Between segments the states lie in `states0` as those of scalar uni
 from dataclasses import dataclass
 from itertools import accumulate
 
-from learning_to_learn.engine.fused.nests import Nests, Place
+from learning_to_learn.engine.fused.nests import Nests, Place, Result
 from learning_to_learn.engine.fused.vector_trace import Shape, VectorTrace
 from learning_to_learn.topology.units import Unit
 
@@ -72,7 +72,7 @@ class Groups:
         """What is computed of the numbers, which lie where the constants are."""
         places = self._known_constants(layer, at)
         known = {v: p for v, p in places.items() if v.startswith("number")}
-        results = [(v, self.trace.shapes[v], places[v]) for v in self.constants if v not in known]
+        results: list[Result] = [(v, self.trace.shapes[v], places[v]) for v in self.constants if v not in known]
         return Nests(self.trace.ops, self.trace.shapes, known, results, SCRATCH, "constant_")
 
     def forward(self, layer: int, at: GroupPlaces) -> Nests:
@@ -81,7 +81,7 @@ class Groups:
         known = self._known_constants(layer, at)
         known |= {f"pre{n}": Place(f"pre_activations + {row} * LANES", "LANES") for n, row in enumerate(at.rows)}
         known |= {f"state{n}": self._kept(layer, "now", at, self.state_offset(n)) for n in range(len(self.unit.states))}
-        results = [(v, (self.unit.width,), None) for v in trace.outputs[:outputs]]
+        results: list[Result] = [(v, (self.unit.width,), None) for v in trace.outputs[:outputs]]
         for n, v in enumerate(trace.outputs[outputs:]):
             shape = self.unit.shape(self.unit.states[n])
             results.append((v, shape, self._kept(layer, "next", at, self.state_offset(n))))
@@ -106,7 +106,7 @@ class Groups:
         wanted += [Place(f"state_errors{layer}_next + {place} * LANES", "LANES") for place in at.states]
         wanted += [None] * len(unit.numbers)
         names = (*unit.pre_activations, *unit.states, *unit.numbers)
-        results = [(v, unit.shape(name), p) for v, name, p in zip(trace.errors, names, wanted, strict=True)]
+        results: list[Result] = [(v, unit.shape(name), p) for v, name, p in zip(trace.errors, names, wanted, strict=True)]
         return Nests(trace.ops, trace.shapes, known, results, SCRATCH, "backward_")
 
 

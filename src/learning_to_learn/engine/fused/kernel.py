@@ -167,8 +167,8 @@ def kernel_layers(network: Network) -> list[KernelLayer]:
         kinds, blocks = len(layer.blocks) // layer.heads, []
         for n, block in enumerate(layer.blocks[:kinds]):
             if block.unit.name not in traced:
-                vectors = isinstance(block.unit, VectorUnit)
-                traced[block.unit.name] = Groups(block.unit, trace_vectors(block.unit)) if vectors else trace(block.unit)
+                unit = block.unit
+                traced[unit.name] = Groups(unit, trace_vectors(unit)) if isinstance(unit, VectorUnit) else trace(unit)
             second = layer.blocks[n + kinds if layer.heads > 1 else n]
             blocks.append(KernelBlock(block.unit, traced[block.unit.name], layer.heads, block, second))
         built.append(KernelLayer(layer, index, tuple(blocks), first))

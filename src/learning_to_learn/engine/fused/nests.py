@@ -26,6 +26,10 @@ class Place(NamedTuple):
     stride: str | int
 
 
+Result = tuple[Value | None, Shape, Place | None]
+"""A value, its shape, and the place where it is wanted; None: anywhere in the scratch."""
+
+
 @dataclass
 class _Group:
     """Nests under one loop over i. Its length is None as long as they are all single numbers."""
@@ -39,8 +43,7 @@ class _Group:
 class Nests:
     """`lines` that compute `results` from `known`, with a scratch of `rows` rows of lanes at `scratch`.
 
-    A result is a value, its shape and the place where it is wanted; without one, `places` says where in the scratch it is. No
-    result may lie where something is still read. Variables begin with `prefix`.
+    `places` says where the results are. None may lie where something is still read. Variables begin with `prefix`.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class Nests:
         ops: Mapping[str, Op],
         shapes: Mapping[str, Shape],
         known: Mapping[str, Place],
-        results: Sequence[tuple[Value | None, Shape, Place | None]],
+        results: Sequence[Result],
         scratch: str,
         prefix: str,
     ) -> None:
