@@ -28,12 +28,12 @@ UNITS = {"delta_rule": "least mean squares", "mesa": "ridge regression"}
 
 
 def network(unit: str, inputs: int) -> Network:
-    """One group that is as wide as there are inputs, with keys as they are, below the output neuron."""
-    return Network.of([{unit: {"count": 1, "width": inputs, "keys": "plain"}}], inputs=2 * inputs + 1)
+    """One group that is as wide as there are inputs, with keys as they are, below a linear output neuron."""
+    return Network.of([{unit: {"count": 1, "width": inputs, "keys": "plain"}}], inputs=2 * inputs + 1, kind="linear")
 
 
 def by_hand(unit: str, inputs: int, *, rate: float = RATE, ridge: float = RIDGE) -> Tensor:
-    """The parameters [1, P] with which the network is the algorithm: its output is logistic(prediction)."""
+    """The parameters [1, P] with which the network's outputs are the algorithm's predictions."""
     net = network(unit, inputs)
     layer, parameters = net.layers[0], torch.zeros(1, net.parameters, dtype=torch.float64)
     block = layer.blocks[0]
@@ -51,32 +51,32 @@ def by_hand(unit: str, inputs: int, *, rate: float = RATE, ridge: float = RIDGE)
 
 
 def sequences(generator: torch.Generator, replicas: int, batch: int, length: int, inputs: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Inputs x [R, B, T, n], targets y [R, B, T], and what the network sees [R, B, T, 2 n + 1]."""
+    """Inputs x [R, B, T, n], targets y [R, B, T, 1], and what the network sees [R, B, T, 2 n + 1]."""
     x = torch.randn(replicas, batch, length, inputs, generator=generator, dtype=torch.float64)
     w = torch.randn(replicas, batch, 1, inputs, generator=generator, dtype=torch.float64) / math.sqrt(inputs)
-    y = (w * x).sum(-1)
-    pair = torch.cat([x, y.unsqueeze(-1)], -1)
+    y = (w * x).sum(-1, keepdim=True)
+    pair = torch.cat([x, y], -1)
     before = torch.cat([torch.zeros_like(pair[:, :, :1]), pair[:, :, :-1]], 2)
     return x, y, torch.cat([before, x], -1)
 
 
 def least_mean_squares(x: Tensor, y: Tensor, rate: float = RATE) -> Tensor:
-    """Its predictions [..., T]."""
+    """Its predictions [..., T, 1]."""
     w, predictions = torch.zeros_like(x[..., 0, :]), []
     for t in range(x.shape[-2]):
-        predictions.append((w * x[..., t, :]).sum(-1))
-        w = w + rate * (y[..., t] - predictions[-1]).unsqueeze(-1) * x[..., t, :]
-    return torch.stack(predictions, -1)
+        predictions.append((w * x[..., t, :]).sum(-1, keepdim=True))
+        w = w + rate * (y[..., t, :] - predictions[-1]) * x[..., t, :]
+    return torch.stack(predictions, -2)
 
 
 def ridge_regression(x: Tensor, y: Tensor, ridge: float = RIDGE) -> Tensor:
-    """Its predictions [..., T], each from all pairs before."""
+    """Its predictions [..., T, 1], each from all pairs before."""
     predictions = []
     for t in range(x.shape[-2]):
-        k, v = x[..., :t, :], y[..., :t, None]
+        k, v = x[..., :t, :], y[..., :t, :]
         w = torch.linalg.solve(k.mT @ k + ridge * torch.eye(x.shape[-1], dtype=x.dtype), k.mT @ v)
-        predictions.append((w[..., 0] * x[..., t, :]).sum(-1))
-    return torch.stack(predictions, -1)
+        predictions.append((w[..., 0] * x[..., t, :]).sum(-1, keepdim=True))
+    return torch.stack(predictions, -2)
 
 
 ALGORITHMS = {"delta_rule": least_mean_squares, "mesa": ridge_regression}
@@ -91,20 +91,19 @@ def train(unit: str, start: str, seed: int = 0) -> list[dict[str, object]]:
     parameters = torch.nn.Parameter(first.clone())
     engine, optimizer = make_engine("fused", net, make_gradient("bptt")), torch.optim.Adam([parameters], 3e-3)
     x, y, seen = sequences(torch.Generator().manual_seed(10_000), 1, 1000, LENGTH, INPUTS)
-    wanted, algorithm = torch.sigmoid(y), torch.sigmoid(ALGORITHMS[unit](x, y))
-    nothing = (wanted - 0.5).square().mean()
+    algorithm, nothing = ALGORITHMS[unit](x, y), y.square().mean()
     seen, rows = seen.float().expand(REPLICAS, -1, -1, -1).contiguous(), []
     for update in range(UPDATES + 1):
         if update % 100 == 0:
             found = engine.outputs(parameters.detach(), seen)[0].double()
             for replica in range(REPLICAS):
-                loss = (found[replica] - wanted[0]).square().mean() / nothing
+                loss = (found[replica] - y[0]).square().mean() / nothing
                 distance = (found[replica] - algorithm[0]).square().mean() / nothing
                 rows.append({"unit": unit, "start": start, "replica": replica, "update": update,
                              "loss": f"{loss:.6f}", "distance": f"{distance:.6f}",
-                             "algorithm": f"{(algorithm - wanted).square().mean() / nothing:.6f}"})  # fmt: skip
-        _, y, now = sequences(generator, REPLICAS, BATCH, LENGTH, INPUTS)
-        gradient = engine.segment(parameters.detach(), now.float(), torch.sigmoid(y).float()).gradient
+                             "algorithm": f"{(algorithm - y).square().mean() / nothing:.6f}"})  # fmt: skip
+        _, target, now = sequences(generator, REPLICAS, BATCH, LENGTH, INPUTS)
+        gradient = engine.segment(parameters.detach(), now.float(), target.float()).gradient
         norm = gradient.norm(dim=1, keepdim=True)
         parameters.grad = gradient / norm.clamp_min(1.0)
         optimizer.step()

@@ -164,7 +164,7 @@ def test_a_unit_equals_its_paper_in_outputs_and_gradient(case):
         leaf = parameters.clone().requires_grad_()
         hidden = torch.cat([peer(Head(net, leaf, x[0], head)) for head in range(HEADS)], -1)
         readout = net.matrices(leaf)[-1][0, 0]
-        expected = torch.sigmoid(hidden @ readout[:-1] + readout[-1])
+        expected = torch.sigmoid(hidden @ readout[:-1] + readout[-1]).unsqueeze(-1)
         (expected - target[0]).square().mean().backward()
         found = make_gradient("bptt").segment(net, parameters, x, target, None)
     finally:
