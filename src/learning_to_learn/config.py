@@ -235,13 +235,12 @@ def conform(raw: DictConfig | Config) -> Config:
         chosen = {group: choose(group, str(plain[group].get("name")), table) for group, table in _TABLES.items()}
         schema = Config(**{group: owner.config() for group, owner in chosen.items()})
         merged = OmegaConf.merge(OmegaConf.structured(schema), plain)
+        missing = sorted(OmegaConf.missing_keys(merged))
+        if missing:
+            raise UserError(f"no value for {', '.join(missing)}")
+        return cast(Config, OmegaConf.to_object(merged))
     except OmegaConfBaseException as error:
         raise UserError(explain(error)) from None
-    missing = sorted(OmegaConf.missing_keys(merged))
-    if missing:
-        raise UserError(f"no value for {', '.join(missing)}")
-    try:
-        return cast(Config, OmegaConf.to_object(merged))
     except TypeError as error:
         raise UserError(f"a value is of the wrong type: {cause_in_a_line(error)}") from None
 
