@@ -198,7 +198,9 @@ def lacking(saved: Mapping[str, Any]) -> list[str]:
             if not isinstance(node, Mapping) or key.name not in node:
                 yield name
                 continue
-            inner, table = key.type, _TABLES.get(name)
+            # A type may be a text, where its module has all annotations so; the factory is none.
+            inner: Any = key.default_factory if dataclasses.is_dataclass(key.default_factory) else key.type
+            table = _TABLES.get(name)
             if table and isinstance(node[key.name], Mapping) and (owner := table.get(str(node[key.name].get("name")))):
                 inner = owner.config
             if dataclasses.is_dataclass(inner):
