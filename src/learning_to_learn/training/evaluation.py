@@ -34,6 +34,8 @@ AT_ONCE = 512
 """Test sequences that are measured at once."""
 REPLICAS_AT_ONCE = 32
 """Replicas that are measured at once: the outputs of more leave the caches."""
+SAMPLED = 32
+"""Test sequences that tell the variance of a sampler."""
 STREAM = 5
 """Mappings in the stream of Figure 3."""
 CARRIED, RESET = "state carried over", "state reset"
@@ -88,6 +90,7 @@ def _evaluation(learner: MetaLearner, errors: Errors, best: np.ndarray, streams:
         **size_of(learner.network),
         "engine": learner.engine.name,
         **memorizing(config),
+        **sampling(config),
     }
     return Evaluation(result, replicas, errors.curves, best, _of_the_median_replica(config, streams))
 
@@ -135,6 +138,16 @@ def memorizing(config: Config) -> dict[str, float]:
         said = torch.from_numpy(bayes_of_a_finite_prior(family, sets[0], x, y))
         found.append(float(loss_of(said, data.targets[0], family.output, family.loss).mean()))
     return dict(zip(("floor_of_training_mappings", "mse_of_memorizing"), found, strict=True))
+
+
+def sampling(config: Config) -> dict[str, float]:
+    """Return the Bayes predictor's own variance where it is a sampler: so much of the excess is its."""
+    family = config.family.make(test=True)
+    data = next(held_out(config, Stream.TEST).pieces(SAMPLED))
+    length = config.family.length(test=True)
+    x, y = (v[0, :, :length].double() for v in (data.x, data.targets))
+    variance = family.bayes_variance(x, y)
+    return {} if variance is None else {"bayes_variance": float(variance.mean())}
 
 
 def errors_of(config: Config, outputs: Float[Tensor, "R N T m"], data: Sequences, best: Float[Tensor, "1 N T m"]) -> Errors:
