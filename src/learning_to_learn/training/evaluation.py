@@ -67,7 +67,7 @@ def evaluate(learner: MetaLearner) -> Evaluation:
         "diverged": len(learner.diverged),
         "epochs": learner.epochs_done,
         "seconds": learner.seconds,
-        **size_of(learner.network),
+        **size_of(learner.network, config.family.sequence_length),
         "engine": learner.engine.name,
         **memorizing(config),
     }
