@@ -54,8 +54,8 @@ class ArchConfig:
     (Hydra cannot put keys into an empty typed dictionary, so that config_check.py judges its type.)
     """
     module: str | None = None
-    """A recurrent layer or cell of another library in place of `layers`, such as torch.nn.LSTM, torchrecurrent.LEM, or a class of
-    your own; with arch=module, or by a file of conf/arch/. It is trained by bptt on the reference engine."""
+    """A recurrent layer or cell of another library in place of `layers`, such as torch.nn.LSTM, torchrecurrent.LEM, or a class
+    of your own; with arch=module, or by a file of conf/arch/. It is trained by bptt on the reference engine."""
     hidden_size: int = number(12, least=1)
     """module only: how many hidden units it is made with."""
     options: Any = None

@@ -17,10 +17,19 @@ def make_network(config: Config) -> Network:
     """Return the topology that the configuration describes. Raises UserError on a unit or a count that there is not."""
     if config.arch.module is not None:
         return _module_network(config)
+    family = config.family.make()
     hold = {name: float(number) for name, number in (config.arch.hold or {}).items()}
 
     def build(layers: Sequence[Mapping[str, Any]]) -> Network:
-        return Network.of(layers, error_feedback=config.family.feedback == "error", hold=hold)
+        return Network.of(
+            layers,
+            inputs=config.family.shown(family),
+            outputs=family.output_size,
+            kind=family.output,
+            loss=family.loss,
+            error_feedback=config.family.feedback == "error",
+            hold=hold,
+        )
 
     try:
         if config.arch.parameters is None:
@@ -41,7 +50,11 @@ def _module_network(config: Config) -> ModuleNetwork:
             raise UserError(f"arch.{key}: {name} has no units of ours; it takes arch.hidden_size and arch.options")
     if config.family.feedback == "error":
         raise UserError(f"family.feedback=error: {name} cannot hear the network's own output")
-    network = module_network(name, find_class(name), arch.hidden_size, arch.options or {}, arch.parameters)
+    family = config.family.make()
+    network = module_network(
+        name, find_class(name), arch.hidden_size, arch.options or {}, arch.parameters, inputs=config.family.shown(family),
+        outputs=family.output_size, kind=family.output, loss=family.loss,
+    )  # fmt: skip
     network.check_gradient(arch.gradient)
     if not network.state_size:
         for key, given in (("arch.window", arch.window), ("arch.update_every", arch.update_every)):
@@ -54,14 +67,18 @@ def _module_network(config: Config) -> ModuleNetwork:
 
 def check(config: Config) -> None:
     """Raise UserError, one line, on a value that no job could run with."""
+    check_ranges(config.family, "family.")
     for key in ("bias", "hold"):
         _check_numbers(key, getattr(config.arch, key))
     check_ranges(config.arch, "arch.")
-    make_network(config)
-    make_gradient(config.arch.gradient, window=config.arch.window)
-    config.family.make()
+    make_gradient(config.arch.gradient, window=config.arch.window).check(make_network(config))
+    family = config.family.make()
     config.family.make(test=True)
     check_ranges(config)
+    if family.moving and config.family.training_mappings is not None:
+        raise UserError(
+            f"family.training_mappings: {family.name} moves while it is shown, so that no finite set can be its prior"
+        )
     _check_launcher(config.launcher)
     trainer = config.trainer
     if any(length < 1 for length in trainer.curriculum):

@@ -71,7 +71,7 @@ def case(cls, options):
     net = module_network(cls.__name__, cls, 4, options, None)
     parameters = net.initial_parameters(list(range(REPLICAS)), 0.5).double()
     x, y = (torch.rand(REPLICAS, BATCH, CYCLES, n, dtype=torch.float64) for n in (3, 1))
-    return net, parameters, x, y.squeeze(-1)
+    return net, parameters, x, y
 
 
 @pytest.mark.parametrize(("cls", "options"), CASES, ids=lambda value: getattr(value, "__name__", None))
@@ -83,7 +83,7 @@ def test_a_module_computes_what_it_computes_alone(cls, options):
         size = sum(p.numel() for p in module.parameters())
         vector_to_parameters(parameters[r, :size], module.parameters())
         weight, bias = parameters[r, size:-1].clone().requires_grad_(), parameters[r, -1:].clone().requires_grad_()
-        y = torch.sigmoid(by_hand(module, x[r]) @ weight + bias)
+        y = torch.sigmoid(by_hand(module, x[r]) @ weight + bias).unsqueeze(-1)
         torch.testing.assert_close(segment.outputs[r], y.detach(), rtol=0, atol=1e-12)
         leaves = [p for p in module.parameters() if p.requires_grad] + [weight, bias]
         found = torch.autograd.grad((y - target[r]).square().mean(), leaves)
@@ -173,7 +173,9 @@ def test_a_class_is_named_by_the_user_not_by_a_folder(tmp_path, monkeypatch):
     config = job("arch=module")
     config = dataclasses.replace(config, arch=dataclasses.replace(config.arch, module="their_cells.Cell"))
     (tmp_path / "config.yaml").write_text(to_yaml(config))
-    with pytest.raises(UserError, match=r"this run needs arch\.module=their_cells\.Cell: name it again as plugins=\[their_cells"):
+    with pytest.raises(
+        UserError, match=r"this run needs arch\.module=their_cells\.Cell: name it again as plugins=\[their_cells"
+    ):
         load(tmp_path / "config.yaml")
     plugins.load(["their_cells.py"])
     assert make_network(load(tmp_path / "config.yaml")).state_size == 9

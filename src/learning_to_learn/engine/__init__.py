@@ -25,7 +25,7 @@ def make_engine(
     """The engine of that name; `auto` is the fused one, or with one warning the reference where a unit cannot be fused.
 
     `keep`: sensitivities must survive from segment to segment (weights change within a sequence, or state is carried).
-    Raises UserError on an unknown name, and where a unit is not elementwise.
+    Raises UserError on an unknown name, where a unit is not elementwise, and where the gradient cannot run the network.
     """
     if name not in ENGINES:
         raise unknown("engine", name, ENGINES)
@@ -35,6 +35,7 @@ def make_engine(
             raise UserError(f"engine=fused: {network.name} runs on the reference engine only, which engine=auto chooses")
         return Reference(network, gradient)
     check_elementwise(network)
+    gradient.check(network)
     if name == "reference":
         return Reference(network, gradient)
     # Imported here: the reference must work where numba does not.

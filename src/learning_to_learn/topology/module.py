@@ -32,7 +32,7 @@ from learning_to_learn.topology.size import solve
 BATCH, CYCLES = 3, 2
 """Of the sequences that a module is tried on. A cell that unpacks a batch of three as two states fails."""
 TOLERANCE = 1e-5
-"""How far the replicas of a module that runs them all at once may be from those of one that runs them one by one, in float32."""
+"""How far replicas that run at once may be from the same ones that run one by one, in float32."""
 MODULES: dict[tuple, Signature] = {}
 """What is known of the modules that this process has tried."""
 
@@ -117,7 +117,7 @@ class ModuleNetwork(Network):
     """A module and the output neurons that read it."""
 
     name: str = ""
-    make: Callable[[], torch.nn.Module] = field(default=lambda: torch.nn.Identity(), compare=False)
+    make: Callable[[], torch.nn.Module] = field(default=None, compare=False)  # type: ignore[assignment]
     """Makes the module, with initial parameters by torch's random numbers."""
     signature: Signature = field(default=None, compare=False)  # type: ignore[assignment]
     hidden_size: int = 0
@@ -166,13 +166,12 @@ class ModuleNetwork(Network):
         h, state = run_replicas(self.signature, named, x, state)
         z = linear(output.matrix, h.flatten(1, 2)).unflatten(1, h.shape[1:3])
         y, _ = self.output.apply(z, z[..., :0], output.numbers.unsqueeze(1))
-        return z, y, state
+        return z, y.softmax(-1) if self.kind == "softmax" else y, state
 
     def forward(
         self, parameters: torch.Tensor, x: torch.Tensor, state: torch.Tensor | None = None, *, detach_recurrent: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        _, y, state = self.run(parameters, x, state, detach_recurrent=detach_recurrent)
-        return y.squeeze(-1), state
+        return self.run(parameters, x, state, detach_recurrent=detach_recurrent)[1:]
 
     def initial_parameters(self, seeds: Sequence[int], scale: float) -> Float[torch.Tensor, "R P"]:
         """Return the module's own initial parameters, drawn by each seed, and uniform ones in [-scale, scale] of the output."""
@@ -224,7 +223,6 @@ def module_network(
 
     `network` are the options of `Network.of`. Raises UserError where the class has another signature.
     """
-
     if not issubclass(cls, torch.nn.Module):
         raise UserError(f"arch.module={name} is no torch.nn.Module")
 
@@ -244,8 +242,10 @@ def module_network(
             MODULES[key] = find_signature(name, make, inputs)
         signature = MODULES[key]
         read = Network.of([{"neuron": signature.outputs, "recurrent": False}], **network)
-        fields = {f: getattr(read, f) for f in ("layers", "output", "inputs", "kind", "loss") if hasattr(read, f)}
-        return ModuleNetwork(**{**fields, "layers": ()}, name=name, make=make, signature=signature, hidden_size=size)
+        return ModuleNetwork(
+            (), read.output, read.inputs, kind=read.kind, loss=read.loss, name=name, make=make, signature=signature,
+            hidden_size=size,
+        )  # fmt: skip
 
     if parameters is None:
         return of(hidden_size)
@@ -306,7 +306,10 @@ def _as_cell(module: torch.nn.Module, x: torch.Tensor) -> Signature | None:
         try:
             again = _call(module, {}, x[1], states)
             return _with_states(
-                found, states, fewer[1] if apart else fewer, lambda a=apart, r=again: r[1] if a else r  # type: ignore[misc]
+                found,
+                states,
+                fewer[1] if apart else fewer,
+                lambda a=apart, r=again: r[1] if a else r,  # type: ignore[misc]
             )
         except Exception:
             if apart or not isinstance(result, tuple):
