@@ -56,6 +56,7 @@ def _module_network(config: Config) -> ModuleNetwork:
         outputs=family.output_size, kind=family.output, loss=family.loss,
     )  # fmt: skip
     network.check_gradient(arch.gradient)
+    network.check_engine(config.engine)
     if not network.state_size:
         for key, given in (("arch.window", arch.window), ("arch.update_every", arch.update_every)):
             if given is not None:

@@ -34,12 +34,12 @@ class Summing(torch.nn.Module):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.randn(hidden_size, input_size))
         self.scale = torch.nn.Parameter(torch.rand(1), requires_grad=False)
-        self.register_buffer("half", torch.tensor(0.5))
+        self.register_buffer("kept", torch.tensor(0.5))
 
     def forward(self, x, states=None):
         if states is None:
             states = (x.new_zeros(len(x)), {"h": x.new_zeros(len(x), len(self.weight))})
-        h = self.half * states[1]["h"] + self.scale * torch.tanh(x @ self.weight.T)
+        h = self.kept * states[1]["h"] + self.scale * torch.tanh(x @ self.weight.T)
         return h + states[0][:, None], (states[0] + x[:, 0], {"h": h})
 
 
@@ -63,7 +63,7 @@ def by_hand(module, x):
 
 CASES = [
     (torch.nn.RNN, {}), (torch.nn.GRU, {"batch_first": True}), (torch.nn.LSTM, {"num_layers": 2}),
-    (torch.nn.LSTM, {"proj_size": 2}), (torch.nn.RNNCell, {}), (torch.nn.LSTMCell, {}), (Summing, {}), (CausalTransformer, {}),
+    (torch.nn.GRUCell, {}), (torch.nn.RNNCell, {}), (torch.nn.LSTMCell, {}), (Summing, {}), (CausalTransformer, {}),
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import warnings
 from learning_to_learn.engine.elementwise_check import check_elementwise
 from learning_to_learn.engine.engine import Engine
 from learning_to_learn.engine.reference import Reference
-from learning_to_learn.errors import UserError, unknown
+from learning_to_learn.errors import unknown
 from learning_to_learn.gradients import Gradient
 from learning_to_learn.lazy import torch
 from learning_to_learn.topology import Network
@@ -31,8 +31,7 @@ def make_engine(
         raise unknown("engine", name, ENGINES)
     if isinstance(network, ModuleNetwork):
         network.check_gradient(gradient.name)
-        if name == "fused":
-            raise UserError(f"engine=fused: {network.name} runs on the reference engine only, which engine=auto chooses")
+        network.check_engine(name)
         return Reference(network, gradient)
     check_elementwise(network)
     gradient.check(network)

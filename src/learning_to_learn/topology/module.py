@@ -98,7 +98,7 @@ class Signature:
 
     def _flat(self, states: Any, x: torch.Tensor) -> torch.Tensor:
         tensors = torch.utils._pytree.tree_leaves(states) if self.leaves else []
-        flat = [tensor.movedim(leaf.batch_axis, 0).flatten(1) for tensor, leaf in zip(tensors, self.leaves, strict=True)]
+        flat = [tensor.movedim(leaf.batch_axis, 0).reshape(len(x), -1) for tensor, leaf in zip(tensors, self.leaves, strict=True)]
         return torch.cat(flat, 1) if flat else x.new_zeros(len(x), 0)
 
     def _nested(self, state: torch.Tensor) -> Any:
@@ -196,6 +196,11 @@ class ModuleNetwork(Network):
             raise UserError(
                 f"arch.gradient={name}: {self.name} is trained by bptt only, because nothing but torch knows what is in it"
             )
+
+    def check_engine(self, name: str) -> None:
+        """Raise UserError, one line, on the fused engine."""
+        if name == "fused":
+            raise UserError(f"engine=fused: {self.name} runs on the reference engine only, which engine=auto chooses")
 
     def describe(self) -> str:
         """Such as `torch.nn.GRU of 12`."""
