@@ -98,7 +98,9 @@ class Signature:
 
     def _flat(self, states: Any, x: torch.Tensor) -> torch.Tensor:
         tensors = torch.utils._pytree.tree_leaves(states) if self.leaves else []
-        flat = [tensor.movedim(leaf.batch_axis, 0).reshape(len(x), -1) for tensor, leaf in zip(tensors, self.leaves, strict=True)]
+        flat = [
+            tensor.movedim(leaf.batch_axis, 0).reshape(len(x), -1) for tensor, leaf in zip(tensors, self.leaves, strict=True)
+        ]
         return torch.cat(flat, 1) if flat else x.new_zeros(len(x), 0)
 
     def _nested(self, state: torch.Tensor) -> Any:
