@@ -198,7 +198,8 @@ def lacking(saved: Mapping[str, Any]) -> list[str]:
             if not isinstance(node, Mapping) or key.name not in node:
                 yield name
                 continue
-            inner, table = key.type, _TABLES.get(name)
+            # In a module whose annotations are text, the type of a group within a group is what makes its default.
+            inner, table = key.type if dataclasses.is_dataclass(key.type) else key.default_factory, _TABLES.get(name)
             if table and isinstance(node[key.name], Mapping) and (owner := table.get(str(node[key.name].get("name")))):
                 inner = owner.config
             if dataclasses.is_dataclass(inner):
