@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks import peers
+from benchmarks import fast_weights, peers
 from benchmarks.packed import EPOCHS, RATES, packed_against_apart
 from benchmarks.startup import start_up
 from benchmarks.trainer import kernel_share
@@ -53,7 +53,7 @@ def main() -> None:
         rows += compare(*case, seconds=0.2 if quick else SECONDS)
     text = [*_table(rows), *_claims(rows)]
     if not quick:
-        text += [*_scaling(), *_trainer(), "", *_packed(), "", *start_up(), *_compiling()]
+        text += [*_scaling(), *_fast_weights(), *_trainer(), "", *_packed(), "", *start_up(), *_compiling()]
     print("\n".join(text))
     if not quick:
         CSV.parent.mkdir(exist_ok=True)
@@ -156,6 +156,11 @@ def _scaling() -> list[str]:
         ms = 1e3 * median(times["fused"])
         lines.append(f"| {n} | {length} | {replicas} | {ms:.2f} | {1e6 * ms / (replicas * 128 * length):.1f} |")
     return [*lines, ""]
+
+
+def _fast_weights() -> list[str]:
+    cases = [(unit, replicas) for unit in fast_weights.UNITS for replicas in (1, 8)]
+    return fast_weights.table({c: take_turns(fast_weights.works(c[0], replicas=c[1]), SECONDS) for c in cases})
 
 
 def _trainer() -> list[str]:

@@ -41,8 +41,7 @@ def check(config: Config) -> None:
     for key in ("bias", "hold"):
         _check_numbers(key, getattr(config.arch, key))
     check_ranges(config.arch, "arch.")
-    make_network(config)
-    make_gradient(config.arch.gradient, window=config.arch.window)
+    make_gradient(config.arch.gradient, window=config.arch.window).check(make_network(config))
     family = config.family.make()
     config.family.make(test=True)
     check_ranges(config)
