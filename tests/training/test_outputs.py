@@ -255,3 +255,10 @@ def test_what_does_not_go_together_is_one_line(given, says):
         check(small(*given))
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_jobs_that_are_trained_together_have_their_own_training_mappings():
+    one, other = (small("planes", "family.training_mappings=2", f"seed={seed}") for seed in (0, 7))
+    together = MetaData(one, other).epoch(0)
+    for config, replicas in ((one, slice(0, 2)), (other, slice(2, 4))):
+        torch.testing.assert_close(together.targets[replicas], MetaData(config).epoch(0).targets, rtol=0, atol=0)
