@@ -40,9 +40,9 @@ def library(family: Family, x: np.ndarray, y: np.ndarray, mappings: torch.Tensor
     unit = 1 / float((z**2).sum(-1).mean())
     found: dict[str, Learner] = {"no learning": partial(_no_learning, family)}
     for steps in STEPS:
-        rate = _best(family, x, y, lambda r, steps=steps: partial(gradient_descent, steps, r * unit)) * unit
+        rate = _best(family, x, y, RATES * unit, partial(partial, gradient_descent, steps))
         found[f"gradient descent, {steps} step{'s' * (steps > 1)}"] = _of(family, partial(gradient_descent, steps, rate))
-    rate = _best(family, x, y, lambda r: partial(least_mean_squares, r * unit)) * unit
+    rate = _best(family, x, y, RATES * unit, partial(partial, least_mean_squares))
     found["least mean squares"] = _of(family, partial(least_mean_squares, rate))
     scale = float((z**2).mean())
     for strength in STRENGTHS:
@@ -117,7 +117,7 @@ def _of(family: Family, linear: Linear) -> Learner:
     return learner
 
 
-def _best(family: Family, x: np.ndarray, y: np.ndarray, of: Callable[[float], Linear]) -> float:
+def _best(family: Family, x: np.ndarray, y: np.ndarray, rates: np.ndarray, of: Callable[[float], Linear]) -> float:
     """The rate whose learner has the least squared error."""
 
     def error(rate: float) -> float:
@@ -126,7 +126,7 @@ def _best(family: Family, x: np.ndarray, y: np.ndarray, of: Callable[[float], Li
         found = float(loss_of(said, torch.from_numpy(y), family.output, "squared").mean())
         return found if np.isfinite(found) else np.inf
 
-    return float(min(RATES, key=error))
+    return float(min(rates, key=error))
 
 
 def _no_learning(family: Family, x: np.ndarray, y: np.ndarray) -> np.ndarray:
