@@ -83,12 +83,13 @@ def ridge_regression(x: Tensor, y: Tensor, ridge: float = RIDGE) -> Tensor:
 HEAD = f"""\
 # Represent, keep, learn
 
-Written by `python examples/in_context_by_hand.py reports`. In each cycle a network of one group sees (x[t-1], y[t-1], x[t]) and
-says what y[t] = w x[t] is: {INPUTS} inputs, w drawn anew for each sequence of {LENGTH} cycles, no noise. Weights that are set by
-hand make a DeltaNet the least-mean-squares rule (rate {RATE}) and a mesa layer ridge regression (ridge {RIDGE}), to 1e-10 (a test).
-Then {UPDATES} updates of {BATCH} sequences by Adam, {REPLICAS} replicas from each start. "Beside it" adds 0.3 times what is drawn at
-random. The loss is that on test sequences, divided by that of a learner that knows nothing. The distance is the mean squared
-difference between the network's outputs and the algorithm's, divided by the same. Medians over the replicas.
+Written by `python examples/in_context_by_hand.py reports`. In each cycle a network of one group sees (x[t-1], y[t-1],
+x[t]) and says what y[t] = w x[t] is: {INPUTS} inputs, w drawn anew for each sequence of {LENGTH} cycles, no noise.
+Weights that are set by hand make a DeltaNet the least-mean-squares rule (rate {RATE}) and a mesa layer ridge regression
+(ridge {RIDGE}), to 1e-10 (a test). Then {UPDATES} updates of {BATCH} sequences by Adam, {REPLICAS} replicas from each
+start. "Beside it" adds 0.3 times what is drawn at random. The loss is that on test sequences, divided by that of a
+learner that knows nothing. The distance is the mean squared difference between the network's outputs and the
+algorithm's, divided by the same. Medians over the replicas.
 
 | unit | start | loss before | loss after (worst) | distance before | distance after | the algorithm's loss |
 |---|---|--:|--:|--:|--:|--:|
