@@ -31,9 +31,11 @@ def hold_to_the_reference(net, gradient, *, dtype=torch.float64, replicas=2, bat
     compare(one.gradient, other.gradient, tolerance * 5)
 
 
-def test_all_units_beside_scalar_ones_in_heads():
+@pytest.mark.parametrize("names", [("odd",), pytest.param(VECTOR_UNITS, marks=pytest.mark.slow)], ids=["odd", "all"])
+def test_beside_scalar_units_in_heads(names):
+    """One kernel for both gradients: of a unit with axes of all kinds, or of all that there are."""
     odd()
-    units = {name: {"count": 2, "width": 3} for name in (*VECTOR_UNITS, "odd")}
+    units = {name: {"count": 2, "width": 3} for name in names}
     net = Network.of([{**units, "gru": 2, "heads": 2}, {"neuron": 3}], error_feedback=True)
     hold_to_the_reference(net, make_gradient("truncated"))
     hold_to_the_reference(net, make_gradient("bptt", window=3))
@@ -53,11 +55,14 @@ def test_every_unit_at_every_width(name, width, gradient):
 
 @pytest.mark.parametrize("name", VECTOR_UNITS)
 def test_printed_source_is_short(name):
-    """Loops, not their elements one by one: as long at width 8 as at width 3."""
-    small, large = (
-        print_kernel(Network.of([{name: {"count": 2, "width": width}}]), make_gradient("bptt")).split("\n") for width in (3, 8)
-    )
-    assert len(small) == len(large) < 600
+    """Loops, not their elements one by one."""
+    assert len(print_kernel(Network.of([{name: {"count": 2, "width": 8}}]), make_gradient("bptt")).split("\n")) < 600
+
+
+def test_printed_source_is_as_long_at_every_width():
+    nets = [Network.of([{"delta_rule": {"count": 2, "width": width}}]) for width in (3, 20)]
+    small, large = (print_kernel(net, make_gradient("bptt")).split("\n") for net in nets)
+    assert len(small) == len(large)
 
 
 @pytest.mark.parametrize(
