@@ -166,7 +166,7 @@ def picture(rows: list[dict], path: Path) -> None:
                 label = f"started {start}" if replica == 0 else None
                 axis.plot([r["update"] for r in one], [float(r["loss"]) for r in one], color=colour, lw=0.8, label=label)
         axis.axhline(float(mine[0]["algorithm"]), color="black", ls=":", label=name)
-        axis.set(title=unit, xlabel="updates", yscale="log")
+        axis.set(title=unit, xlabel="updates", yscale="log", ylim=(0.07, 3))
         axis.legend(fontsize=7)
     axes[0].set_ylabel("loss / loss without learning")
     figure.savefig(path, dpi=110)
