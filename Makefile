@@ -72,8 +72,8 @@ readme: .venv/ready  ## Train what README says, and write its figures and pictur
 compare-topologies: .venv/ready  ## Which topologies learn to learn: the study of five, on three families, into reports/ (QUICK=1: small)
 	$(RUN) -m src.compare
 
-report: .venv/ready  ## The dashboard of all runs as one HTML file (RUNS=<folder>: of those)
-	$(RUN) -m src.dashboard report $(RUNS)
+report: .venv/ready  ## The report of all runs, as one HTML file and as Markdown, into runs/report/ (RUNS=<folder>: of those)
+	$(RUN) -m src.sweep report $(RUNS)
 
 floors: .venv/ready  ## Estimate the Bayes floors anew (two minutes)
 	$(RUN) -m src.floors
