@@ -55,8 +55,9 @@ def test_every_unit_at_every_width(name, width, gradient):
 
 @pytest.mark.parametrize("name", VECTOR_UNITS)
 def test_printed_source_is_short(name):
-    """Loops, not their elements one by one."""
-    assert len(print_kernel(Network.of([{name: {"count": 2, "width": 8}}]), make_gradient("bptt")).split("\n")) < 600
+    """Loops, not their elements one by one: that of seven states is the longest."""
+    lines = print_kernel(Network.of([{name: {"count": 2, "width": 8}}]), make_gradient("bptt")).split("\n")
+    assert len(lines) < (700 if name == "self_referential" else 600)
 
 
 def test_printed_source_is_as_long_at_every_width():
@@ -70,7 +71,8 @@ def test_printed_source_is_as_long_at_every_width():
     [
         (lambda z, s: (z, s @ s), "multiplies two matrices"),
         (lambda z, s: (z.cumsum(0), s), "uses aten.cumsum.default, which the fused engine cannot print"),
-        (lambda z, s: (z, torch.linalg.inv(s + 2)), "uses aten.linalg_inv_ex.default"),
+        (lambda z, s: (z.sort().values, s), "uses aten.sort.default"),
+        (lambda z, s: (z, torch.linalg.inv(s)), "cannot be traced: linalg.inv: "),
         (lambda z, s: (s.flatten()[: len(z)], s), "only axes of length 1 may change"),
         (lambda z, s: ((s[:, :, None] * z).sum((1, 2)), s), "on 3 axes; two can be fused"),
         (lambda z, s: (z / z.norm(1), s), "a norm of order 1"),

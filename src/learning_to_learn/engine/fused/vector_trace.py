@@ -141,7 +141,11 @@ class _Recorder:
 
         example = [torch.full(self.shapes[name], 0.25) for name in self.names]
         table: Any = get_decompositions([getattr(torch.ops.aten, name) for name in _DECOMPOSED])
-        graph = make_fx(torch.func.functionalize(make_fx(function, table)(*example)))(*example).graph
+        try:
+            graph = make_fx(torch.func.functionalize(make_fx(function, table)(*example)))(*example).graph
+        except RuntimeError as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise UnsupportedOperation(f"unit {self.unit.name} cannot be traced: {reason}") from error
         graph.eliminate_dead_code()
         values: dict[torch.fx.Node, Value] = {}
         remaining = iter(self.names)
