@@ -1,0 +1,207 @@
+"""Run a verdict, or what is left of it: tuning, then fresh seeds at the best setting, cell after cell."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from learning_to_learn.composing import RUNS, quoted
+from learning_to_learn.config import IN_THIS_PROCESS
+from learning_to_learn.errors import RunError, UserError
+from learning_to_learn.jobs.rates import machine_rates
+from learning_to_learn.jobs.signals import interruption
+from learning_to_learn.runs.monitor import duration
+from learning_to_learn.runs.varying import typed
+from learning_to_learn.verdicts.analysis import Findings, analyse
+from learning_to_learn.verdicts.cells import FRESH, TUNING, Cell, CellJob
+from learning_to_learn.verdicts.cost import Budgeted, choose_plan, correction_of, cost_of_cell, learn_correction, told
+from learning_to_learn.verdicts.protocol import Protocol
+from learning_to_learn.verdicts.store import Store, chosen_setting, rows_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STORE = RUNS / "verdict"
+Start = Callable[[list[str]], object]
+"""Runs the sweep that command-line arguments say."""
+Row = dict[str, Any]
+
+
+@dataclass
+class Progress:
+    """What is done of a whole verdict, and when the rest will be."""
+
+    left: dict[str, float]
+    """The estimated seconds of the cells that are not done."""
+    say: Callable[[str], None]
+    began: float = field(default_factory=time.monotonic)
+    done: float = 0.0
+    count: int = 0
+
+    def cell_is_done(self, name: str, what: str) -> None:
+        """Say that a cell is done, and how long the rest takes at the pace of those before."""
+        self.done += self.left.pop(name, 0.0)
+        self.count += 1
+        took, rest = time.monotonic() - self.began, sum(self.left.values())
+        pace = took / self.done if self.done > 0 else 1.0
+        left = f", about {duration(rest * pace)} left" if rest else ""
+        total = self.count + len(self.left)
+        self.say(f"verdict: {self.count}/{total} cells in {duration(took)}{left}: {name}: {what}")
+
+
+def judge_all(
+    protocol: Protocol, report: Path, budget: float | None, how: Sequence[str] = (), *, again: str, dry_run: bool = False
+) -> Findings | None:
+    """Run a verdict, or what is left of it, and write its report; with `dry_run` only say what that would be.
+
+    `again` is the command that resumes it. Raises UserError where not even the smallest plan fits the budget.
+    """
+    from learning_to_learn.jobs.sweeps import start
+    from learning_to_learn.verdicts.report import write_report
+
+    store = Store(STORE)
+    chosen = choose_plan(protocol, budget, store.seem_done, correction_of(store.folder))
+    print("\n".join(told(chosen, budget)), file=sys.stdout if dry_run else sys.stderr, flush=True)
+    if dry_run:
+        return None
+    if not chosen.fits:
+        raise UserError(f"not even the smallest plan fits the budget: it takes about {duration(chosen.total)}")
+    launcher = next((word.split("=", 1)[1] for word in how if word.startswith("launcher=")), "packed")
+    how = [*([] if any(w.startswith("launcher=") for w in how) else ["launcher=packed"]), *how]
+    how += [] if any(w.startswith("logger.mode=") for w in how) else ["logger.mode=disabled"]
+    began = time.monotonic()
+    rows = run_cells(
+        chosen, store, lambda words: start(words, tells=False), how, together=launcher not in IN_THIS_PROCESS, again=again
+    )
+    findings = analyse(protocol, chosen.cells, frame_of(rows, chosen.cells))
+    write_report(findings, chosen, report, command=again, estimated=chosen.total, took=time.monotonic() - began)
+    return findings
+
+
+def run_cells(
+    chosen: Budgeted, store: Store, start: Start, how: Sequence[str] = (), *, together: bool = False, again: str = ""
+) -> list[Row]:
+    """Train what is left of the cells, and return a row for every replica.
+
+    `how` are words that say how the jobs run, such as launcher=packed. With `together` the jobs of all cells are one sweep a
+    phase, so that a launcher can run them side by side; else each cell has its own. Raises RunError where jobs have failed.
+    """
+
+    def interrupted() -> None:
+        interruption.tell(f"interrupted; resume it with: {again}")
+
+    progress = Progress(dict(chosen.seconds), lambda line: print(line, file=sys.stderr, flush=True))
+    groups = _groups(chosen.cells) if together else [[cell] for cell in chosen.cells]
+    rows: list[Row] = []
+    with interruption.ending(interrupted):
+        for cells in groups:
+            rows += _run_group(cells, store, start, how, progress)
+    return rows
+
+
+def _run_group(cells: Sequence[Cell], store: Store, start: Start, how: Sequence[str], progress: Progress) -> list[Row]:
+    """Tune some cells, then train their fresh seeds."""
+    began = time.monotonic()
+    estimated = sum(cost_of_cell(cell, machine_rates, frozenset(store.jobs(cell.digest))) for cell in cells)
+    tuning = {cell.name: cell.tuning() for cell in cells}
+    trained = _train(cells, tuning, TUNING, store, start, how)
+    found = {cell.name: _read(cell, tuning[cell.name], store) for cell in cells}
+    fresh = {cell.name: [cell.fresh(chosen_setting(found[cell.name]))] for cell in cells}
+    trained = _train(cells, fresh, FRESH, store, start, how) or trained
+    if trained and estimated:
+        learn_correction(store.folder, estimated, time.monotonic() - began)
+    rows = []
+    for cell in cells:
+        mine = [*found[cell.name], *_read(cell, fresh[cell.name], store)]
+        progress.cell_is_done(cell.name, _summary(mine))
+        rows += mine
+    return rows
+
+
+def kept_rows(cells: Sequence[Cell], store: Store) -> list[Row]:
+    """Return the rows of the cells of which everything is done; nothing is trained."""
+    rows = []
+    for cell in cells:
+        done = store.jobs(cell.digest)
+        tuning = cell.tuning()
+        if all(job.fingerprint in done for job in tuning):
+            found = [row for job in tuning for row in rows_of(cell, job, done[job.fingerprint])]
+            fresh = cell.fresh(chosen_setting(found))
+            if fresh.fingerprint in done:
+                rows += [*found, *rows_of(cell, fresh, done[fresh.fingerprint])]
+    return rows
+
+
+def _train(
+    cells: Sequence[Cell], jobs: Mapping[str, Sequence[CellJob]], phase: str, store: Store, start: Start, how: Sequence[str]
+) -> bool:
+    """Run the jobs that no sweep has finished, as one sweep; return whether there were any."""
+    left = []
+    for cell in cells:
+        done = store.jobs(cell.digest)
+        left += [(cell, job) for job in jobs[cell.name] if job.fingerprint not in done]
+    if left:
+        folder = store.place(cells) / phase
+        folder.mkdir(exist_ok=True)
+        start(sweep_words(left, folder, how))
+    return bool(left)
+
+
+def sweep_words(jobs: Sequence[tuple[Cell, CellJob]], folder: Path, how: Sequence[str]) -> list[str]:
+    """Return the words of the sweep of some jobs, whose values are paired.
+
+    >>> sweep_words(jobs, Path("runs/x"), ["launcher=packed"])  # doctest: +SKIP
+    ['-m', 'launcher=packed', 'arch=lstm', 'optimizer.lr=0.1,0.03', 'seed=1000', 'zip=[optimizer.lr,...]', ...]
+    """
+    lines = [{**_typed(cell.shared), **cell.words, **_typed(job.values)} for cell, job in jobs]
+    keys = list(dict.fromkeys(key for line in lines for key in line))
+    # A contender without gates has no bias.
+    values = {key: [line.get(key, "null") for line in lines] for key in keys}
+    several = [key for key in keys if len(set(values[key])) > 1]
+    words = [f"{key}={','.join(values[key] if key in several else values[key][:1])}" for key in keys]
+    paired = [f"zip=[{','.join(several)}]"] if len(several) > 1 else []
+    return ["-m", *how, *words, *paired, f"hydra.sweep.dir={quoted(folder)}"]
+
+
+def _typed(values: Mapping[str, Any]) -> dict[str, str]:
+    return {key: typed(value) for key, value in values.items()}
+
+
+def _groups(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Cells whose contenders are said by the same keys, which one sweep can have."""
+    found: dict[tuple[str, ...], list[Cell]] = {}
+    for cell in cells:
+        found.setdefault(tuple(cell.words), []).append(cell)
+    return list(found.values())
+
+
+def _read(cell: Cell, jobs: Sequence[CellJob], store: Store) -> list[Row]:
+    done = store.jobs(cell.digest)
+    missing = [job for job in jobs if job.fingerprint not in done]
+    if missing:
+        where = store.place([cell])
+        raise RunError(
+            f"{cell.name}: {len(missing)} of {len(jobs)} jobs are not finished; python -m src.sweep status {where} says why"
+        )
+    return [row for job in jobs for row in rows_of(cell, job, done[job.fingerprint])]
+
+
+def _summary(rows: Sequence[Row]) -> str:
+    from learning_to_learn.training.metrics import SUCCESS
+
+    fresh = [float(row["score"]) for row in rows if row["phase"] == FRESH]
+    return f"{sum(score >= SUCCESS for score in fresh)} of {len(fresh)} succeed"
+
+
+def frame_of(rows: Sequence[Row], cells: Sequence[Cell]) -> "pd.DataFrame":
+    """Return the rows as a table, with the names of the contender and the problem."""
+    import pandas as pd
+
+    names = {cell.digest: (cell.contender.label, cell.problem.label) for cell in cells}
+    frame = pd.DataFrame([row for row in rows if row["cell"] in names])
+    if len(frame):
+        frame.insert(1, "contender", [names[one][0] for one in frame["cell"]])
+        frame.insert(2, "problem", [names[one][1] for one in frame["cell"]])
+    return frame
