@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from learning_to_learn.results import results as results
     from learning_to_learn.results.paired import compare
     from learning_to_learn.topology import Below, LogUniform, Own, Trained, Uniform, unit
+    from learning_to_learn.verdicts.python import verdict
 
 _HOMES = {
     **dict.fromkeys(("Run", "compose", "evaluate", "load_run", "train"), "learning_to_learn.api"),
@@ -26,6 +27,7 @@ _HOMES = {
     "compare": "learning_to_learn.results.paired",
     "results": "learning_to_learn.results",
     **dict.fromkeys(("Below", "LogUniform", "Own", "Trained", "Uniform", "unit"), "learning_to_learn.topology"),
+    "verdict": "learning_to_learn.verdicts.python",
 }
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "results",
     "train",
     "unit",
+    "verdict",
 ]
 
 

@@ -28,9 +28,8 @@ def survival(times: np.ndarray, last: float) -> tuple[np.ndarray, np.ndarray]:
 
     censored = np.isnan(times)
     curve = ecdf(CensoredData.right_censored(np.where(censored, last, times), censored)).sf
-    return np.concatenate([[0.0], curve.quantiles, [last]]), np.concatenate(
-        [[1.0], curve.probabilities, curve.probabilities[-1:]]
-    )
+    parts = np.concatenate([[1.0], curve.probabilities, curve.probabilities[-1:]])
+    return np.concatenate([[0.0], curve.quantiles, [last]]), parts
 
 
 def logrank_p(first: list[np.ndarray], second: list[np.ndarray], last: list[float]) -> float:

@@ -1,4 +1,4 @@
-"""How hard an arch is to tune: the best score that so many random settings are expected to find, and what luck is in one draw."""
+"""How hard an arch is to tune: the best score that so many random settings are expected to find, and the luck of a draw."""
 
 from dataclasses import dataclass
 

@@ -163,9 +163,7 @@ def _contrast(contender: Contender, other: Contender, rows: pd.DataFrame) -> dic
     a, b = (_matrix(part[part["seed"].isin(seeds)], shared) for part in fresh)
     better, low, high = probability_better(a, b)
     times = [[part[part["problem"] == p]["epochs_to_success"].to_numpy() for p in shared] for part in fresh]
-    last = [
-        float(max([0.0, *np.concatenate(pair)[~np.isnan(np.concatenate(pair))]])) + 1.0 for pair in zip(*times, strict=True)
-    ]
+    last = [1.0 + float(np.nan_to_num(np.concatenate(pair)).max()) for pair in zip(*times, strict=True)]
     redrawn = [np.mean([_redrawn(part[part["problem"] == p]) for p in shared], axis=0) for part in (mine, theirs)]
     return {
         "contender": contender.label, "against": other.label, "problems": len(shared), "seeds": len(a),
@@ -181,6 +179,6 @@ def _warning(contrasts: pd.DataFrame) -> str:
     if fewest >= needed:
         return ""
     return (
-        f"with {fewest} fresh seeds no contrast can reach p < {LEVEL:.2g} after Holm's correction for {len(contrasts)}: that takes "
-        f"{needed} seeds"
+        f"with {fewest} fresh seeds no contrast can reach p < {LEVEL:.2g} after Holm's correction for {len(contrasts)}: "
+        f"that takes {needed} seeds"
     )

@@ -123,9 +123,7 @@ def make_cells(protocol: Protocol, plan: Plan) -> list[Cell]:
 
 def base_config(words: Mapping[str, Any]) -> Config:
     """Return the configuration of these keys and values. Raises UserError, one line, where there is none."""
-    config = compose_config(
-        *(f"{key}={value if isinstance(value, Verbatim) else typed(value)}" for key, value in words.items())
-    )
+    config = compose_config(*(as_word(key, value) for key, value in words.items()))
     check(config)
     return config
 
@@ -134,6 +132,11 @@ class Verbatim(str):
     """A value as it was typed."""
 
     __slots__ = ()
+
+
+def as_word(key: str, value: Any) -> str:
+    """Return key=value, as one would type it."""
+    return f"{key}={value if isinstance(value, Verbatim) else typed(value)}"
 
 
 def _ours(words: Mapping[str, str]) -> dict[str, Verbatim]:

@@ -10,10 +10,19 @@ import numpy as np
 
 from learning_to_learn.errors import UserError
 from learning_to_learn.jobs.recorded_words import why_not
-from learning_to_learn.runs.run_folder import as_json, read_json
-from learning_to_learn.runs.varying import typed
-from learning_to_learn.verdicts.cells import FRESH, Verbatim, base_config, try_out, versions, weights_digest, with_values
-from learning_to_learn.verdicts.report import RECORD, REPLICAS, machine
+from learning_to_learn.runs.run_folder import read_json
+from learning_to_learn.verdicts.cells import (
+    FRESH,
+    Verbatim,
+    as_word,
+    base_config,
+    try_out,
+    versions,
+    weights_digest,
+    with_values,
+)
+from learning_to_learn.verdicts.report import machine
+from learning_to_learn.verdicts.store import REPLICAS, REPORT, read_replicas
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ def check_report(report: Path, draw: int | None = None) -> Checked:
         lines.append(f"not equal, and cannot be expected to be: {'; '.join(differences)}")
     elif _trial(config, record) != said["trial"]:
         lines.append(
-            "not equal: the code, or the processor, gives other results already in the first epoch than when the report was made"
+            "not equal: the code or the processor gives other results than the report's, already after the first epoch"
         )
     else:
         lines.append("not equal, although versions, processor and the first epoch are: the record or the engine is wrong")
@@ -56,9 +65,9 @@ def replica_config(record: Mapping[str, Any], said: Mapping[str, Any], row: Mapp
     """Return the configuration of one replica. Raises UserError on a word that is not taken from a file."""
     words = {**said["shared"], **{key: Verbatim(value) for key, value in said["words"].items()}}
     for key, value in words.items():
-        word = f"{key}={value if isinstance(value, Verbatim) else typed(value)}"
+        word = as_word(key, value)
         if wrong := why_not(word):
-            raise UserError(f"{RECORD} has {word[:100]!r}, which is not taken from a file: {wrong}")
+            raise UserError(f"{REPORT} has {word[:100]!r}, which is not taken from a file: {wrong}")
     setting = said["settings"][str(row["setting"])]
     values = {**record["fresh"], **setting, "seed": row["seed"], "replicas": 1, "logger.mode": "disabled"}
     return with_values(base_config(words), values)
@@ -72,19 +81,16 @@ def differing(record: Mapping[str, Any]) -> list[str]:
 
 
 def _drawn(folder: Path, draw: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    import pandas as pd
-
-    record = read_json(folder / RECORD)
+    record = read_json(folder / REPORT)
     if record is None or not isinstance(record.get("cells"), dict):
-        raise UserError(f"{folder / RECORD} is missing or damaged: a verdict's report has it beside it")
-    try:
-        rows = pd.read_csv(folder / REPLICAS, dtype={"cell": str, "weights": str, "fingerprint": str})
-        fresh = rows[(rows["phase"] == FRESH) & rows["cell"].isin(list(record["cells"]))]
-        row = fresh.iloc[int(np.random.default_rng(draw).integers(len(fresh)))]
-        return record, {"cell": row["cell"], "seed": int(row["seed"]), "setting": int(row["setting"]), "mse": float(row["mse"]),
-                        "weights": row["weights"]}  # fmt: skip
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{folder / REPLICAS} is missing or damaged: {as_json(str(error)).splitlines()[0]}") from None
+        raise UserError(f"{folder / REPORT} is missing or damaged: a verdict's report has it beside it")
+    rows = read_replicas(folder)
+    fresh = rows[(rows["phase"] == FRESH) & rows["cell"].isin(list(record["cells"]))]
+    if not len(fresh):
+        raise UserError(f"{folder / REPLICAS} has no fresh replica of a cell that {REPORT} knows")
+    row = fresh.iloc[int(np.random.default_rng(draw).integers(len(fresh)))]
+    return record, {"cell": row["cell"], "seed": int(row["seed"]), "setting": int(row["setting"]), "mse": float(row["mse"]),
+                    "weights": row["weights"]}  # fmt: skip
 
 
 def _train(config: Any, folder: Path) -> tuple[str, float]:

@@ -1,4 +1,4 @@
-"""What a verdict costs, before it starts: seconds, from the engine's own rates on this machine and from what earlier cells took."""
+"""What a verdict costs before it starts: seconds, by the engine's own rates on this machine and what earlier cells took."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -61,9 +61,8 @@ def _cost_of_pack(cell: Cell, pack: Sequence[CellJob], rates: Callable[[], Rates
         raise UserError(f"{cell.name}: nothing is known of how long the reference engine takes: choose engine=auto")
     trainer, length = config.trainer, config.family.sequence_length
     forward = multiplications(cell.network, forward_mode=False) / 2
-    cycles = length * (
-        trainer.epochs // trainer.evaluate_every * min(LOOKED_AT, config.evaluation.mappings) + config.evaluation.mappings
-    )
+    looked = trainer.epochs // trainer.evaluate_every * min(LOOKED_AT, config.evaluation.mappings)
+    cycles = length * (looked + config.evaluation.mappings)
     drawn = length * trainer.epochs * trainer.sequences
     work = replicas * (forward * cycles / threads_of_a_job(config) + DRAWING * drawn)
     return training + rates().multiplication * work + JOB_SECONDS * len(pack)
@@ -75,8 +74,8 @@ def choose_plan(
 ) -> Budgeted:  # fmt: skip
     """Return the largest plan that a budget (seconds) pays for, without one the last; the cheapest where it pays for none.
 
-    `kept` tells the fingerprints of the jobs that are done, by the name of the cell; `correction` is what earlier cells took over
-    what was estimated.
+    `kept` tells the fingerprints of the jobs that are done, by the name of the cell; `correction` is what earlier cells took
+    over what was estimated.
     """
     tried, best = [], None
     for plan in protocol.plans if budget is not None else protocol.plans[-1:]:
@@ -114,9 +113,9 @@ def told(chosen: Budgeted, budget: float | None) -> list[str]:
     """Return the lines that say what a verdict will do."""
     protocol, total = chosen.cells[0].protocol, chosen.total
     count = len(chosen.cells)
+    cells = f"{len(protocol.contenders)} contenders x {len(protocol.problems)} problems"
     lines = [
-        f"{len(protocol.contenders)} contenders x {len(protocol.problems)} problems = {count} {'cell' if count == 1 else 'cells'}: "
-        f"{chosen.plan}",
+        f"{cells} = {count} {'cell' if count == 1 else 'cells'}: {chosen.plan}",
         *(f"  {key}: {draw}" for key, draw in protocol.draw.items()),
         f"about {duration(total)} of work left ({sum(1 for s in chosen.seconds.values() if s)} of {count} cells)",
     ]

@@ -19,7 +19,7 @@ DPI = 75
 WIDE = 4
 """Panels in a row."""
 HIGHLIGHTED = 6
-"""Contenders that have a colour of their own where all share a panel: the best ones, and the one that others are tested against."""
+"""Contenders with a colour of their own where all share a panel: the best, and the one that others are tested against."""
 
 
 def draw_pictures(found: Findings, folder: Path) -> dict[str, str]:
@@ -55,9 +55,8 @@ def _scores(found: Findings) -> "Figure":
         for place, name in enumerate(names):
             scores = _fresh(found, name, problem)["score"].to_numpy()
             if len(scores):
-                panel.plot(
-                    scores, place + 0.25 * np.sin(2.4 * np.arange(len(scores))), "o", color=BLUE, alpha=0.4, markersize=3
-                )
+                apart = 0.25 * np.sin(2.4 * np.arange(len(scores)))  # equal scores can be counted
+                panel.plot(scores, place + apart, "o", color=BLUE, alpha=0.4, markersize=3)
                 middle = found.cells.set_index(["contender", "problem"]).loc[(name, problem), "score"]
                 panel.plot([middle] * 2, [place - 0.35, place + 0.35], color=AMBER, linewidth=2)
         panel.axvline(SUCCESS, color=GREY, linestyle=":")
@@ -100,6 +99,8 @@ def _tuning(found: Findings) -> "Figure":
 
 
 def _frontiers(found: Findings) -> "Figure":
+    from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
+
     figure, axes = _panels(len(COSTS) + 1, height=3.6)
     table = found.contenders
     for panel, cost in zip(axes, (*COSTS, "seconds"), strict=True):
@@ -109,9 +110,11 @@ def _frontiers(found: Findings) -> "Figure":
         for row in table.to_dict("records"):
             panel.annotate(literal(row["contender"]), (row[cost], row["mean_score"]), fontsize=6, xytext=(3, 3),
                            textcoords="offset points")  # fmt: skip
-        panel.set(
-            xscale="log", xlabel=cost.replace("_", " ") + (" of a replica" if cost == "seconds" else ""), ylim=(-0.03, 1.05)
-        )
+        label = "seconds of a replica" if cost == "seconds" else cost.replace("_", " ")
+        panel.set(xscale="log", xlabel=label, ylim=(-0.03, 1.05))
+        panel.xaxis.set_major_locator(MaxNLocator(4))
+        panel.xaxis.set_major_formatter(ScalarFormatter())
+        panel.xaxis.set_minor_formatter(NullFormatter())
     axes[0].set_ylabel("mean score over problems")
     return figure
 

@@ -252,10 +252,9 @@ def _draw(where: str, how: Mapping[str, Any]) -> Draw:
 def with_words(protocol: Protocol, words: Iterable[str], against: Mapping[str, str] | None = None) -> Protocol:
     """Return the protocol with what the user has typed: axes, further settings, and what a plan says.
 
-    `arch=lstm,gru` and `family=all` replace or add an axis, for a key of an axis or several values; `against`, where it is given,
-    is what contenders are tested against; `settings=8`, `replicas=`,
-    `fresh=` and `epochs=` replace the plans by one; any other key=value is a setting that all jobs share. Raises UserError where
-    a key is tuned.
+    `arch=lstm,gru` and `family=all` replace or add an axis, for a key of an axis or several values; `against`, where it is
+    given, is what contenders are tested against; `settings=8`, `replicas=`, `fresh=` and `epochs=` replace what the plans say;
+    any other key=value is a setting that all jobs share. Raises UserError where a key is tuned.
     """
     axes, shared, plan = dict(protocol.axes), dict(protocol.settings), {}
     for word in words:
@@ -272,11 +271,11 @@ def with_words(protocol: Protocol, words: Iterable[str], against: Mapping[str, s
             plan[key] = int(value)
             continue
         values = [one for part in _split(word) for one in _meant(key, part)]
-        if key in axes or len(values) > 1 or _of_a_problem(key) or key in ("arch", "size"):
+        if key in axes or len(values) > 1 or key in ("arch", "family", "size"):
             axes[key] = tuple(dict.fromkeys(values))
         else:
             shared[key] = yaml.safe_load(value)
-    plans = (replace(protocol.plans[-1], **plan),) if len(plan) == 4 else tuple(replace(one, **plan) for one in protocol.plans)
+    plans = tuple(replace(one, **plan) for one in protocol.plans)
     against = against or protocol.against
     for key in against:
         if key not in axes:

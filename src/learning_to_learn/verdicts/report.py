@@ -22,16 +22,25 @@ from learning_to_learn.verdicts.analysis import COSTS, Findings
 from learning_to_learn.verdicts.cells import TUNING, versions
 from learning_to_learn.verdicts.cost import Budgeted
 from learning_to_learn.verdicts.pictures import draw_pictures
-from learning_to_learn.verdicts.store import record_of
+from learning_to_learn.verdicts.store import REPLICAS, REPORT, record_of
 
-RECORD, REPLICAS = "record.json", "replicas.csv.gz"
 INTRODUCTION = """\
 *Score* runs from 0, no learning (below counts as 0), to 1, the Bayes-optimal learner; a replica succeeds from {success}. Every
-contender had the same number of random settings, the k-th one the same for all, each trained at full length on tuning seeds; the
-best one on validation data was trained again with {fresh} fresh seeds, and measured on test data that tuning has not touched. All
-intervals are at 95 %: Wilson's of the successes, a bootstrap over seeds within problems of the interquartile mean of the scores.
-*Excess* is the expected error above the Bayes-optimal learner's (interquartile mean).
+contender had the same number of random settings, the k-th one the same for all, each trained at full length on tuning seeds.
+The best one on validation data was trained again with {fresh} fresh seeds, and measured on test data that tuning has not
+touched. All intervals are at 95 %: Wilson's of the successes, a bootstrap over seeds within problems of the interquartile mean
+of the scores. *Excess* is the expected error above the Bayes-optimal learner's (interquartile mean).
 """
+CONTRASTS = (
+    "The difference of the mean scores over seeds and problems, with the p of a permutation test that swaps the scores of a "
+    "seed in all problems together. P(better): a replica of the one scores above one of the other, on a problem of these. "
+    "Sooner: log-rank test of the epochs to success, problems as strata. Last column: how often the contender is better where "
+    "the random settings are drawn anew from those that were tried."
+)
+TUNED = (
+    "The expected best score on validation data after so many random settings, with the exact 95 % band of the whole curve; "
+    "and the range of what tuning replicas score on test data where the settings are drawn anew."
+)
 
 
 def write_report(
@@ -44,7 +53,7 @@ def write_report(
     rows.to_csv(folder / REPLICAS, index=False, compression={"method": "gzip", "mtime": 0})
     cells = {cell.digest: record_of(cell) for cell in chosen.cells if cell.digest in set(rows["cell"])}
     protocol = found.protocol
-    write_json(folder / RECORD, {
+    write_json(folder / REPORT, {
         "cells": cells, "versions": versions(), "machine": machine(), "command": command, "plan": asdict(chosen.plan),
         "tuning": dict(protocol.tuning), "fresh": dict(protocol.fresh),
         "draw": {key: str(draw) for key, draw in protocol.draw.items()},
@@ -77,7 +86,7 @@ def _lines(
     lines += ["", "## Problem by problem", "", *_matrix(found), "", "## How hard they are to tune", "", *_tuning(found)]
     for name, caption in pictures.items():
         lines += ["", f"![{caption}]({folder}/{name})", "", f"{caption}."]
-    return [*lines, "", "## How it was made", "", *_made(found, chosen, estimated, took)]
+    return [*lines, "", "## How it was made", "", *_made(found, estimated, took)]
 
 
 def _introduction(chosen: Budgeted) -> list[str]:
@@ -87,7 +96,8 @@ def _introduction(chosen: Budgeted) -> list[str]:
 def _answer(found: Findings) -> list[str]:
     """In a sentence or two: who scores highest, and who differs from the one that is tested against."""
     best = found.contenders.iloc[0]
-    text = f"{best['contender']} scores highest ({best['mean_score']:.3f} in the mean, {best['successes']} of {best['replicas']} succeed)"
+    text = f"{best['contender']} scores highest ({best['mean_score']:.3f} in the mean, "
+    text += f"{best['successes']} of {best['replicas']} succeed)"
     if len(found.contrasts):
         told = found.contrasts[found.contrasts["p_holm"] < 0.05]
         against = ", ".join(dict.fromkeys(found.contrasts["against"]))
@@ -98,17 +108,7 @@ def _answer(found: Findings) -> list[str]:
 
 
 def _contenders(found: Findings) -> list[str]:
-    headings = [
-        "",
-        "score",
-        "95 %",
-        "mean score",
-        "succeed",
-        "parameters",
-        "state",
-        "multiplications a cycle",
-        "seconds a replica",
-    ]
+    headings = ["", "score", "95 %", "mean score", "succeed", *(c.replace("_", " ") for c in COSTS), "seconds a replica"]
     rows = []
     for row in found.contenders.to_dict("records"):
         costs = [f"{'**' if row[f'frontier_{c}'] else ''}{short(row[c])}{'**' if row[f'frontier_{c}'] else ''}"
@@ -128,10 +128,7 @@ def _contrasts(found: Findings) -> list[str]:
     ]  # fmt: skip
     return [
         *markdown_table(headings, rows), "",
-        "The difference of the mean scores over seeds and problems, with the p of a permutation test that swaps the scores of a "
-        "seed in all problems together. P(better): a replica of the one scores above a replica of the other, on a problem of these. "
-        "Sooner: log-rank test of the epochs to success, problems as strata. Last column: how often the contender is better where "
-        "the random settings are drawn anew from those that were tried.",
+        CONTRASTS,
     ]  # fmt: skip
 
 
@@ -161,13 +158,12 @@ def _tuning(found: Findings) -> list[str]:
         for row in found.cells.to_dict("records")
     ]  # fmt: skip
     return [
-        "The expected best score on validation data after so many random settings, with the exact 95 % band of the whole curve; and "
-        "the range of what tuning replicas score on test data where the settings are drawn anew.",
+        TUNED,
         "", *markdown_table(headings, rows),
     ]  # fmt: skip
 
 
-def _made(found: Findings, chosen: Budgeted, estimated: float | None, took: float | None) -> list[str]:
+def _made(found: Findings, estimated: float | None, took: float | None) -> list[str]:
     protocol, here = found.protocol, machine()
     tuning = int((found.rows["phase"] == TUNING).sum())
     lines = [

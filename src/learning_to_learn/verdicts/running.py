@@ -18,7 +18,7 @@ from learning_to_learn.verdicts.analysis import Findings, analyse
 from learning_to_learn.verdicts.cells import FRESH, TUNING, Cell, CellJob
 from learning_to_learn.verdicts.cost import Budgeted, choose_plan, correction_of, cost_of_cell, learn_correction, told
 from learning_to_learn.verdicts.protocol import Protocol
-from learning_to_learn.verdicts.store import Store, chosen_setting, rows_of
+from learning_to_learn.verdicts.store import Store, chosen_setting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,33 +61,30 @@ def judge_all(
     from learning_to_learn.jobs.sweeps import start
     from learning_to_learn.verdicts.report import write_report
 
-    store = Store(STORE)
+    store = Store(STORE, [report.with_suffix("")])
     chosen = choose_plan(protocol, budget, store.seem_done, correction_of(store.folder))
     print("\n".join(told(chosen, budget)), file=sys.stdout if dry_run else sys.stderr, flush=True)
     if dry_run:
         return None
     if not chosen.fits:
         raise UserError(f"not even the smallest plan fits the budget: it takes about {duration(chosen.total)}")
-    launcher = next((word.split("=", 1)[1] for word in how if word.startswith("launcher=")), "packed")
-    how = [*([] if any(w.startswith("launcher=") for w in how) else ["launcher=packed"]), *how]
-    how += [] if any(w.startswith("logger.mode=") for w in how) else ["logger.mode=disabled"]
     began = time.monotonic()
-    rows = run_cells(
-        chosen, store, lambda words: start(words, tells=False), how, together=launcher not in IN_THIS_PROCESS, again=again
-    )
+    rows = run_cells(chosen, store, lambda words: start(words, tells=False), how, again=again)
     findings = analyse(protocol, chosen.cells, frame_of(rows, chosen.cells))
     write_report(findings, chosen, report, command=again, estimated=chosen.total, took=time.monotonic() - began)
     return findings
 
 
-def run_cells(
-    chosen: Budgeted, store: Store, start: Start, how: Sequence[str] = (), *, together: bool = False, again: str = ""
-) -> list[Row]:
+def run_cells(chosen: Budgeted, store: Store, start: Start, how: Sequence[str] = (), *, again: str) -> list[Row]:
     """Train what is left of the cells, and return a row for every replica.
 
-    `how` are words that say how the jobs run, such as launcher=packed. With `together` the jobs of all cells are one sweep a
-    phase, so that a launcher can run them side by side; else each cell has its own. Raises RunError where jobs have failed.
+    `how` are words that say how the jobs run, such as launcher=joblib. In this process each cell is a sweep of its own; another
+    launcher gets the jobs of all cells in one, which it runs side by side. `again` is the command that resumes all this. Raises
+    RunError where jobs have failed.
     """
+    given = dict(word.split("=", 1) for word in how)
+    how = [f"{key}={value}" for key, value in {"launcher": "packed", "logger.mode": "disabled", **given}.items()]
+    together = given.get("launcher", "packed") not in IN_THIS_PROCESS
 
     def interrupted() -> None:
         interruption.tell(f"interrupted; resume it with: {again}")
@@ -104,7 +101,7 @@ def run_cells(
 def _run_group(cells: Sequence[Cell], store: Store, start: Start, how: Sequence[str], progress: Progress) -> list[Row]:
     """Tune some cells, then train their fresh seeds."""
     began = time.monotonic()
-    estimated = sum(cost_of_cell(cell, machine_rates, frozenset(store.jobs(cell.digest))) for cell in cells)
+    estimated = sum(cost_of_cell(cell, machine_rates, frozenset(store.done(cell))) for cell in cells)
     tuning = {cell.name: cell.tuning() for cell in cells}
     trained = _train(cells, tuning, TUNING, store, start, how)
     found = {cell.name: _read(cell, tuning[cell.name], store) for cell in cells}
@@ -120,18 +117,14 @@ def _run_group(cells: Sequence[Cell], store: Store, start: Start, how: Sequence[
     return rows
 
 
-def kept_rows(cells: Sequence[Cell], store: Store) -> list[Row]:
-    """Return the rows of the cells of which everything is done; nothing is trained."""
-    rows = []
-    for cell in cells:
-        done = store.jobs(cell.digest)
-        tuning = cell.tuning()
-        if all(job.fingerprint in done for job in tuning):
-            found = [row for job in tuning for row in rows_of(cell, job, done[job.fingerprint])]
-            fresh = cell.fresh(chosen_setting(found))
-            if fresh.fingerprint in done:
-                rows += [*found, *rows_of(cell, fresh, done[fresh.fingerprint])]
-    return rows
+def kept_rows(cell: Cell, store: Store) -> list[Row]:
+    """Return the rows of a cell of which everything is done, none of another one; nothing is trained."""
+    done, tuning = store.done(cell), cell.tuning()
+    if not all(job.fingerprint in done for job in tuning):
+        return []
+    found = store.rows(cell, tuning)
+    fresh = cell.fresh(chosen_setting(found))
+    return [*found, *store.rows(cell, [fresh])] if fresh.fingerprint in done else []
 
 
 def _train(
@@ -140,7 +133,7 @@ def _train(
     """Run the jobs that no sweep has finished, as one sweep; return whether there were any."""
     left = []
     for cell in cells:
-        done = store.jobs(cell.digest)
+        done = store.done(cell)
         left += [(cell, job) for job in jobs[cell.name] if job.fingerprint not in done]
     if left:
         folder = store.place(cells) / phase
@@ -178,14 +171,14 @@ def _groups(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 
 def _read(cell: Cell, jobs: Sequence[CellJob], store: Store) -> list[Row]:
-    done = store.jobs(cell.digest)
+    done = store.done(cell)
     missing = [job for job in jobs if job.fingerprint not in done]
     if missing:
         where = store.place([cell])
         raise RunError(
             f"{cell.name}: {len(missing)} of {len(jobs)} jobs are not finished; python -m src.sweep status {where} says why"
         )
-    return [row for job in jobs for row in rows_of(cell, job, done[job.fingerprint])]
+    return store.rows(cell, jobs)
 
 
 def _summary(rows: Sequence[Row]) -> str:
