@@ -1,5 +1,6 @@
 """How hard an arch is to tune: the best score that so many random settings are expected to find, and the luck of a draw."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +28,11 @@ def tuning_curve(scores: np.ndarray) -> TuningCurve:
     from opda.nonparametric import EmpiricalDistribution
 
     ys, ks = np.clip(np.nan_to_num(scores, nan=0.0), 0.0, 1.0), np.arange(1, len(scores) + 1)
-    # The lower band of the distribution function has the larger scores.
-    high, point, low = EmpiricalDistribution.confidence_bands(ys, CONFIDENCE, a=0.0, b=1.0, method="ks")
+    with warnings.catch_warnings():
+        # Settings that find nothing have equal scores, for which the bands are wider than they need be (Noether 1963).
+        warnings.filterwarnings("ignore", "Duplicates detected", RuntimeWarning)
+        # The lower band of the distribution function has the larger scores.
+        high, point, low = EmpiricalDistribution.confidence_bands(ys, CONFIDENCE, a=0.0, b=1.0, method="ks")
     return TuningCurve(*(np.asarray(one.average_tuning_curve(ks)) for one in (point, low, high)))
 
 

@@ -77,7 +77,8 @@ def choose_plan(
     `kept` tells the fingerprints of the jobs that are done, by the name of the cell; `correction` is what earlier cells took
     over what was estimated.
     """
-    tried, best = [], None
+    tried: list[tuple[Plan, float]] = []
+    best = None
     for plan in protocol.plans if budget is not None else protocol.plans[-1:]:
         cells = make_cells(protocol, plan)
         done = kept(cells)

@@ -44,12 +44,13 @@ def verdict(
     """Judge a cell of your own: a unit, the name of an arch, or layers such as [{"my_unit": 9}].
 
     A unit becomes a layer of as many as have about the parameters of the arch that it is tested `against`; its gradient is
-    formed by `gradient`. The largest plan that the `budget` (an estimate) pays for is trained; of two the one by which more archs
-    have been measured before, whose results are used where settings, versions and protocol are equal. `settings` are words as
-    those of `python -m src.verdict`, such as ["settings=4"]. A report is written, by default to reports/verdict_<name>.md.
+    formed by `gradient`. The largest plan that the `budget` (an estimate) pays for is trained, or a smaller one by which more
+    archs have been measured before: their results are used where settings, versions and protocol are equal. `settings` are
+    words as those of `python -m src.verdict`, such as ["settings=4"]. A report is written, by default to
+    reports/verdict_<name>.md.
 
-    Returns a row for each contender and family, the index of which makes `.to_xarray()` a labelled data set. Raises UserError on
-    what does not exist, or where not even the smallest plan fits.
+    Returns a row for each contender and family, whose index makes `.to_xarray()` a labelled data set. Raises UserError on what
+    does not exist, or where not even the smallest plan fits.
     """
     from learning_to_learn.jobs.sweeps import start
 
