@@ -168,7 +168,8 @@ def _contrast(contender: Contender, other: Contender, rows: pd.DataFrame) -> dic
     return {
         "contender": contender.label, "against": other.label, "problems": len(shared), "seeds": len(a),
         "difference": float((a - b).mean()), "p": seed_p((a - b).mean(1)), "better": better, "better_low": low,
-        "better_high": high, "sooner_p": logrank_p(times[0], times[1], last), "better_redrawn": float(np.mean(redrawn[0] > redrawn[1])),
+        "better_high": high, "sooner_p": logrank_p(times[0], times[1], last),
+        "better_redrawn": float(np.mean(redrawn[0] > redrawn[1])),
     }  # fmt: skip
 
 
