@@ -1,17 +1,27 @@
 """What makes a configuration unfit to run, besides a single key's range: checked before anything is built."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from learning_to_learn.config import Config, LauncherConfig
 from learning_to_learn.errors import UserError
 from learning_to_learn.gradients import make_gradient
 from learning_to_learn.ranges import LARGEST, check_ranges
 from learning_to_learn.topology import Network
+from learning_to_learn.topology.size import scale_layers
 
 
 def make_network(config: Config) -> Network:
     """Return the topology that the configuration describes. Raises UserError on a unit or a count that there is not."""
     hold = {name: float(number) for name, number in (config.arch.hold or {}).items()}
+
+    def build(layers: Sequence[Mapping[str, Any]]) -> Network:
+        return Network.of(layers, error_feedback=config.family.feedback == "error", hold=hold)
+
     try:
-        return Network.of(config.arch.layers, error_feedback=config.family.feedback == "error", hold=hold)
+        if config.arch.parameters is None:
+            return build(config.arch.layers)
+        return scale_layers(config.arch.layers, config.arch.parameters, build)
     except UserError as error:
         raise UserError(str(error) if str(error).startswith("arch.") else f"arch.layers: {error}") from None
 
@@ -20,6 +30,7 @@ def check(config: Config) -> None:
     """Raise UserError, one line, on a value that no job could run with."""
     for key in ("bias", "hold"):
         _check_numbers(key, getattr(config.arch, key))
+    check_ranges(config.arch, "arch.")
     make_network(config)
     make_gradient(config.arch.gradient, window=config.arch.window)
     config.family.make()
