@@ -32,7 +32,7 @@ def test_every_protocol_says_what_it_asks_and_its_cells_are_sound(name):
     first = {key: (values if key == "arch.gradient" else values[:2]) for key, values in protocol.axes.items()}
     cells = make_cells(replace(protocol, axes=first | {"family": protocol.axes["family"][:1]}), protocol.plans[0])
     assert all(0 < one.config.trainer.epochs == protocol.plans[0].epochs for one in cells)
-    seconds = [plan.settings * plan.replicas * plan.epochs for plan in protocol.plans]
+    seconds = [(plan.settings * plan.replicas + plan.fresh) * plan.epochs for plan in protocol.plans]
     assert seconds == sorted(seconds)
 
 

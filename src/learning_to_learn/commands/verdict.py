@@ -47,6 +47,8 @@ def judge(words: tuple[str, ...], *, dry_run: bool) -> int:
       python -m src.verdict check reports/verdict.md
 
     """
+    from learning_to_learn.composing import quoted
+    from learning_to_learn.plugins import LOADED
     from learning_to_learn.verdicts.protocol import DEFAULT, load_protocol, seconds_of, with_words
 
     names = [word for word in words if "=" not in word]
@@ -56,6 +58,8 @@ def judge(words: tuple[str, ...], *, dry_run: bool) -> int:
     budget, report = pairs.pop("budget", None), pairs.pop("report", None)
     against = {key.removeprefix("against."): pairs.pop(key) for key in list(pairs) if key.startswith("against.")}
     how = [f"{key}={pairs.pop(key)}" for key in list(pairs) if key.split(".")[0].split("/")[0] in HOW]
+    if LOADED:
+        how.append(f"plugins=[{','.join(quoted(plugin.given) for plugin in LOADED.values())}]")
     quick = bool(os.environ.get("QUICK"))
     small = ["settings=2", "replicas=1", "fresh=4", "epochs=10", "evaluation.mappings=64", "arch=lstm,elman"] if quick else []
     name = names[0] if names else DEFAULT

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from learning_to_learn.jobs.rates import multiplications
 from learning_to_learn.results.paired import LEVEL, least_seeds
 from learning_to_learn.results.statistics import (
     holm,
@@ -22,6 +21,7 @@ from learning_to_learn.results.statistics import (
 from learning_to_learn.results.survival import logrank_p
 from learning_to_learn.results.tuning_curves import TuningCurve, redrawn_choices, tuning_curve
 from learning_to_learn.runs.varying import typed
+from learning_to_learn.topology.size import size_of
 from learning_to_learn.training.metrics import SUCCESS, success_interval
 from learning_to_learn.verdicts.cells import FRESH, TUNING, Cell
 from learning_to_learn.verdicts.protocol import Contender, Protocol
@@ -91,13 +91,9 @@ def _row(cell: Cell, rows: pd.DataFrame, chosen: int, curve: TuningCurve) -> dic
 
 
 def costs_of(cell: Cell) -> dict[str, int]:
-    """Return what a contender costs: trained numbers, numbers carried from cycle to cycle, multiplications of a cycle."""
-    from learning_to_learn.gradients import make_gradient
-
-    forward_mode = make_gradient(cell.config.arch.gradient, window=cell.config.arch.window).forward_mode
-    network = cell.network
-    cost = round(multiplications(network, forward_mode=forward_mode))
-    return dict(zip(COSTS, (network.parameters, network.state_size, cost), strict=True))
+    """Return what a contender costs: its parameters, the numbers carried from cycle to cycle, multiplications of a cycle."""
+    size = size_of(cell.network)
+    return {cost: size[cost] for cost in COSTS}
 
 
 def _means(rows: pd.DataFrame, column: str) -> np.ndarray:

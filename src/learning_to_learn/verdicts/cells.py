@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -24,6 +24,8 @@ TUNING, FRESH = "tuning", "fresh"
 PACKAGES = ("torch", "numba", "llvmlite", "numpy")
 LOOKS = 20
 """Looks at the validation data during a training."""
+LENGTHS = ("trainer.epochs", "trainer.evaluate_every")
+"""What a plan says of a job."""
 _MEASURED = ("evaluation", "seed", "replicas")
 
 
@@ -113,19 +115,24 @@ class Cell:
 
 def make_cells(protocol: Protocol, plan: Plan) -> list[Cell]:
     """Return all cells, problem after problem. Raises UserError on one that no job could run with."""
-    shared, found = _shared(protocol, plan), []
+    lengths, found = {k: v for k, v in _shared(protocol, plan).items() if k in LENGTHS}, []
     for problem in protocol.problems:
         for contender in protocol.contenders:
-            config = base_config({**shared, **_ours(contender.words), **_ours(problem.words)})
-            found.append(Cell(protocol, contender, problem, plan, config))
+            config = base_config({**protocol.settings, **_ours(contender.words), **_ours(problem.words)})
+            found.append(Cell(protocol, contender, problem, plan, with_values(config, lengths)))
+            check(found[-1].config)
     return found
 
 
 def base_config(words: Mapping[str, Any]) -> Config:
     """Return the configuration of these keys and values. Raises UserError, one line, where there is none."""
-    config = compose_config(*(as_word(key, value) for key, value in words.items()))
-    check(config)
-    return config
+    return _composed(tuple(as_word(key, value) for key, value in words.items()))
+
+
+@lru_cache(maxsize=1024)
+def _composed(words: tuple[str, ...]) -> Config:
+    """The plans of a protocol, and its phases, share it: nobody may change it."""
+    return compose_config(*words)
 
 
 class Verbatim(str):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from learning_to_learn.composing import options
 from learning_to_learn.errors import UserError, choose
 from learning_to_learn.runs.varying import typed
-from learning_to_learn.topology import UNITS, Network
+from learning_to_learn.topology import UNITS
 from learning_to_learn.topology.units import Unit
 from learning_to_learn.verdicts.analysis import analyse
 from learning_to_learn.verdicts.cells import make_cells
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 MEASURED = Path("reports") / DEFAULT
 """The report whose archs a cell of one's own is placed among."""
-MOST_UNITS = 512
 
 
 def verdict(
@@ -38,12 +37,14 @@ def verdict(
     *,
     gradient: str = "bptt",
     against: str = "lstm",
+    size: str | None = "s",
     settings: Sequence[str] = (),
     report: Path | str | None = None,
 ) -> "pd.DataFrame":
     """Judge a cell of your own: a unit, the name of an arch, or layers such as [{"my_unit": 9}].
 
-    A unit becomes a layer of as many as have about the parameters of the arch that it is tested `against`; its gradient is
+    A unit becomes a layer of as many as have the parameters of a `size` (s, m or l; None: those of the arch that it is tested
+    `against`, as its file has it); layers are taken as they are. The gradient is
     formed by `gradient`. The largest plan that the `budget` (an estimate) pays for is trained, or a smaller one by which more
     archs have been measured before: their results are used where settings, versions and protocol are equal. `settings` are
     words as those of `python -m src.verdict`, such as ["settings=4"]. A report is written, by default to
@@ -55,8 +56,9 @@ def verdict(
     from learning_to_learn.jobs.sweeps import start
 
     choose("arch", against, dict.fromkeys(options("arch")))
-    mine = _contender(contender, gradient, against)
-    axes = {"arch": (against,), "family": tuple(families)}
+    sized = {} if size is None else {"size": size}
+    mine = _contender(contender, gradient, against, sized)
+    axes = {"arch": (against,), **{key: (value,) for key, value in sized.items()}, "family": tuple(families)}
     protocol = with_words(replace(load_protocol(), axes=axes, against={"arch": against}, own=(mine,)), settings)
     store = Store(STORE, [MEASURED])
     chosen, rivals = _plan(protocol, store, seconds_of(budget))
@@ -74,29 +76,28 @@ def verdict(
     return found.cells.set_index(["contender", "problem"])
 
 
-def _contender(given: Unit | str | Sequence[Mapping[str, Any]], gradient: str, against: str) -> Contender:
+def _contender(
+    given: Unit | str | Sequence[Mapping[str, Any]], gradient: str, against: str, sized: Mapping[str, str]
+) -> Contender:
     """What is judged, as words. Raises UserError where there is no such arch or unit."""
     if isinstance(given, str) and given in options("arch"):
-        return Contender(given if given != against else f"{given} again", {"arch": given})
+        return Contender(given if given != against else f"{given} again", {"arch": given, **sized})
     if isinstance(given, str):
         given = choose("arch or unit", given, {**dict.fromkeys(options("arch"), UNITS["neuron"]), **UNITS})
+    words = {"arch": "bptt", "arch.gradient": gradient}
     if isinstance(given, Unit):
-        name, layers = given.name, [{given.name: _count(given, against)}]
-    else:
-        layers = [dict(layer) for layer in given]
-        name = "_".join(str(key) for layer in layers for key in layer if key in UNITS) or "layers"
-    words = {"arch": "bptt", "arch.name": name, "arch.layers": typed(layers), "arch.gradient": gradient}
-    return Contender(name, words)
+        more = sized or {"arch.parameters": str(_parameters(against))}
+        return Contender(given.name, {**words, "arch.name": given.name, "arch.layers": f"[{{{given.name}: 1}}]", **more})
+    layers = [dict(layer) for layer in given]
+    name = "_".join(str(key) for layer in layers for key in layer if key in UNITS) or "layers"
+    return Contender(name, {**words, "arch.name": name, "arch.layers": typed(layers)})
 
 
-def _count(unit: Unit, against: str) -> int:
-    """How many units in a layer have about as many parameters as an arch."""
+def _parameters(against: str) -> int:
     from learning_to_learn.composing import compose_config
     from learning_to_learn.config_check import make_network
 
-    wanted = make_network(compose_config(f"arch={shlex.quote(against)}")).parameters
-    found = [abs(Network.of([{unit.name: count}]).parameters - wanted) for count in range(1, MOST_UNITS)]
-    return 1 + min(range(len(found)), key=found.__getitem__)
+    return make_network(compose_config(f"arch={shlex.quote(against)}")).parameters
 
 
 def _plan(protocol: Protocol, store: Store, budget: float) -> tuple[Budgeted, tuple[str, ...]]:

@@ -139,6 +139,7 @@ def _train(
         folder = store.place(cells) / phase
         folder.mkdir(exist_ok=True)
         start(sweep_words(left, folder, how))
+        store.has_changed()
     return bool(left)
 
 

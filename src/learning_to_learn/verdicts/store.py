@@ -37,6 +37,8 @@ class Store:
         self.folder, self.reports = folder, [path for path in reports if (path / REPORT).is_file()]
         self._known: dict[Path, dict[str, dict[str, Any]]] = {}
         """What the records say, which are written once."""
+        self._finished: dict[str, dict[str, Job]] = {}
+        """The finished jobs of the cells that have been looked at since a sweep has run."""
         self._told: dict[Path, Any] = {}
         """The replicas of the reports."""
 
@@ -82,8 +84,14 @@ class Store:
                     done.setdefault(str(one["text"]), set()).update(self._of_reports(digest))
         return {cell.name: frozenset(done.get(cell.text, ())) for cell in cells}
 
+    def has_changed(self) -> None:
+        """Look at the run folders again: a sweep has run."""
+        self._finished.clear()
+
     def _jobs(self, digest: str) -> dict[str, Job]:
-        found: dict[str, Job] = {}
+        if digest in self._finished:
+            return self._finished[digest]
+        found = self._finished[digest] = {}
         for folder, cells in self._records().items():
             if digest in cells:
                 for job in find_jobs(folder):
