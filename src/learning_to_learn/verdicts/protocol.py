@@ -171,9 +171,8 @@ def _of_a_problem(key: str) -> bool:
 def _products(axes: Mapping[str, Sequence[str]]) -> list[tuple[str, dict[str, str]]]:
     """Every combination of the values, with what varies as its name; where nothing does, all of it."""
     short = spelled(axes, [*axes, "arch.name", "family.name"])
-    varying = (
-        [key for key, values in axes.items() if len(values) > 1] or [k for k in axes if k in ("arch", "family")] or list(axes)
-    )
+    bare = [key for key in axes if key in ("arch", "family")]
+    varying = [key for key, values in axes.items() if len(values) > 1] or bare or list(axes)
     found = []
     for values in itertools.product(*axes.values()):
         words = dict(zip(axes, values, strict=True))
