@@ -13,9 +13,9 @@ from learning_to_learn.training.sequences import LOOKED_AT
 from learning_to_learn.verdicts.cells import Cell, CellJob, make_cells, packs_of
 from learning_to_learn.verdicts.protocol import Plan, Protocol
 
-JOB_SECONDS = 0.3
+JOB_SECONDS = 0.45
 """What a job takes besides training and measuring: composing, its files."""
-CELL_SECONDS = 1.0
+CELL_SECONDS = 2.0
 """What a cell takes besides its jobs: its trial, two sweeps."""
 DRAWING = 60
 """Multiplications that take as long as drawing a cycle of a sequence does, and the loss on it."""
