@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from learning_to_learn.optimizers import Optimizer, OptimizerConfig
     from learning_to_learn.results import results as results
     from learning_to_learn.results.paired import compare
-    from learning_to_learn.topology import Below, LogUniform, Own, Trained, Uniform, unit
+    from learning_to_learn.topology import Below, LogUniform, Option, Own, Trained, Uniform, unit, vector_unit
     from learning_to_learn.verdicts.python import verdict
 
 _HOMES = {
@@ -26,7 +26,9 @@ _HOMES = {
     "Gradient": "learning_to_learn.gradients",
     "compare": "learning_to_learn.results.paired",
     "results": "learning_to_learn.results",
-    **dict.fromkeys(("Below", "LogUniform", "Own", "Trained", "Uniform", "unit"), "learning_to_learn.topology"),
+    **dict.fromkeys(
+        ("Below", "LogUniform", "Option", "Own", "Trained", "Uniform", "unit", "vector_unit"), "learning_to_learn.topology"
+    ),
     "verdict": "learning_to_learn.verdicts.python",
 }
 
@@ -38,6 +40,7 @@ __all__ = [
     "LogUniform",
     "Optimizer",
     "OptimizerConfig",
+    "Option",
     "Own",
     "Run",
     "Trained",
@@ -49,6 +52,7 @@ __all__ = [
     "results",
     "train",
     "unit",
+    "vector_unit",
     "verdict",
 ]
 
