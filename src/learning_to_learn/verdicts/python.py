@@ -51,7 +51,7 @@ def verdict(
     reports/verdict_<name>.md.
 
     Returns a row for each contender and family, whose index makes `.to_xarray()` a labelled data set. Raises UserError on what
-    does not exist, or where not even the smallest plan fits.
+    does not exist, or where not even the smallest plan fits; RuntimeError where training fails.
     """
     from learning_to_learn.jobs.sweeps import start
 
@@ -65,7 +65,9 @@ def verdict(
     if not chosen.fits:
         raise UserError(f"budget={budget}: even the smallest plan takes about {chosen.total:.0f} s; ask for fewer families")
     print(f"{chosen.plan}: about {chosen.total:.0f} s", flush=True)
-    rows = run_cells(chosen, store, lambda words: start(words, tells=False), again="the same call of verdict()")
+    rows, failed = run_cells(chosen, store, lambda words: start(words, tells=False), again="the same call of verdict()")
+    if failed:
+        raise RuntimeError("; ".join(f"{name}: {why}" for name, why in failed.items()))
     whole = replace(protocol, axes={**axes, "arch": (against, *rivals)})
     cells = make_cells(whole, chosen.plan)
     have = {cell.digest for cell in chosen.cells}

@@ -44,7 +44,14 @@ TUNED = (
 
 
 def write_report(
-    found: Findings, chosen: Budgeted, path: Path, *, command: str, estimated: float | None = None, took: float | None = None
+    found: Findings,
+    chosen: Budgeted,
+    path: Path,
+    *,
+    command: str,
+    estimated: float | None = None,
+    took: float | None = None,
+    failed: Mapping[str, str] | None = None,
 ) -> None:
     """Write the report and what belongs to it."""
     folder = path.with_suffix("")
@@ -60,7 +67,7 @@ def write_report(
     })  # fmt: skip
     pictures = draw_pictures(found, folder)
     write_atomically(path.with_suffix(".csv"), found.cells.to_csv(index=False, float_format="%.5g"))
-    text = "\n".join(_lines(found, chosen, pictures, folder.name, command, estimated, took)) + "\n"
+    text = "\n".join(_lines(found, chosen, pictures, folder.name, command, estimated, took, failed or {})) + "\n"
     write_atomically(path, text)
     write_atomically(path.with_suffix(".html"), to_html(text, path.parent, title=found.protocol.question or "Verdict"))
 
@@ -74,12 +81,14 @@ def machine() -> dict[str, str]:
 
 def _lines(
     found: Findings, chosen: Budgeted, pictures: Mapping[str, str], folder: str, command: str, estimated: float | None,
-    took: float | None,
+    took: float | None, failed: Mapping[str, str],
 ) -> list[str]:  # fmt: skip
     title = escaped(found.protocol.question or "Verdict")
     lines = [f"# {title}", "", f"Written by `{command}`: {chosen.plan}.", "", *_introduction(chosen)]
     if found.warning:
         lines += ["", f"**Warning: {found.warning}.**"]
+    if failed:
+        lines += ["", f"**Not in it, because jobs have failed: {escaped('; '.join(failed))}.**"]
     lines += ["", *_answer(found), "", "## Over all problems", "", *_contenders(found)]
     if len(found.contrasts):
         lines += ["", f"## Against {escaped(', '.join(dict.fromkeys(found.contrasts['against'])))}", "", *_contrasts(found)]

@@ -3,18 +3,18 @@
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from learning_to_learn.composing import RUNS, quoted
 from learning_to_learn.config import IN_THIS_PROCESS
-from learning_to_learn.errors import RunError, UserError
+from learning_to_learn.errors import RunError, UserError, cause_in_a_line
 from learning_to_learn.jobs.rates import machine_rates
 from learning_to_learn.jobs.signals import interruption
 from learning_to_learn.runs.monitor import duration
 from learning_to_learn.runs.varying import typed
-from learning_to_learn.verdicts.analysis import Findings, analyse
+from learning_to_learn.verdicts.analysis import analyse
 from learning_to_learn.verdicts.cells import FRESH, TUNING, Cell, CellJob
 from learning_to_learn.verdicts.cost import Budgeted, choose_plan, correction_of, cost_of_cell, learn_correction, told
 from learning_to_learn.verdicts.protocol import Protocol
@@ -53,10 +53,11 @@ class Progress:
 
 def judge_all(
     protocol: Protocol, report: Path, budget: float | None, how: Sequence[str] = (), *, again: str, dry_run: bool = False
-) -> Findings | None:
+) -> bool:
     """Run a verdict, or what is left of it, and write its report; with `dry_run` only say what that would be.
 
-    `again` is the command that resumes it. Raises UserError where not even the smallest plan fits the budget.
+    Returns whether all cells are in the report: one whose jobs fail is left out. `again` is the command that resumes it.
+    Raises UserError where not even the smallest plan fits the budget.
     """
     from learning_to_learn.jobs.sweeps import start
     from learning_to_learn.verdicts.report import write_report
@@ -65,22 +66,27 @@ def judge_all(
     chosen = choose_plan(protocol, budget, store.seem_done, correction_of(store.folder))
     print("\n".join(told(chosen, budget)), file=sys.stdout if dry_run else sys.stderr, flush=True)
     if dry_run:
-        return None
+        return True
     if not chosen.fits:
         raise UserError(f"not even the smallest plan fits the budget: it takes about {duration(chosen.total)}")
     began = time.monotonic()
-    rows = run_cells(chosen, store, lambda words: start(words, tells=False), how, again=again)
+    rows, failed = run_cells(chosen, store, lambda words: start(words, tells=False), how, again=again)
+    chosen = replace(chosen, cells=[cell for cell in chosen.cells if cell.name not in failed])
+    if not chosen.cells:
+        raise RunError("no cell could be trained")
     findings = analyse(protocol, chosen.cells, frame_of(rows, chosen.cells))
-    write_report(findings, chosen, report, command=again, estimated=chosen.total, took=time.monotonic() - began)
-    return findings
+    took = time.monotonic() - began
+    write_report(findings, chosen, report, command=again, estimated=chosen.total, took=took, failed=failed)
+    return not failed
 
 
-def run_cells(chosen: Budgeted, store: Store, start: Start, how: Sequence[str] = (), *, again: str) -> list[Row]:
-    """Train what is left of the cells, and return a row for every replica.
+def run_cells(
+    chosen: Budgeted, store: Store, start: Start, how: Sequence[str] = (), *, again: str
+) -> tuple[list[Row], dict[str, str]]:
+    """Train what is left of the cells; return a row for every replica, and of the cells that have failed why, by their names.
 
     `how` are words that say how the jobs run, such as launcher=joblib. In this process each cell is a sweep of its own; another
-    launcher gets the jobs of all cells in one, which it runs side by side. `again` is the command that resumes all this. Raises
-    RunError where jobs have failed.
+    launcher gets the jobs of all cells in one, which it runs side by side. `again` is the command that resumes all this.
     """
     given = dict(word.split("=", 1) for word in how)
     how = [f"{key}={value}" for key, value in {"launcher": "packed", "logger.mode": "disabled", **given}.items()]
@@ -92,26 +98,46 @@ def run_cells(chosen: Budgeted, store: Store, start: Start, how: Sequence[str] =
     progress = Progress(dict(chosen.seconds), lambda line: print(line, file=sys.stderr, flush=True))
     groups = _groups(chosen.cells) if together else [[cell] for cell in chosen.cells]
     rows: list[Row] = []
+    failed: dict[str, str] = {}
     with interruption.ending(interrupted):
         for cells in groups:
-            rows += _run_group(cells, store, start, how, progress)
-    return rows
+            failed |= {cell.name: wrong for cell in cells if (wrong := _wrong_with(cell))}
+            sound = [cell for cell in cells if cell.name not in failed]
+            rows += _run_group(sound, store, start, how, progress, failed)
+    return rows, failed
 
 
-def _run_group(cells: Sequence[Cell], store: Store, start: Start, how: Sequence[str], progress: Progress) -> list[Row]:
-    """Tune some cells, then train their fresh seeds."""
+def _wrong_with(cell: Cell) -> str:
+    """What a cell's trial fails with, in a line; nothing where all is well."""
+    try:
+        assert cell.digest
+    except Exception as error:  # whatever it is, the other cells go on
+        if interruption.asked:
+            raise
+        print(f"error: {cell.name}: {cause_in_a_line(error)}", file=sys.stderr, flush=True)
+        return cause_in_a_line(error)
+    return ""
+
+
+def _run_group(
+    cells: Sequence[Cell], store: Store, start: Start, how: Sequence[str], progress: Progress, failed: dict[str, str]
+) -> list[Row]:
+    """Tune some cells, then train their fresh seeds; those of which a job fails are `failed`."""
     began = time.monotonic()
     estimated = sum(cost_of_cell(cell, machine_rates, frozenset(store.done(cell))) for cell in cells)
     tuning = {cell.name: cell.tuning() for cell in cells}
     trained = _train(cells, tuning, TUNING, store, start, how)
-    found = {cell.name: _read(cell, tuning[cell.name], store) for cell in cells}
+    cells = [cell for cell in cells if _is_done(cell, tuning[cell.name], store, failed)]
+    found = {cell.name: store.rows(cell, tuning[cell.name]) for cell in cells}
     fresh = {cell.name: [cell.fresh(chosen_setting(found[cell.name]))] for cell in cells}
     trained = _train(cells, fresh, FRESH, store, start, how) or trained
     if trained and estimated:
         learn_correction(store.folder, estimated, time.monotonic() - began)
     rows = []
     for cell in cells:
-        mine = [*found[cell.name], *_read(cell, fresh[cell.name], store)]
+        if not _is_done(cell, fresh[cell.name], store, failed):
+            continue
+        mine = [*found[cell.name], *store.rows(cell, fresh[cell.name])]
         progress.cell_is_done(cell.name, _summary(mine))
         rows += mine
     return rows
@@ -171,15 +197,15 @@ def _groups(cells: Sequence[Cell]) -> list[list[Cell]]:
     return list(found.values())
 
 
-def _read(cell: Cell, jobs: Sequence[CellJob], store: Store) -> list[Row]:
+def _is_done(cell: Cell, jobs: Sequence[CellJob], store: Store, failed: dict[str, str]) -> bool:
+    """Whether all of the jobs are finished; if not, the cell is `failed`."""
     done = store.done(cell)
-    missing = [job for job in jobs if job.fingerprint not in done]
+    missing = sum(job.fingerprint not in done for job in jobs)
     if missing:
         where = store.place([cell])
-        raise RunError(
-            f"{cell.name}: {len(missing)} of {len(jobs)} jobs are not finished; python -m src.sweep status {where} says why"
-        )
-    return store.rows(cell, jobs)
+        failed[cell.name] = f"{missing} of {len(jobs)} jobs are not finished; python -m src.sweep status {where} says why"
+        print(f"error: {cell.name}: {failed[cell.name]}", file=sys.stderr, flush=True)
+    return not missing
 
 
 def _summary(rows: Sequence[Row]) -> str:
