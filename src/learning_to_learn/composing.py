@@ -32,6 +32,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from learning_to_learn import config as schema
 from learning_to_learn import plugins
+from learning_to_learn.alike import Composer
 from learning_to_learn.config import Config, conform, explain
 from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError, cause_in_a_line, unknown
@@ -288,10 +289,11 @@ def compose_jobs(
         words = words_of(found) if sweep else [[str(word) for word in found.hydra.overrides.task]]
         if words is None:
             return found, None
+        composer = Composer(hydra.config_loader, found)
 
         def compose(job: list[str]) -> DictConfig | UserError:
             try:
-                return of_a_job(hydra.config_loader.load_sweep_config(found, job) if sweep else found)
+                return of_a_job(composer.compose(job) if sweep else found)
             except Exception as error:  # noqa: BLE001 - Hydra raises many kinds
                 return error if isinstance(error, UserError) else UserError(_hydra_line(error))
 

@@ -198,7 +198,9 @@ def lacking(saved: Mapping[str, Any]) -> list[str]:
             if not isinstance(node, Mapping) or key.name not in node:
                 yield name
                 continue
-            inner, table = key.type, _TABLES.get(name)
+            # A type may be a text, where its module has all annotations so; the factory is none.
+            inner: Any = key.default_factory if dataclasses.is_dataclass(key.default_factory) else key.type
+            table = _TABLES.get(name)
             if table and isinstance(node[key.name], Mapping) and (owner := table.get(str(node[key.name].get("name")))):
                 inner = owner.config
             if dataclasses.is_dataclass(inner):
@@ -235,13 +237,12 @@ def conform(raw: DictConfig | Config) -> Config:
         chosen = {group: choose(group, str(plain[group].get("name")), table) for group, table in _TABLES.items()}
         schema = Config(**{group: owner.config() for group, owner in chosen.items()})
         merged = OmegaConf.merge(OmegaConf.structured(schema), plain)
+        missing = sorted(OmegaConf.missing_keys(merged))
+        if missing:
+            raise UserError(f"no value for {', '.join(missing)}")
+        return cast(Config, OmegaConf.to_object(merged))
     except OmegaConfBaseException as error:
         raise UserError(explain(error)) from None
-    missing = sorted(OmegaConf.missing_keys(merged))
-    if missing:
-        raise UserError(f"no value for {', '.join(missing)}")
-    try:
-        return cast(Config, OmegaConf.to_object(merged))
     except TypeError as error:
         raise UserError(f"a value is of the wrong type: {cause_in_a_line(error)}") from None
 

@@ -1,4 +1,4 @@
-"""The report of any set of runs: a tidy table, its summary, and pictures of the scores."""
+"""The tables of a report on any set of runs: a tidy one, its summary, and both as Markdown with pictures of the scores."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from learning_to_learn.results.aggregate import learning_curve, replicas
-from learning_to_learn.results.markdown import escaped, markdown_table, short, to_html
+from learning_to_learn.results.markdown import escaped, markdown_table, short
 from learning_to_learn.results.table import group_replicas, headings, name_damaged, ranked, to_csv
 from learning_to_learn.runs.run_folder import REPLICAS, write_atomically
 from learning_to_learn.runs.sweep_folder import Job
@@ -15,10 +15,15 @@ from learning_to_learn.training.metrics import SUCCESS
 
 MOST = 12
 """Groups that one picture can show; the tables have all."""
+FILES = ("report.md", REPLICAS, "replicas.parquet", "summary.csv")
+"""What `write_tables` writes, besides the pictures of report.md."""
 
 
-def write_sweep_report(jobs: list[Job], folder: Path, *, title: str) -> None:
-    """Write replicas.csv and .parquet, summary.csv, report.md and .html; name the jobs that are damaged and left out."""
+def write_tables(jobs: list[Job], folder: Path, *, title: str, page: str = "") -> list[Path]:
+    """Write FILES into a folder, and return them; name the jobs that are damaged and left out.
+
+    The Markdown says that the file `page`, if there is one, shows the same.
+    """
     from learning_to_learn.figures import learning_figure, save, scores_figure
 
     name_damaged(jobs)
@@ -38,15 +43,16 @@ def write_sweep_report(jobs: list[Job], folder: Path, *, title: str) -> None:
     curves = {name: learning_curve(group.jobs) for name, group in drawn.items()}
     save(learning_figure(curves, title="Median score while training"), folder / "learning.png")
     left_out = [f"The pictures show the best {MOST} of {len(rows)} settings.", ""] if len(rows) > MOST else []
+    other = [f"Every run, to sort and filter: [{page}]({page})", ""] if page else []
     text = "\n".join([
-        f"# {escaped(title)}", "",
+        f"# {escaped(title)}", "", *other,
         f"{len(frame)} replicas of {len(rows)} settings. *Score* runs from 0, no learning, to 1, the Bayes-optimal learner;",
         f"a replica succeeds from {SUCCESS}. Intervals are Wilson's, 95 %.", "",
         *summary_table(rows, spelling), "", *(line for note in notes for line in (f"\\{note}", "")), *left_out,
         "![Scores](scores.png)", "", "![Learning curves](learning.png)", "",
     ])  # fmt: skip
     write_atomically(folder / "report.md", text)
-    write_atomically(folder / "report.html", to_html(text, folder, title=title))
+    return [folder / name for name in FILES]
 
 
 def summary_table(rows: list[dict[str, Any]], spelling: dict[str, str]) -> list[str]:

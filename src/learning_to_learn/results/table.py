@@ -32,9 +32,10 @@ SIZES = {"n_parameters": "parameters", "state_size": "state_size", "multiplicati
 """The columns that say how large a network is, with the keys of result.json. `arch.parameters` is what was asked for."""
 
 
-def find_jobs(folder: Path) -> list[Job]:
-    """Return every run folder at or under `folder`, in the order of the sweep; of finished ones with what is damaged."""
-    return [judged(job) for job in survey(folder) if job.place]
+def find_jobs(*folders: Path) -> list[Job]:
+    """Return every run folder at or under `folders`, in the order of the sweep; of finished ones with what is damaged."""
+    found = {job.folder.resolve(): job for folder in folders for job in survey(folder) if job.place}  # each once
+    return [judged(job) for job in found.values()]
 
 
 def judged(job: Job) -> Job:

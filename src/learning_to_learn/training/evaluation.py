@@ -32,8 +32,11 @@ from learning_to_learn.training.sequences import Sequences, draw_sequences, held
 
 AT_ONCE = 512
 """Test sequences that are measured at once."""
+REPLICAS_AT_ONCE = 32
+"""Replicas that are measured at once: the outputs of more leave the caches."""
 STREAM = 5
 """Mappings in the stream of Figure 3."""
+CARRIED, RESET = "state carried over", "state reset"
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,24 @@ class Evaluation:
 
 
 def evaluate(learner: MetaLearner) -> Evaluation:
-    """Return what the learner does on the test data of its configuration."""
+    """Return what the learner of one job does on the test data of its configuration."""
+    [found] = evaluate_parts(learner)
+    return found
+
+
+def evaluate_parts(learner: MetaLearner) -> list[Evaluation]:
+    """Return what the learner of each job does on the test data, which the jobs share. All are measured together."""
+    errors, best, streams = errors_on_test_data(learner), bayes_curve(learner.config), stream_errors_of_all(learner)
+    return [
+        _evaluation(
+            part, Errors(errors.curves[r], errors.excess[r], errors.steps[r]), best, {k: v[r] for k, v in streams.items()}
+        )
+        for part, r in zip(learner.parts, learner.places, strict=True)
+    ]
+
+
+def _evaluation(learner: MetaLearner, errors: Errors, best: np.ndarray, streams: dict[str, np.ndarray]) -> Evaluation:
     config = learner.config
-    errors = errors_on_test_data(learner)
     found = metrics_of_errors(config, errors)
     replicas = [
         {"seed": config.seed + i, **asdict(m), "diverged_at_epoch": None if at == ALIVE else int(at)}
@@ -71,7 +89,7 @@ def evaluate(learner: MetaLearner) -> Evaluation:
         "engine": learner.engine.name,
         **memorizing(config),
     }
-    return Evaluation(result, replicas, errors.curves, bayes_curve(config), stream_errors(learner))
+    return Evaluation(result, replicas, errors.curves, best, _of_the_median_replica(config, streams))
 
 
 def errors_on_test_data(learner: MetaLearner) -> Errors:
@@ -80,8 +98,16 @@ def errors_on_test_data(learner: MetaLearner) -> Errors:
     data = held_out(config, Stream.TEST)
     best = bayes_outputs(config, data)
     count = max(1, AT_ONCE * config.family.length(test=True) // data.targets.shape[2])
-    pieces = zip(data.pieces(count), _pieces(best, count), strict=False)
-    return join_errors([errors_of(config, learner.outputs(piece), piece, m) for piece, m in pieces])
+    pieces = list(zip(data.pieces(count), _pieces(best, count), strict=False))
+    found = [
+        join_errors([errors_of(config, learner.outputs(piece, replicas=some), piece, m) for piece, m in pieces])
+        for some in _blocks(len(learner.weights))
+    ]
+    return Errors(*(np.concatenate([getattr(one, key) for one in found]) for key in ("curves", "excess", "steps")))
+
+
+def _blocks(replicas: int) -> list[slice]:
+    return [slice(first, first + REPLICAS_AT_ONCE) for first in range(0, replicas, REPLICAS_AT_ONCE)]
 
 
 def _pieces(best: Float[Tensor, "1 M T m"], count: int) -> Iterator[Float[Tensor, "1 _ T m"]]:
@@ -176,11 +202,20 @@ def stream_errors(learner: MetaLearner, mappings: int = STREAM) -> dict[str, np.
 
     Both are of one replica: the one whose error is the median in the way it was trained.
     """
+    return _of_the_median_replica(learner.config, stream_errors_of_all(learner, mappings))
+
+
+def stream_errors_of_all(learner: MetaLearner, mappings: int = STREAM) -> dict[str, np.ndarray]:
+    """Return what `stream_errors` does, of every replica: [R, time]."""
     stream = in_streams(learner.config, Stream.TEST, mappings, 1)
     length = learner.config.family.length(test=True)
     pieces = [stream.cut(slice(i * length, (i + 1) * length)) for i in range(mappings)]
     carried = (learner.outputs(stream) - stream.targets).abs()[:, 0].mean(-1).numpy()
     reset = torch.cat([(learner.outputs(p) - p.targets).abs()[:, 0].mean(-1) for p in pieces], -1).numpy()
-    trained = carried if learner.config.family.carry_state else reset
+    return {CARRIED: carried, RESET: reset}
+
+
+def _of_the_median_replica(config: Config, streams: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    trained = streams[CARRIED if config.family.carry_state else RESET]
     replica = np.argsort(trained.mean(1))[(len(trained) - 1) // 2]
-    return {"state carried over": carried[replica], "state reset": reset[replica]}
+    return {key: errors[replica] for key, errors in streams.items()}
