@@ -194,7 +194,7 @@ def versions() -> dict[str, str]:
 
 def try_out(config: Config, more: Mapping[str, Any]) -> str:
     """Return a hash of what a network of the configuration does after an epoch; see `Cell.trial`."""
-    from learning_to_learn.jobs.job import threads
+    from learning_to_learn.jobs.train import threads
     from learning_to_learn.training.evaluation import errors_on_test_data
     from learning_to_learn.training.learner import MetaLearner
     from learning_to_learn.training.sequences import MetaData
