@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from learning_to_learn.config import Config
 from learning_to_learn.errors import UserError
 from learning_to_learn.jobs.recorded_words import why_not
 from learning_to_learn.runs.run_folder import read_json
@@ -41,7 +42,9 @@ def check_report(report: Path, draw: int | None = None) -> Checked:
     folder = report.with_suffix("") if report.suffix else report
     record, row = _drawn(folder, draw)
     said = record["cells"][row["cell"]]
-    config = replica_config(record, said, row)
+    shared = cell_config(said)
+    more = {"seed": row["seed"], "replicas": 1, "logger.mode": "disabled"}
+    config = with_values(shared, {**record["fresh"], **said["settings"][str(row["setting"])], **more})
     name = f"{said['contender']}, {said['problem']}, seed {row['seed']}, random setting {row['setting']}"
     differences = differing(record)
     with tempfile.TemporaryDirectory() as place:
@@ -52,7 +55,7 @@ def check_report(report: Path, draw: int | None = None) -> Checked:
         lines.append("equal to the bit")
     elif differences:
         lines.append(f"not equal, and cannot be expected to be: {'; '.join(differences)}")
-    elif _trial(config, record) != said["trial"]:
+    elif try_out(shared, record["tuning"]) != said["trial"]:
         lines.append(
             "not equal: the code or the processor gives other results than the report's, already after the first epoch"
         )
@@ -61,16 +64,14 @@ def check_report(report: Path, draw: int | None = None) -> Checked:
     return Checked(equal, lines)
 
 
-def replica_config(record: Mapping[str, Any], said: Mapping[str, Any], row: Mapping[str, Any]) -> Any:
-    """Return the configuration of one replica. Raises UserError on a word that is not taken from a file."""
+def cell_config(said: Mapping[str, Any]) -> Config:
+    """Return what all jobs of a recorded cell share. Raises UserError on a word that is not taken from a file."""
     words = {**said["shared"], **{key: Verbatim(value) for key, value in said["words"].items()}}
     for key, value in words.items():
         word = as_word(key, value)
         if wrong := why_not(word):
             raise UserError(f"{REPORT} has {word[:100]!r}, which is not taken from a file: {wrong}")
-    setting = said["settings"][str(row["setting"])]
-    values = {**record["fresh"], **setting, "seed": row["seed"], "replicas": 1, "logger.mode": "disabled"}
-    return with_values(base_config(words), values)
+    return base_config(words)
 
 
 def differing(record: Mapping[str, Any]) -> list[str]:
@@ -93,7 +94,7 @@ def _drawn(folder: Path, draw: int | None) -> tuple[dict[str, Any], dict[str, An
                     "weights": row["weights"]}  # fmt: skip
 
 
-def _train(config: Any, folder: Path) -> tuple[str, float]:
+def _train(config: Config, folder: Path) -> tuple[str, float]:
     """The hash of the weights of the trained replica, and its error on test data."""
     from learning_to_learn.jobs.job import run_job
     from learning_to_learn.runs.run_folder import RunFolder, Status
@@ -103,7 +104,3 @@ def _train(config: Any, folder: Path) -> tuple[str, float]:
     if outcome.status is not Status.FINISHED:
         raise UserError(f"the replica cannot be trained again: {outcome.error}")
     return weights_digest(load_run(folder).weights[0]), RunFolder(folder).replicas()[0].mse
-
-
-def _trial(config: Any, record: Mapping[str, Any]) -> str:
-    return try_out(config, record["tuning"])
