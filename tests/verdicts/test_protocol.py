@@ -106,7 +106,7 @@ def test_each_is_tested_against_the_one_that_differs_in_that_alone():
         (["fresh=2000"], "tuning seeds begin at 1000 or later, above all fresh ones"),
         (["arch=foo"], "unknown arch 'foo'"),
         (["budget=3"], "budget=3: give a time such as 3h"),
-        (["against.size=s"], "unknown axis in against 'size': choose one of arch, family"),
+        (["against.seed=1"], "unknown axis in against 'seed': choose one of arch, family, size"),
         (["nonsense"], "unknown verdict 'nonsense': choose one of"),
         (["verdict", "paper"], "one verdict at a time"),
         (["report=x"], "ends in .md"),
