@@ -141,6 +141,9 @@ def named_plugins(request: Request) -> list[str]:
         key, _, value = word.partition("=")
         if key.lstrip("+") == "plugins":
             found += listed(word)
+        elif key.lstrip("+") == "arch.module":
+            for one in value.split(","):
+                plugins.name_class(one.strip("'\""))
         elif re.fullmatch(r"\+?[\w/]+", key):
             for option, folder in itertools.product(value.split(","), folders):
                 found += plugins.named_in(folder / key.lstrip("+") / f"{option}.yaml")

@@ -21,7 +21,7 @@ from learning_to_learn.engine import ENGINES
 from learning_to_learn.errors import UserError, cause_in_a_line, choose
 from learning_to_learn.families import FAMILIES, FamilyConfig
 from learning_to_learn.optimizers import OPTIMIZERS, OptimizerConfig
-from learning_to_learn.plugins import require
+from learning_to_learn.plugins import require, require_class
 from learning_to_learn.ranges import file_name, number, one_of
 
 LAUNCHERS = ("basic", "packed", "joblib", "submitit_local", "submitit_slurm", "ray")
@@ -53,6 +53,13 @@ class ArchConfig:
 
     (Hydra cannot put keys into an empty typed dictionary, so that config_check.py judges its type.)
     """
+    module: str | None = None
+    """A recurrent layer or cell of another library in place of `layers`, such as torch.nn.LSTM, torchrecurrent.LEM, or a class
+    of your own; with arch=module, or by a file of conf/arch/. It is trained by bptt on the reference engine."""
+    hidden_size: int = number(12, least=1)
+    """module only: how many hidden units it is made with."""
+    options: Any = None
+    """module only: what else it is made with, such as {num_layers: 2}."""
     hold: Any = None
     """Pre-activations that are fixed at a number, such as {input_gate: 10}: a gate that is always open."""
 
@@ -283,7 +290,8 @@ def load(path: Path) -> Config:
         raise UserError(f"{path} is no configuration of ours")
     if "${" in json.dumps(found):  # it could name an environment variable
         raise UserError(f"{path} is no configuration of ours: it holds an interpolation ${{...}}, which is not resolved")
-    named = found.get("plugins")
+    named, arch = found.get("plugins"), found.get("arch")
+    require_class(arch.get("module") if isinstance(arch, dict) else None)
     require([str(one) for one in named] if isinstance(named, list) else [])
     try:
         config = conform(OmegaConf.create(found))

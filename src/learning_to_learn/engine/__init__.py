@@ -14,6 +14,7 @@ from learning_to_learn.errors import unknown
 from learning_to_learn.gradients import Gradient
 from learning_to_learn.lazy import torch
 from learning_to_learn.topology import Network
+from learning_to_learn.topology.module import ModuleNetwork
 
 ENGINES = ("auto", "fused", "reference")
 
@@ -28,6 +29,10 @@ def make_engine(
     """
     if name not in ENGINES:
         raise unknown("engine", name, ENGINES)
+    if isinstance(network, ModuleNetwork):
+        network.check_gradient(gradient.name)
+        network.check_engine(name)
+        return Reference(network, gradient)
     check_elementwise(network)
     gradient.check(network)
     if name == "reference":

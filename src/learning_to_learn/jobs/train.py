@@ -29,7 +29,7 @@ from learning_to_learn.training.learner import MetaLearner
 from learning_to_learn.training.metrics import is_worse_than_no_learning
 from learning_to_learn.training.sequences import MetaData
 
-MEMBERS_A_SECOND = 32
+MEMBERS_A_SECOND = 8
 """Of so many jobs that are trained together, progress.json is written every second; of more, less often."""
 _log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from learning_to_learn.results.table import group_replicas, headings, name_damag
 from learning_to_learn.runs.run_folder import REPLICAS, write_atomically
 from learning_to_learn.runs.sweep_folder import Job
 from learning_to_learn.runs.varying import joined
-from learning_to_learn.training.metrics import SUCCESS
+from learning_to_learn.training.metrics import MEMORIES, SUCCESS
 
 MOST = 12
 """Groups that one picture can show; the tables have all."""
@@ -55,16 +55,24 @@ def write_tables(jobs: list[Job], folder: Path, *, title: str, page: str = "") -
     return [folder / name for name in FILES]
 
 
+MEMORY_TITLES = dict(zip(MEMORIES, ("floor of the training mappings", "memorizing, on others", "loss on the training mappings",
+                                   "distance to memorizing"), strict=True))  # fmt: skip
+"""Headings of what a finite set of training mappings adds; *memorizing* is the Bayes-optimal learner that knows no others."""
+
+
 def summary_table(rows: list[dict[str, Any]], spelling: dict[str, str]) -> list[str]:
     """Return Markdown lines: the settings that vary, spelled as `spelling` says, then the results."""
     titles = [*map(escaped, spelling.values()), "success", "interval", "score", "MSE", "floor", "excess", "x floor", "cycles",
               "seconds"]  # fmt: skip
+    remembers = any(key in row for row in rows for key in MEMORIES)
+    titles += [MEMORY_TITLES[key] for key in MEMORIES] if remembers else []
     return markdown_table(titles, [
         [*(escaped(row[t]) for t in spelling), f"{row['successes']}/{row['replicas']}",
          f"{row['success_low']:.2f} – {row['success_high']:.2f}",
          f"{row['score_median']:.3f}", short(row["mse_median"]), short(row["floor"]),
          *(("–", "–") if row["excess_median"] is None else
            (short(row["excess_median"]), f"{1 + row['excess_median'] / row['floor']:.3g}")),
-         "never" if row["cycles_to_learn"] is None else f"{row['cycles_to_learn']:g}", f"{row['seconds']:.0f}"]
+         "never" if row["cycles_to_learn"] is None else f"{row['cycles_to_learn']:g}", f"{row['seconds']:.0f}",
+         *(([short(row[key]) if row.get(key) is not None else "–" for key in MEMORIES]) if remembers else [])]
         for row in rows
     ])  # fmt: skip
