@@ -90,10 +90,13 @@ def _row(cell: Cell, rows: pd.DataFrame, chosen: int, curve: TuningCurve) -> dic
     }  # fmt: skip
 
 
-def costs_of(cell: Cell) -> dict[str, int]:
-    """Return what a contender costs: its parameters, the numbers carried from cycle to cycle, multiplications of a cycle."""
+def costs_of(cell: Cell) -> dict[str, float]:
+    """Return what a contender costs: its parameters, the numbers carried from cycle to cycle, multiplications of a cycle.
+
+    NaN where that is not known.
+    """
     size = size_of(cell.network)
-    return {cost: size[cost] for cost in COSTS}
+    return {cost: float("nan") if size[cost] is None else float(size[cost] or 0) for cost in COSTS}
 
 
 def _means(rows: pd.DataFrame, column: str) -> np.ndarray:
@@ -122,9 +125,10 @@ def _contenders(cells: Sequence[Cell], rows: pd.DataFrame) -> pd.DataFrame:
     found = pd.DataFrame(table)
     full = found["problems"] == found["problems"].max()  # what was measured on fewer is no rival
     for cost in (*COSTS, "seconds"):
+        known = full & found[cost].notna()
         found[f"frontier_{cost}"] = False
-        found.loc[full, f"frontier_{cost}"] = on_the_frontier(
-            found.loc[full, cost].to_numpy(), found.loc[full, "mean_score"].to_numpy()
+        found.loc[known, f"frontier_{cost}"] = on_the_frontier(
+            found.loc[known, cost].to_numpy(), found.loc[known, "mean_score"].to_numpy()
         )
     return found.sort_values("mean_score", ascending=False, kind="stable").reset_index(drop=True)
 
