@@ -1,7 +1,7 @@
 """Write the table of archs, docs/archs.md and reports/archs.csv: `make archs`.
 
 What can be counted is counted. Times are those of the last `make bench`, in reports/bench.csv. Errors are those of the units,
-in float64 with the same weights, against the peers of tests/topology/test_cells.py: torch.nn, torchrecurrent, published equations.
+in float64 with the same weights, against the peers of tests/topology/test_cells.py, such as torch.nn and torchrecurrent.
 """
 
 import ast
@@ -35,7 +35,7 @@ Written by `make archs`, from [reports/archs.csv](../reports/archs.csv). For thr
 
 - **parameters**: all of a replica, those of fixed layers too. `size=s`, `m` and `l` scale any arch to 400, 1600 or 6400.
 - **state**: the numbers that a sequence carries from cycle to cycle, the network's previous output included.
-- **multiplications**: of a cycle, without learning; a transformer's are those of the mean cycle of {cycles}, masked ones included.
+- **multiplications**: of a cycle, without learning; a transformer's are those of the mean cycle of {cycles}, with masked ones.
 - **ns a cycle**: of a cycle and sequence, forward and backward, of the fused engine in `make bench`, where it is measured.
 - **error**: the largest difference of outputs and gradients from an implementation that shares nothing with ours, in float64.
   It is empty where other tests make the comparison: the paper's own units are held to its equations by hand, vector units to
