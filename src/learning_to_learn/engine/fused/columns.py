@@ -51,6 +51,13 @@ class Run:
     first: str
     """The index of the first one among the outputs of its head, as text."""
     terms: int
+    before: str = ""
+    """How many outputs the heads before its own have, as text."""
+
+    @property
+    def of_layer(self) -> str:
+        """The index of the first one among the outputs of its layer."""
+        return f"{self.before} + {self.first}" if self.before else self.first
 
 
 @dataclass(frozen=True)
@@ -96,14 +103,15 @@ class Group:
     @property
     def runs(self) -> list[Run]:
         """Its own layer's outputs in a column."""
-        found = []
+        found, heads = [], self.part.layer.heads
+        before = f"own_head * {self.part.layer.outputs // heads}" if heads > 1 else ""
         for stretch in self.stretches:
             block, first = stretch.block.block, stretch.block.block.output
             if stretch.reach == "head":
-                found.append(Run(stretch.outputs, str(first), block.count * block.unit.outputs))
+                found.append(Run(stretch.outputs, str(first), block.count * block.unit.outputs, before))
             else:
-                for n in range(block.unit.outputs):
-                    found.append(Run(stretch.outputs + n, f"{first + n * block.count} + owner", 1))
+                firsts = ((n, f"{first + n * block.count} + owner") for n in range(block.unit.outputs))
+                found += [Run(stretch.outputs + n, text, 1, before) for n, text in firsts]
         return found
 
     @property
@@ -172,6 +180,21 @@ def covering(part: KernelLayer, row: int) -> list[Product]:
     return [p for p in part.layer.products if p.row <= row < p.row + p.heads * p.rows]
 
 
+def live_partials(block: KernelBlock) -> list[int]:
+    """Which of a unit's partial derivatives are not identically zero."""
+    return [index for index, output in enumerate(block.trace.partials.outputs) if output is not None]
+
+
+def partials(block: KernelBlock) -> int:
+    """How many partial derivatives are kept of a unit."""
+    return len(live_partials(block))
+
+
+def partial_place(part: KernelLayer, block: KernelBlock, slot: int) -> str:
+    """The place of unit j's derivative number `slot`."""
+    return f"partials{part.index} + {block.value(slot, part.values(block, partials))} * LANES"
+
+
 def _listens(part: KernelLayer, block: KernelBlock) -> bool:
     """Whether the units of a block hear outputs of their layer."""
     sources = block.unit.sources
@@ -179,7 +202,7 @@ def _listens(part: KernelLayer, block: KernelBlock) -> bool:
 
 
 def _unit_parameters(part: KernelLayer, block: KernelBlock, head: int, unit: int) -> Iterator[tuple[int, int, int]]:
-    """(index in the layer, row, source) of a unit's weights and biases, then (index, -1 - kind, unit of block) of its numbers."""
+    """(index in the layer, row, source) of a unit's weights, then (index, -1 - kind, unit of the block) of its numbers."""
     first, second = block.block, block.next_block
     for row0, row1 in zip(first.row, second.row, strict=True):
         row = row0 + head * (row1 - row0) + unit

@@ -16,9 +16,19 @@ of layer i, besides those of every kernel:
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 
-from learning_to_learn.engine.fused.columns import Group, Run, Stretch, covering, groups, is_dense
+from learning_to_learn.engine.fused.alone import partial_names, print_alone
+from learning_to_learn.engine.fused.columns import (
+    Group,
+    Run,
+    Stretch,
+    covering,
+    groups,
+    is_dense,
+    live_partials,
+    partial_place,
+    partials,
+)
 from learning_to_learn.engine.fused.elementwise import statements
 from learning_to_learn.engine.fused.kernel import ARGUMENTS, HEAD, Kernel, KernelBlock, KernelLayer, place
 from learning_to_learn.engine.fused.lanes import LANES
@@ -65,7 +75,7 @@ class ForwardMode(Kernel):
             places += [
                 (f"sources{i}", 0, part.sources * LANES),
                 (f"outputs{i}", 0, layer.outputs * LANES),
-                (f"partials{i}", 0, part.all_values(_partials) * LANES),
+                (f"partials{i}", 0, part.all_values(partials) * LANES),
             ]
         largest = max(part.layer.rows for part in self.layers)
         return [
@@ -170,13 +180,8 @@ class ForwardMode(Kernel):
             inputs |= self.load_constants(part, block, block.trace.partials, which=1)
             lines, outputs = statements(block.trace.partials, inputs, "partial_")
             self.s.add(*lines)
-            for slot, index in enumerate(_live(block)):
-                self.s.add(f"store(memory, {self._partial(part, block, slot)}, {outputs[index]})")
-
-    @staticmethod
-    def _partial(part: KernelLayer, block: KernelBlock, slot: int) -> str:
-        """The place of unit j's derivative number `slot`."""
-        return f"partials{part.index} + {block.value(slot, part.values(block, _partials))} * LANES"
+            for slot, index in enumerate(live_partials(block)):
+                self.s.add(f"store(memory, {partial_place(part, block, slot)}, {outputs[index]})")
 
     def _first_column(self, part: KernelLayer) -> int:
         """The place of a layer's first column in `sensitivities`."""
@@ -235,7 +240,7 @@ class ForwardMode(Kernel):
             for group in found:
                 with s.loop("owner", group.owners):
                     if group.alone:
-                        self._alone(part, group)
+                        print_alone(s, group, partial_names(s, part, group.stretches[0].block))
                     else:
                         self._pairs(part, len(group.parameters), group)
                     s.add(f"first_column += {len(group.parameters) * group.height} * LANES")
@@ -259,46 +264,17 @@ class ForwardMode(Kernel):
         s.add(f"next_ = {height} if {second} > c else 0")
         parameters = [f"parameter{c}" if group else index for c, index in pair]
         for c, index in pair:
-            if group:
-                s.add(
-                    f"column{c} = first_column + ({index}) * {height}",
-                    *(
-                        f"{name}{c} = parameters{part.index}[first_parameter + {index}, {i}]"
-                        for i, name in enumerate(("parameter", "row", "place"))
-                    ),
-                )
-                source = f"place{c}"
-            else:
-                s.add(f"column{c} = {self._first_column(part)} + ({index}) * {height}")
-            if group:
-                pass
-            elif _is_uniform(part):
-                s.add(f"row{c} = ({index}) // {part.sources}")
-                source = f"({index}) % {part.sources}"
-            else:
-                s.add(*(f"{name}{c} = parameters{part.index}[{index}, {i}]" for i, name in enumerate(("row", "place"))))
-                source = f"place{c}"
-            s.add(
-                f"source{c} = load(memory, sources{part.index} + {source} * LANES)",
-                f"change{c} = change_odd{c} = fill(memory, 0.0)",
-            )
+            self._name_column(part, group, c, index)
         bottom: list[Run] = []
         at = 0
         for reached in self.reached(part):
-            mine = group if reached is part else None
-            if mine:
-                s.add("head = own_head")
-                self._own_pre_activations(mine)
-                stretches, runs, rows = mine.stretches, mine.runs, mine.height - mine.above
-                if part.layer.heads > 1:
-                    runs = [
-                        replace(run, first=f"own_head * {part.layer.outputs // part.layer.heads} + {run.first}") for run in runs
-                    ]
+            if group and reached is part:
+                self._own_pre_activations(group)
+                stretches, runs, rows = group.stretches, group.runs, group.height - group.above
             else:
                 self._pre_activations(reached, part, at, bottom)
                 outputs, rows = reached.layer.outputs, reached.layer.outputs + reached.layer.states
-                stretches = tuple(Stretch(block, at, at + outputs) for block in reached.blocks)
-                runs = [Run(at, "", outputs)]
+                stretches, runs = tuple(Stretch(block, at, at + outputs) for block in reached.blocks), [Run(at, "", outputs)]
             if reached is part:
                 for c in (0, 1):
                     row = f"pre_activation_sensitivities + {c * part.layer.rows * LANES} + row{c} * LANES"
@@ -309,27 +285,51 @@ class ForwardMode(Kernel):
             if reached is part:
                 self._numbers(part, stretches, alone=second == "c")
             bottom, at = [*runs, *bottom] if reached.layer.residual else runs, at + rows
-        for c, index in pair:
+        for c in (0, 1):
             s.add(f"change{c} = change{c} + change_odd{c}")
             if part is self.layers[-1]:
                 s.add(f"change{c} = fma(load(memory, partials{part.index}), source{c}, change{c})")
             s.add(f"sum{c} = fma(error, change{c}, load(memory, sums + ({part.first} + {parameters[c]}) * LANES))")
-        for c, _ in pair:
+        for c in (0, 1):
             if self.network.fed_back:
                 s.add(f"store(sensitivities, column{c} + {at * LANES}, change{c})")
             s.add(f"store(memory, sums + ({part.first} + {parameters[c]}) * LANES, sum{c})")
+
+    def _name_column(self, part: KernelLayer, group: Group | None, c: int, index: str) -> None:
+        """Name the place of column number `index` of a layer or group, and the row and the source of its parameter."""
+        s = self.s
+        if group:
+            names, table, at = ("parameter", "row", "place"), f"parameters{part.index}", f"first_parameter + {index}"
+            s.add(f"column{c} = first_column + ({index}) * {group.height * LANES}")
+            s.add(*(f"{name}{c} = {table}[{at}, {i}]" for i, name in enumerate(names)))
+            source = f"place{c}"
+        else:
+            s.add(f"column{c} = {self._first_column(part)} + ({index}) * {self.height(part) * LANES}")
+            if _is_uniform(part):
+                s.add(f"row{c} = ({index}) // {part.sources}")
+                source = f"({index}) % {part.sources}"
+            else:
+                s.add(*(f"{name}{c} = parameters{part.index}[{index}, {i}]" for i, name in enumerate(("row", "place"))))
+                source = f"place{c}"
+        s.add(
+            f"source{c} = load(memory, sources{part.index} + {source} * LANES)",
+            f"change{c} = change_odd{c} = fill(memory, 0.0)",
+        )
 
     def _own_pre_activations(self, group: Group) -> None:
         """Print W dsource for what a group's columns reach in their own layer."""
         s, part = self.s, group.part
         i, far = part.index, part.layer.rows * LANES
+        s.add("head = own_head")
         heard = [p for p in part.layer.products if p.source < part.own]
         for p in heard if group.listeners else ():
             rows = place("pre_activation_sensitivities", p.row * LANES, p, p.rows * LANES)
             weights = place(f"weights{i}", p.first, p, p.rows * p.terms)
             for n, run in enumerate(group.runs):
-                s.add(f"product_pair(memory, {rows}, {far}, memory, {weights} + ({run.first}) * {p.rows}, {p.rows}, sensitivities, "
-                      f"column0 + {run.row * LANES}, LANES, next_, {p.rows}, {run.terms}, {n > 0})")  # fmt: skip
+                s.add(
+                    f"product_pair(memory, {rows}, {far}, memory, {weights} + ({run.first}) * {p.rows}, {p.rows}, "
+                    f"sensitivities, column0 + {run.row * LANES}, LANES, next_, {p.rows}, {run.terms}, {n > 0})"
+                )
         for stretch in group.stretches:
             block = stretch.block
             # What hears nothing of the layer changes in the owner alone, by the source of the column's parameter.
@@ -366,7 +366,7 @@ class ForwardMode(Kernel):
                 accumulate = True
             for run in below if from_below else ():
                 base = f"column0 + {run.row * LANES}"
-                add(p, p.source + heard, run.terms, "sensitivities", base, "next_", accumulate, run.first)
+                add(p, p.source + heard, run.terms, "sensitivities", base, "next_", accumulate, run.of_layer)
                 accumulate = True
             if i == 0 and self.network.fed_back and from_below:
                 output = (self.height(owner) - 1) * LANES
@@ -411,10 +411,10 @@ class ForwardMode(Kernel):
     def _unit(self, layer: KernelLayer, stretch: Stretch, change: str) -> None:
         """The chain rule through unit j, in place; what it adds to the network's output goes to `change`."""
         block = stretch.block
-        s, live, far = self.s, _live(block), layer.layer.rows * LANES
+        s, live, far = self.s, live_partials(block), layer.layer.rows * LANES
         inputs, width = block.rows + block.states, block.rows + block.states + block.numbers
         chained = [(slot, *divmod(index, width)) for slot, index in enumerate(live) if index % width < inputs]
-        s.add(*(f"partial{slot} = load(memory, {self._partial(layer, block, slot)})" for slot, _, _ in chained))
+        s.add(*(f"partial{slot} = load(memory, {partial_place(layer, block, slot)})" for slot, _, _ in chained))
         results = stretch.results()
         for c in (0, 1):
             texts = [
@@ -449,84 +449,18 @@ class ForwardMode(Kernel):
             width = inputs + block.numbers
             # A trained initial state is no input of the unit at any cycle.
             mine = inputs + number if number < block.numbers else -1
-            slots = [(slot, index // width) for slot, index in enumerate(_live(block)) if index % width == mine]
+            slots = [(slot, index // width) for slot, index in enumerate(live_partials(block)) if index % width == mine]
             for c in (0, 1) if slots else ():
                 with s.block(f"if row{c} == {-1 - kind}:"):
                     s.add(f"head, unit = place{c} // {block.count}, place{c} % {block.count}")
                     for slot, result in slots:
-                        s.add(f"partial = load(memory, {self._partial(layer, block, slot)})")
+                        s.add(f"partial = load(memory, {partial_place(layer, block, slot)})")
                         if not c or not alone:  # a column that stands alone is changed once
                             row = f"column{c} + {results[result]} * LANES"
                             s.add(f"store(sensitivities, {row}, load(sensitivities, {row}) + partial)")
                         if layer.index in self.heard_by_output and result < block.unit.outputs:
                             derivative = f"load(memory, output_derivatives + {block.output(result)} * LANES)"
                             s.add(f"change{c} = fma({derivative}, partial, change{c})")
-
-    def _alone(self, part: KernelLayer, group: Group) -> None:
-        """Update the columns of the unit `owner`, which reach nothing else, by its Jacobian J: d = J d + d by the parameter."""
-        (stretch,) = group.stretches
-        s, block, i = self.s, stretch.block, part.index
-        outputs, rows, width = block.unit.outputs, group.rows, block.rows + block.states + block.numbers
-        partials = {divmod(index, width): f"partial{slot}" for slot, index in enumerate(_live(block))}
-        s.add("head, unit = own_head, owner")
-        s.add(*(f"partial{slot} = load(memory, {self._partial(part, block, slot)})" for slot in range(len(partials))))
-        # A result that is the same variable as another is computed once.
-        variables = block.trace.forward.outputs
-        results = [n for n in range(outputs + block.states) if n in rows or n < outputs]
-        first = {
-            n: next(m for m in results if m == n or (variables[m] == variables[n] and isinstance(variables[n], str)))
-            for n in results
-        }
-        jacobian: dict[int, dict[int, str]] = {}
-        for n in dict.fromkeys(first.values()):
-            terms: dict[int, list[str]] = {}
-            for result, row in rows.items():
-                if result >= outputs and (n, block.rows + result - outputs) in partials:
-                    terms.setdefault(row, []).append(partials[n, block.rows + result - outputs])
-                elif result < outputs:
-                    for pre, row0 in enumerate(block.block.row):
-                        for p in covering(part, row0):
-                            if p.source < part.own and (n, pre) in partials:
-                                weight = f"{part.first + p.first} + ({block.row(pre)} - {p.row}) * {p.terms} + {result}"
-                                terms.setdefault(row, []).append(f"{partials[n, pre]} * splat(parameters, {weight})")
-            jacobian[n] = {row: f"jacobian{n}_{row}" for row in terms}
-            s.add(*(f"jacobian{n}_{row} = {' + '.join(terms[row])}" for row in terms))
-        for n in jacobian:
-            heard = [o for o in range(outputs) if first[o] == n]
-            if heard:
-                derivatives = " + ".join(f"load(memory, output_derivatives + {block.output(o)} * LANES)" for o in heard)
-                s.add(f"change{n} = error * ({derivatives})")
-
-        def update(column: str, parameter: str, direct: dict[int, str]) -> None:
-            """One column; `direct` is how the results depend on its parameter itself."""
-            s.add(f"column0 = first_column + ({column}) * {group.height * LANES}", f"sum0 = sums + ({parameter}) * LANES")
-            s.add(*(f"old{row} = load(sensitivities, column0 + {row} * LANES)" for row in sorted(set(rows.values()))))
-            s.add("total0 = load(memory, sum0)")
-            for n, row_terms in jacobian.items():
-                text = direct.get(n, "")
-                for row, name in row_terms.items():
-                    text = f"fma({name}, old{row}, {text})" if text else f"{name} * old{row}"
-                s.add(f"result{n} = {text or 'fill(memory, 0.0)'}")
-                if any(first[o] == n for o in range(outputs)):
-                    s.add(f"total0 = fma(change{n}, result{n}, total0)")
-            stored = {row: first[n] for n, row in rows.items()}
-            s.add(*(f"store(sensitivities, column0 + {row} * LANES, result{n})" for row, n in stored.items()))
-            s.add("store(memory, sum0, total0)")
-
-        column = 0
-        for pre, row0 in enumerate(block.block.row):
-            direct = {n: f"{partials[n, pre]} * source0" for n in jacobian if (n, pre) in partials}
-            for p in covering(part, row0):
-                index = f"{part.first + p.first} + ({block.row(pre)} - {p.row}) * {p.terms}"
-                with s.loop("k", p.terms):
-                    s.add(f"source0 = load(memory, {place(f'sources{i}', p.source * LANES, p, p.terms * LANES)} + k * LANES)")
-                    update(f"{column} + k", f"{index} + k", direct)
-                column += p.terms
-        for number in range(len(block.unit.trained)):
-            at = block.rows + block.states + number
-            direct = {n: partials[n, at] for n in jacobian if number < block.numbers and (n, at) in partials}
-            update(str(column), block.number(number, part.first + part.layer.weights), direct)
-            column += 1
 
 
 def _is_uniform(part: KernelLayer) -> bool:
@@ -563,12 +497,3 @@ def _grouped_table(part: KernelLayer, found: list[Group]) -> list[tuple[int, int
             for owner in range(group.owners):
                 table += group.parameters_of(head, owner)
     return table
-
-
-def _live(block: KernelBlock) -> list[int]:
-    """Which of a unit's partial derivatives are not identically zero."""
-    return [index for index, output in enumerate(block.trace.partials.outputs) if output is not None]
-
-
-def _partials(block: KernelBlock) -> int:
-    return len(_live(block))
