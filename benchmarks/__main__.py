@@ -192,7 +192,7 @@ from learning_to_learn.topology import Network
 network = Network.of([{"memory_cell": 6, "neuron": 6}])
 x = torch.zeros(1, 1, 1, 3)
 began = time.perf_counter()
-make_engine("fused", network, make_gradient("truncated")).segment(torch.zeros(1, network.parameters), x, x[..., 0])
+make_engine("fused", network, make_gradient("truncated")).segment(torch.zeros(1, network.parameters), x, x[..., :1])
 print(time.perf_counter() - began)
 """
 

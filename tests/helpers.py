@@ -29,14 +29,17 @@ def network(name: str, **options) -> Network:
 
 
 def random_case(net: Network, *, replicas=1, batch=3, length=7, dtype=torch.float64, seed=0, scale=1.0):
-    """Parameters [R, P], inputs [R, B, T, 3] and targets [R, B, T]."""
+    """Parameters [R, P], inputs [R, B, T, I] and targets [R, B, T, m]; of classes, one-hot."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(*shape: int) -> torch.Tensor:
         return torch.rand(*shape, generator=generator, dtype=torch.float64).to(dtype)
 
     parameters = scale * (2 * draw(replicas, net.parameters) - 1)
-    return parameters, 2 * draw(replicas, batch, length, 3) - 1, draw(replicas, batch, length)
+    targets = draw(replicas, batch, length, net.outputs)
+    if net.kind == "softmax":
+        targets = torch.nn.functional.one_hot(targets.argmax(-1), net.outputs).to(dtype)
+    return parameters, 2 * draw(replicas, batch, length, net.inputs) - 1, targets
 
 
 def job(*overrides: str) -> Config:

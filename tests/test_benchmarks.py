@@ -30,7 +30,7 @@ def case(name, replicas=2, batch=3, length=6):
 def test_jax_forms_the_same_gradient(name):
     pytest.importorskip("jax")
     network, p, x, y = case(name)
-    expected = make_engine("reference", network, make_gradient("bptt")).segment(p, x, y).gradient
+    expected = make_engine("reference", network, make_gradient("bptt")).segment(p, x, y.unsqueeze(-1)).gradient
     _, found = peers.jax_scan(network, p, x, y)()
     np.testing.assert_allclose(np.asarray(found), expected.numpy(), atol=1e-6)
 
@@ -38,7 +38,7 @@ def test_jax_forms_the_same_gradient(name):
 def test_jax_rtrl_forms_the_same_gradient():
     pytest.importorskip("jax")
     network, p, x, y = case("neurons")
-    expected = make_engine("reference", network, make_gradient("rtrl")).segment(p, x, y).gradient
+    expected = make_engine("reference", network, make_gradient("rtrl")).segment(p, x, y.unsqueeze(-1)).gradient
     np.testing.assert_allclose(np.asarray(peers.jax_rtrl(network, p, x, y)()), expected.numpy(), atol=1e-6)
 
 

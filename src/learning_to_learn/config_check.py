@@ -1,30 +1,55 @@
 """What makes a configuration unfit to run, besides a single key's range: checked before anything is built."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from learning_to_learn.config import Config, LauncherConfig
 from learning_to_learn.errors import UserError
 from learning_to_learn.gradients import make_gradient
 from learning_to_learn.ranges import LARGEST, check_ranges
 from learning_to_learn.topology import Network
+from learning_to_learn.topology.size import scale_layers
 
 
 def make_network(config: Config) -> Network:
     """Return the topology that the configuration describes. Raises UserError on a unit or a count that there is not."""
+    family = config.family.make()
     hold = {name: float(number) for name, number in (config.arch.hold or {}).items()}
+
+    def build(layers: Sequence[Mapping[str, Any]]) -> Network:
+        return Network.of(
+            layers,
+            inputs=config.family.shown(family),
+            outputs=family.output_size,
+            kind=family.output,
+            loss=family.loss,
+            error_feedback=config.family.feedback == "error",
+            hold=hold,
+        )
+
     try:
-        return Network.of(config.arch.layers, error_feedback=config.family.feedback == "error", hold=hold)
+        if config.arch.parameters is None:
+            return build(config.arch.layers)
+        return scale_layers(config.arch.layers, config.arch.parameters, build)
     except UserError as error:
         raise UserError(str(error) if str(error).startswith("arch.") else f"arch.layers: {error}") from None
 
 
 def check(config: Config) -> None:
     """Raise UserError, one line, on a value that no job could run with."""
+    check_ranges(config.family, "family.")
     for key in ("bias", "hold"):
         _check_numbers(key, getattr(config.arch, key))
+    check_ranges(config.arch, "arch.")
     make_network(config)
     make_gradient(config.arch.gradient, window=config.arch.window)
-    config.family.make()
+    family = config.family.make()
     config.family.make(test=True)
     check_ranges(config)
+    if family.moving and config.family.training_mappings is not None:
+        raise UserError(
+            f"family.training_mappings: {family.name} moves while it is shown, so that no finite set can be its prior"
+        )
     _check_launcher(config.launcher)
     trainer = config.trainer
     if any(length < 1 for length in trainer.curriculum):

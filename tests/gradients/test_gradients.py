@@ -7,6 +7,7 @@ import torch
 
 from learning_to_learn.errors import UserError
 from learning_to_learn.gradients import Carry, make_gradient
+from learning_to_learn.losses import loss_of
 from learning_to_learn.topology import Network, unit
 from tests.helpers import NETWORKS_AND_UNITS, network, random_case
 
@@ -17,7 +18,7 @@ def sigma(z):
 
 def loss(net, parameters, x, target, state=None):
     outputs, _ = net.forward(parameters, x, state)
-    return (outputs - target).square().mean((1, 2))
+    return loss_of(outputs, target, net.kind, net.loss).mean((1, 2))
 
 
 @pytest.mark.parametrize("name", NETWORKS_AND_UNITS)
@@ -44,7 +45,7 @@ def test_bptt_against_torchs_own_rnn():
         peer.bias_ih_l0.copy_(matrix[0, :, 6])
         peer.bias_hh_l0.zero_()
     v, c = output[0, 0, :3], output[0, 0, 3]
-    (torch.sigmoid(peer(x[0])[0] @ v + c) - target[0]).square().mean().backward()
+    (torch.sigmoid(peer(x[0])[0] @ v + c) - target[0, ..., 0]).square().mean().backward()
     expected = torch.cat([peer.weight_hh_l0.grad, peer.weight_ih_l0.grad, peer.bias_ih_l0.grad[:, None]], 1)
     found = net.matrices(make_gradient("bptt").segment(net, parameters, x, target, None).gradient)[0][0]
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
@@ -126,9 +127,9 @@ def test_truncated_is_autograd_with_detached_recurrent_edges(name):
     for t in range(x.shape[2]):
         hs, ss, y = net.split_state(states[t])
         pieces = [p for h, s in zip(hs, carried or ss, strict=True) for p in (h, s)]
-        out, new = net.step(net.split(leaf), torch.cat([*pieces, y.unsqueeze(-1)], -1), x[:, :, t])
+        out, new = net.step(net.split(leaf), torch.cat([*pieces, y], -1), x[:, :, t])
         carried = net.split_state(new)[1]
-        total = total + (out - target[:, :, t]).square().mean(1) / x.shape[2]
+        total = total + (out - target[:, :, t]).square().mean((1, 2)) / x.shape[2]
     total.sum().backward()
     found = make_gradient("truncated").segment(net, parameters, x, target, None).gradient
     torch.testing.assert_close(found, leaf.grad, rtol=0, atol=1e-13)

@@ -42,24 +42,29 @@ class Rtrl(Gradient):
             layers = network.split(parameters)
             total, outputs = torch.zeros_like(parameters), []
             for t in range(length):
-                y, state, sensitivities = _step(network, layers, state, sensitivities, x[:, :, t])
-                error = 2 * (y - target[:, :, t]) / (batch * length)
-                total += torch.einsum("rb,rbp->rp", error, sensitivities[:, :, -1])
+                y, state, sensitivities, d_z = _step(network, layers, state, sensitivities, x[:, :, t])
+                error = (y - target[:, :, t]) / (batch * length)
+                if network.loss == "log":  # its derivative by the pre-activations is y - target
+                    total += torch.einsum("rbm,rbmp->rp", error, d_z)
+                else:
+                    total += torch.einsum("rbm,rbmp->rp", 2 / network.outputs * error, sensitivities[:, :, -network.outputs :])
                 outputs.append(y)
-            return Segment(total, torch.stack(outputs, -1), Carry(state, sensitivities))
+            return Segment(total, torch.stack(outputs, 2), Carry(state, sensitivities))
 
 
 def _step(
     network: Network, parameters: list[LayerParameters], state: torch.Tensor, sensitivities: torch.Tensor, x: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Run one cycle. Return the outputs [R, B], the next states [R, B, D] and their sensitivities [R, B, D, P]."""
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Run one cycle. Return the outputs [R, B, m], the next states [R, B, D], their sensitivities [R, B, D, P], and those of
+    the output neurons' pre-activations [R, B, m, P].
+    """
     hs, ss, previous = network.split_state(state)
     sizes = [n for layer in network.layers for n in (layer.own, layer.states)]
-    *pieces, d_previous = sensitivities.split([*sizes, 1], dim=2)
+    *pieces, d_previous = sensitivities.split([*sizes, network.outputs], dim=2)
     x = network.with_feedback(x, previous)
     d_x = sensitivities.new_zeros(*x.shape, network.parameters)
     if network.fed_back:
-        d_x[:, :, -1:] = network.fed_back * d_previous
+        d_x[:, :, -network.outputs :] = network.fed_back * d_previous
     new, d_new, first = [], [], 0
     for layer, own, h, s, d_h, d_s in zip(network.layers, parameters, hs, ss, pieces[0::2], pieces[1::2], strict=False):
         z, d_z = _pre_activations(layer, own.matrix, torch.cat([h, x], -1), torch.cat([d_h, d_x], 2), first)
@@ -70,7 +75,10 @@ def _step(
         first += layer.parameters
     z, d_z = _pre_activations(network.output, parameters[-1].matrix, x, d_x, first)
     y, _, d_y, _ = _apply(network.output, parameters[-1].numbers, z, z[..., :0], d_z, d_z[:, :, :0], first)
-    return y.squeeze(-1), torch.cat([*new, y], -1), torch.cat([*d_new, d_y], 2)
+    if network.kind == "softmax":
+        y = z.softmax(-1)
+        d_y = y.unsqueeze(-1) * (d_z - torch.einsum("rbm,rbmp->rbp", y, d_z).unsqueeze(2))
+    return y, torch.cat([*new, y], -1), torch.cat([*d_new, d_y], 2), d_z
 
 
 def _pre_activations(

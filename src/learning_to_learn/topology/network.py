@@ -1,5 +1,5 @@
 """A topology has layers of blocks of units. Each layer is fully connected within itself, unless its units or its options say
-less, and one logistic neuron is the output.
+less, and the last one has the output neurons: by default one, which is logistic.
 
 In the paper's notation `H1: 6 Memory + 6 Standard` is `Network.of([{"memory_cell": 6, "neuron": 6}])`.
 
@@ -10,11 +10,11 @@ within that head after head, block after block, all units' first pre-activation,
 all sources, the layer's parameters are the matrix [M, K + 1], row-major. Else a weight that does not exist has no place: the
 parameters are several smaller matrices, one after the other, which `Layer.products` lists. After them come the numbers that
 each unit has of its own, head after head, block after block, all units' first number, then the second, ... . The output
-neuron's [1, H + 1] comes last.
+neurons' [m, H + 1] comes last.
 
 One flat buffer [R, B, D] holds all states: for each layer its outputs [H] (if it is recurrent) and the states of its units
-[S], and last the network's previous output. `error_feedback` subtracts it from the third input; with `output_feedback` it is
-an input of its own, after the others.
+[S], and last the network's previous outputs [m]. `error_feedback` subtracts them from the last m inputs; with
+`output_feedback` they are inputs of their own, after the others.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ from jaxtyping import Float
 
 from learning_to_learn.errors import UserError, choose
 from learning_to_learn.lazy import torch
+from learning_to_learn.losses import nothing_known
 from learning_to_learn.topology.hold import check_hold, held
 from learning_to_learn.topology.units import UNITS, Sources, Unit
 
 OPTIONS = ("heads", "recurrent", "residual", "feedback", "fixed", "radius")
 """What a layer can be given besides its units."""
-NOTHING_KNOWN = 0.5
-"""The previous target and the previous output before the first cycle: y[0]."""
+LINEAR = Unit("linear", lambda z: (z,), ("z",))
+"""The linear neuron, and what a softmax takes; only the output layer has it."""
 
 
 @dataclass(frozen=True)
@@ -222,17 +223,24 @@ class Network:
     output: Layer
     inputs: int = 3
     error_feedback: bool = False
-    """Whether the network's previous output is subtracted from the last input. This is the paper's other supplementary
+    """Whether the network's previous outputs are subtracted from the last inputs. This is the paper's other supplementary
     input.
     """
     output_feedback: bool = False
-    """Whether the first layer hears the network's previous output besides the inputs (Jordan 1986)."""
+    """Whether the first layer hears the network's previous outputs besides the inputs (Jordan 1986)."""
+    kind: str = "logistic"
+    """What the output neurons are: logistic, linear, or together a softmax."""
+    loss: str = "squared"
+    """What the gradient is that of: `squared`, the mean over outputs, or `log`, in nats a cycle."""
 
     @staticmethod
     def of(
         layers: Sequence[Mapping[str, Any]],
         *,
         inputs: int = 3,
+        outputs: int = 1,
+        kind: str = "logistic",
+        loss: str = "squared",
         error_feedback: bool = False,
         hold: Mapping[str, float] | None = None,
     ) -> Network:
@@ -248,13 +256,15 @@ class Network:
         - `radius: r`: the recurrent weights are scaled to the spectral radius r. Only in a recurrent layer of units that have
           one pre-activation and one output each.
 
+        `outputs` is the number of output neurons, `kind` what they are and `loss` what they are trained by.
+
         `hold` fixes pre-activations of the hidden units, by name, at numbers. Raises UserError on an unknown unit, no layer, a
         count < 1, an option that does not fit, or a `hold` that no unit can follow.
         """
         if not layers:
             raise UserError("arch.layers is empty: give at least one layer, such as [{memory_cell: 6, neuron: 6}]")
         feedback = layers[0].get("feedback", False)
-        built, below = [], inputs + (1 if feedback is True else 0)
+        built, below = [], inputs + (outputs if feedback is True else 0)
         for number, given in enumerate(layers, 1):
             counts = {name: count for name, count in given.items() if name not in OPTIONS}
             if not counts:
@@ -285,20 +295,26 @@ class Network:
             built.append(replace(layer, residual=residual, fixed=given.get("fixed", False), radius=radius))
             below = layer.outputs
         check_hold(hold or {}, [UNITS[name] for given in layers for name in given if name not in OPTIONS])
-        output = _layer({"logistic": (UNITS["logistic"], 1)}, below, recurrent=False)
+        neuron = UNITS["logistic"] if kind == "logistic" else LINEAR
+        output = _layer({neuron.name: (neuron, outputs)}, below, recurrent=False)
         if feedback and error_feedback:
             raise UserError("layer 1: feedback: the network's previous output is an input already, as family.feedback=error")
-        return Network(tuple(built), output, inputs, error_feedback, feedback)
+        return Network(tuple(built), output, inputs, error_feedback, feedback, kind, loss)
 
     @property
     def fed_back(self) -> int:
-        """How much of its previous output the network hears in the first layer's last source: 0, 1, or, as an error, -1."""
+        """How much of its previous outputs the network hears in the first layer's last sources: 0, 1, or, as an error, -1."""
         return 1 if self.output_feedback else -1 if self.error_feedback else 0
 
     @property
     def all_layers(self) -> tuple[Layer, ...]:
-        """The hidden layers and, last, the output neuron as a layer without recurrence."""
+        """The hidden layers and, last, the output neurons as a layer without recurrence."""
         return (*self.layers, self.output)
+
+    @property
+    def outputs(self) -> int:
+        """m, the number of output neurons."""
+        return self.output.outputs
 
     @property
     def parameters(self) -> int:
@@ -318,21 +334,21 @@ class Network:
     @property
     def state_size(self) -> int:
         """D, the number of values that one sequence carries from cycle to cycle."""
-        return sum(layer.own + layer.states for layer in self.layers) + 1
+        return sum(layer.own + layer.states for layer in self.layers) + self.outputs
 
     def split(self, parameters: Float[torch.Tensor, "R P"]) -> list[LayerParameters]:
-        """Return the parameters of each layer, those of the output neuron last."""
+        """Return the parameters of each layer, those of the output neurons last."""
         pieces = parameters.split([layer.parameters for layer in self.all_layers], dim=-1)
         return [layer.split(piece) for layer, piece in zip(self.all_layers, pieces, strict=True)]
 
     def matrices(self, parameters: Float[torch.Tensor, "R P"]) -> list[Float[torch.Tensor, "R M K1"]]:
-        """Return a matrix [R, M, K + 1] for each layer. The output neuron's matrix comes last."""
+        """Return a matrix [R, M, K + 1] for each layer. The output neurons' matrix comes last."""
         return [layer.matrix for layer in self.split(parameters)]
 
     def initial_state(self, parameters: Float[torch.Tensor, "R P"], batch: int) -> Float[torch.Tensor, "R B D"]:
-        """Return the state before the first cycle: zero outputs, the units' initial states, and the previous output 0.5."""
+        """Return the state before the first cycle: zero outputs, the units' initial states, and y[0], which says nothing."""
         state = parameters.new_zeros(len(parameters), batch, self.state_size)
-        state[..., -1] = NOTHING_KNOWN
+        state[..., -self.outputs :] = nothing_known(self.kind, self.outputs)
         for states, value in self.initial_states():
             state[..., states] = parameters[:, None, value] if isinstance(value, slice) else value
         return state
@@ -352,12 +368,12 @@ class Network:
         return found
 
     def split_state(self, state: Float[torch.Tensor, "R B D"]) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
-        """Split a state into the outputs [R, B, H] and unit states [R, B, S] of each layer, and the network's previous output
-        [R, B]. The outputs of a layer that is not recurrent are no part of the state: [R, B, 0].
+        """Split a state into the outputs [R, B, H] and unit states [R, B, S] of each layer, and the network's previous outputs
+        [R, B, m]. The outputs of a layer that is not recurrent are no part of the state: [R, B, 0].
         """
         sizes = [n for layer in self.layers for n in (layer.own, layer.states)]
-        *pieces, y = state.split([*sizes, 1], dim=-1)
-        return list(pieces[0::2]), list(pieces[1::2]), y.squeeze(-1)
+        *pieces, y = state.split([*sizes, self.outputs], dim=-1)
+        return list(pieces[0::2]), list(pieces[1::2]), y
 
     def step(
         self,
@@ -366,10 +382,16 @@ class Network:
         x: Float[torch.Tensor, "R B I"],
         *,
         detach_recurrent: bool = False,
-    ) -> tuple[Float[torch.Tensor, "R B"], Float[torch.Tensor, "R B D"]]:
-        """Run one cycle, and return the output y and the next state. `detach_recurrent` stops gradients at every recurrent
+    ) -> tuple[Float[torch.Tensor, "R B m"], Float[torch.Tensor, "R B D"]]:
+        """Run one cycle, and return the outputs y and the next state. `detach_recurrent` stops gradients at every recurrent
         edge.
         """
+        return self.cycle(parameters, state, x, detach_recurrent=detach_recurrent)[1:]
+
+    def cycle(
+        self, parameters: Sequence[LayerParameters], state: torch.Tensor, x: torch.Tensor, *, detach_recurrent: bool = False
+    ) -> tuple[Float[torch.Tensor, "R B m"], Float[torch.Tensor, "R B m"], Float[torch.Tensor, "R B D"]]:
+        """Run one cycle, and return the output neurons' pre-activations, the outputs y, and the next state."""
         outputs, states, previous = self.split_state(state)
         previous = previous.detach() if detach_recurrent else previous
         x = self.with_feedback(x, previous)
@@ -379,15 +401,17 @@ class Network:
             h, s = layer.apply(linear(own.matrix, source), s, own.numbers.unsqueeze(1))
             pieces += [h, s] if layer.recurrent else [s]
             x = h + x if layer.residual else h
-        y, _ = self.output.apply(linear(parameters[-1].matrix, x), x[..., :0], parameters[-1].numbers.unsqueeze(1))
-        return y.squeeze(-1), torch.cat([*pieces, y], -1)
+        z = linear(parameters[-1].matrix, x)
+        y, _ = self.output.apply(z, x[..., :0], parameters[-1].numbers.unsqueeze(1))
+        y = y.softmax(-1) if self.kind == "softmax" else y
+        return z, y, torch.cat([*pieces, y], -1)
 
-    def with_feedback(self, x: Float[torch.Tensor, "R B I"], previous: Float[torch.Tensor, "R B"]) -> torch.Tensor:
+    def with_feedback(self, x: Float[torch.Tensor, "R B I"], previous: Float[torch.Tensor, "R B m"]) -> torch.Tensor:
         """Return what the first layer hears besides its own outputs: the inputs, and in them or beside them y[t-1]."""
-        y = previous.unsqueeze(-1)
         if self.error_feedback:
-            return torch.cat([x[..., :-1], x[..., -1:] - y], -1)
-        return torch.cat([x, y], -1) if self.output_feedback else x
+            m = self.outputs
+            return torch.cat([x[..., :-m], x[..., -m:] - previous], -1)
+        return torch.cat([x, previous], -1) if self.output_feedback else x
 
     def forward(
         self,
@@ -396,15 +420,22 @@ class Network:
         state: Float[torch.Tensor, "R B D"] | None = None,
         *,
         detach_recurrent: bool = False,
-    ) -> tuple[Float[torch.Tensor, "R B T"], Float[torch.Tensor, "R B D"]]:
+    ) -> tuple[Float[torch.Tensor, "R B T m"], Float[torch.Tensor, "R B D"]]:
         """Run T cycles in plain torch, and return the outputs and the last state."""
+        return self.run(parameters, x, state, detach_recurrent=detach_recurrent)[1:]
+
+    def run(
+        self, parameters: torch.Tensor, x: torch.Tensor, state: torch.Tensor | None = None, *, detach_recurrent: bool = False
+    ) -> tuple[Float[torch.Tensor, "R B T m"], Float[torch.Tensor, "R B T m"], Float[torch.Tensor, "R B D"]]:
+        """Run T cycles as `forward` does, and return the output neurons' pre-activations besides."""
         layers = self.split(parameters)
         state = self.initial_state(parameters, x.shape[1]) if state is None else state
-        ys = []
+        zs, ys = [], []
         for t in range(x.shape[2]):
-            y, state = self.step(layers, state, x[:, :, t], detach_recurrent=detach_recurrent)
+            z, y, state = self.cycle(layers, state, x[:, :, t], detach_recurrent=detach_recurrent)
+            zs.append(z)
             ys.append(y)
-        return torch.stack(ys, -1), state
+        return torch.stack(zs, 2), torch.stack(ys, 2), state
 
     def describe(self) -> str:
         """The topology in the paper's notation, such as `H1: 6 memory_cell + 6 neuron`."""

@@ -15,6 +15,7 @@ from learning_to_learn.config import Config
 from learning_to_learn.config_check import make_network
 from learning_to_learn.engine import Engine, make_engine
 from learning_to_learn.gradients import Carry, make_gradient
+from learning_to_learn.losses import loss_of
 from learning_to_learn.optimizers import make_optimizer, rate
 from learning_to_learn.topology.initial import initial_parameters
 from learning_to_learn.training.curves import error_curves
@@ -58,11 +59,12 @@ class MetaLearner(pl.LightningModule):
         """Spent in `training_step`."""
         self.carry: Carry | None = None
         self.train_mse = np.full(len(settings), np.nan)
-        """Mean squared error of each replica over the last epoch, while it was learning."""
+        """The mean loss of each replica over the last epoch, while it was learning."""
         self.validation_curves: np.ndarray | None = None
         length = config.family.sequence_length
-        self.validation_floor = config.family.make().floor(length)
-        self.test_floor = config.family.make(test=True).floor(length)
+        self.family = config.family.make()
+        self.validation_floor = self.family.floor(length)
+        self.test_floor = config.family.make(test=True).floor(config.family.length(test=True))
         self.parts = [self] if not more else self._split(jobs, dtype)
 
     def _split(self, jobs: Sequence[Config], dtype: torch.dtype) -> "list[MetaLearner]":
@@ -132,13 +134,18 @@ class MetaLearner(pl.LightningModule):
                 update += 1
         alive &= weights.isfinite().all(1)
         self.diverged_at[(self.diverged_at == ALIVE) & ~alive] = batch.epoch
-        norms = torch.linalg.vector_norm(outputs.sub_(batch.targets), dim=(1, 2))
-        self.train_mse = (norms.square() / batch.targets[0].numel()).numpy()
+        if self.family.loss == "squared":
+            norms = torch.linalg.vector_norm(outputs.sub_(batch.targets), dim=(1, 2, 3))
+            self.train_mse = (norms.square() / batch.targets[0].numel()).numpy()
+        else:
+            self.train_mse = loss_of(outputs, batch.targets, self.family.output, self.family.loss).mean((1, 2)).numpy()
         self.epochs_done = batch.epoch + 1
         self.seconds += time.perf_counter() - began
 
     def validation_step(self, batch: Sequences, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
-        self.validation_curves = error_curves(self.outputs(batch), batch.targets, self.config.family.sequence_length)
+        self.validation_curves = error_curves(
+            self.family, self.outputs(batch), batch.targets, self.config.family.sequence_length
+        )
 
     @property
     def evaluated(self) -> Float[Tensor, "R P"]:
@@ -146,7 +153,7 @@ class MetaLearner(pl.LightningModule):
         return self.average if self.config.trainer.average else self.weights.detach()
 
     @torch.no_grad()
-    def outputs(self, batch: Sequences, state: Tensor | None = None) -> Float[Tensor, "R N T"]:
+    def outputs(self, batch: Sequences, state: Tensor | None = None) -> Float[Tensor, "R N T m"]:
         """Return every replica's outputs on data that is the same for all (R = 1)."""
         replicas = self.weights.shape[0]
         inputs = batch.inputs.expand(replicas, *batch.inputs.shape[1:])
@@ -174,7 +181,8 @@ class MetaLearner(pl.LightningModule):
     def empty_carry(self) -> dict[str, Any]:
         """Return a `carry` as `learning_state` has it, after one cycle of zeros: what a checkpoint's must look like."""
         x = self.weights.new_zeros(self.config.replicas, self.config.trainer.batch, 1, self.network.inputs).detach()
-        carry = self.engine.segment(self.weights.detach(), x, x[..., 0].contiguous(), None).carry
+        targets = x[..., : self.network.outputs].contiguous()
+        carry = self.engine.segment(self.weights.detach(), x, targets, None).carry
         return {"state": carry.state, "sensitivities": carry.sensitivities}
 
     def load_learning_state(self, state: dict[str, Any]) -> None:

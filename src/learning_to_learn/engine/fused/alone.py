@@ -7,6 +7,8 @@ With J the derivatives of the unit's results (outputs and states) by their own s
 where `source` is what its parameter is multiplied with, and `partial` the results' derivatives by that pre-activation.
 """
 
+from collections.abc import Callable
+
 from learning_to_learn.engine.fused.columns import Group, covering, live_partials, partial_place
 from learning_to_learn.engine.fused.kernel import KernelBlock, KernelLayer, place
 from learning_to_learn.engine.fused.lanes import LANES
@@ -24,17 +26,20 @@ def partial_names(s: Source, part: KernelLayer, block: KernelBlock) -> Partials:
     return {divmod(index, width): f"partial{slot}" for slot, index in enumerate(live)}
 
 
-def print_alone(s: Source, group: Group, partials: Partials) -> None:
-    """Update the columns of that unit, and add error x sensitivity to the sums of their parameters."""
+def print_alone(s: Source, group: Group, partials: Partials, error: Callable[[KernelBlock, int], str]) -> None:
+    """Update the columns of that unit, and add error x sensitivity to the sums of their parameters.
+
+    `error` is the text of the derivative of the loss by the unit's output n, within the cycle.
+    """
     part, (stretch,) = group.part, group.stretches
     block, i = stretch.block, part.index
     same = _same_results(group, block)
     jacobian = _jacobian(s, group, block, partials, same)
     outputs = range(block.unit.outputs)
     for n in jacobian:
-        heard = [f"load(memory, output_derivatives + {block.output(o)} * LANES)" for o in outputs if same[o] == n]
+        heard = [error(block, o) for o in outputs if same[o] == n]
         if heard:
-            s.add(f"change{n} = error * ({' + '.join(heard)})")
+            s.add(f"change{n} = {' + '.join(heard)}")
 
     def update(column: str, parameter: str, direct: dict[int, str]) -> None:
         """One column; `direct` is how the results depend on its parameter itself."""

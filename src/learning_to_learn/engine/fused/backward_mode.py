@@ -115,17 +115,11 @@ class BackwardMode(Kernel):
         for part in self.layers:
             with s.loop("i", part.layer.numbers):
                 s.add(f"store(memory, number_errors{part.index} + i * LANES, 0.0)")
-        output = self.layers[-1].index
         with s.loop("back", "steps"):
             s.add("cycle = steps - 1 - back", f"now = cycle % {SLAB} * LANES")
             for part in self.layers:
                 s.add(self._at(f"saved{part.index}_now", f"saved{part.index}", self._saved(part), "cycle"))
-            extra = " + memory[network_output + lane]" if self.network.fed_back else ""
-            with s.loop("lane", "live"):
-                s.add(
-                    f"memory[output_errors{output} + lane] = "
-                    f"scale * (outputs[lane0 + lane, cycle] - target[lane0 + lane, cycle]){extra}"
-                )
+            self._output_errors(self.layers[-1])
             for part in reversed(self.layers):
                 self._layer_backward(part)
             self._initial_states()
@@ -149,14 +143,51 @@ class BackwardMode(Kernel):
                 total = f"total(load(memory, number_errors{part.index} + i * LANES))"
                 s.add(f"gradient[{part.first + part.layer.weights} + i] = {total}")
 
+    @property
+    def direct(self) -> bool:
+        """Whether the errors of the output neurons' pre-activations are computed at once: the log loss makes them simple, and a
+        softmax is no function of single neurons.
+        """
+        return self.network.loss == "log" or self.network.kind == "softmax"
+
+    def _output_errors(self, part: KernelLayer) -> None:
+        """The errors of the network's outputs at this cycle, or where that is simpler those of their pre-activations.
+
+        What comes from the next cycle, where the outputs are fed back, lies at `network_output`.
+        """
+        s, m, i, network = self.s, self.network.outputs, part.index, self.network
+        difference = "scale * (outputs[lane0 + lane, cycle, i] - target[lane0 + lane, cycle, i])"
+        fed_back = "memory[network_output + i * LANES + lane]"
+        if not self.direct:
+            with s.loop("lane", "live"), s.loop("i", m):
+                extra = f" + {fed_back}" if network.fed_back else ""
+                s.add(f"memory[output_errors{i} + i * LANES + lane] = {difference}{extra}")
+            return
+        with s.loop("i", m):
+            s.add(f"store(memory, pre_activation_errors{i} + now + i * {self.row}, 0.0)")
+        with s.loop("lane", "live"):
+            errors = [difference] if network.loss == "squared" else []
+            errors += [fed_back] if network.fed_back else []
+            if errors and network.kind == "softmax":
+                s.add("mean_error = 0.0")
+                with s.loop("i", m):
+                    s.add(f"mean_error += outputs[lane0 + lane, cycle, i] * ({' + '.join(errors)})")
+            with s.loop("i", m):
+                s.add("y = outputs[lane0 + lane, cycle, i]")
+                terms = [difference] if network.loss == "log" else []
+                if errors:
+                    slope = {"softmax": f"y * ({' + '.join(errors)} - mean_error)", "linear": fed_back}
+                    terms.append(slope.get(network.kind, f"y * (1.0 - y) * {fed_back}"))
+                s.add(f"memory[pre_activation_errors{i} + now + i * {self.row} + lane] = {' + '.join(terms)}")
+
     def _clear(self, layers: list[KernelLayer]) -> None:
         """No error goes on to the cycle before."""
         for part in layers:
             for name, n in (("output_errors", part.layer.outputs), ("state_errors", part.layer.states)):
                 with self.s.loop("i", n):
                     self.s.add(f"store(memory, {name}{part.index} + i * LANES, 0.0)")
-        if self.network.fed_back:
-            self.s.add("store(memory, network_output, 0.0)")
+        for k in range(self.network.outputs if self.network.fed_back else 0):
+            self.s.add(f"store(memory, network_output + {k * LANES}, 0.0)")
 
     def _initial_states(self) -> None:
         """What is left of the states' errors before the first cycle is that of the initial states that are trained."""
@@ -176,7 +207,7 @@ class BackwardMode(Kernel):
 
     def _layer_backward(self, part: KernelLayer) -> None:
         s, layer, i = self.s, part.layer, part.index
-        for block in part.blocks:
+        for block in part.blocks if i + 1 < len(self.layers) or not self.direct else ():
             with self.units(block):
                 self._unit_backward(part, block)
         if i and self.layers[i - 1].layer.residual:
@@ -218,11 +249,13 @@ class BackwardMode(Kernel):
             self.s.add(f"store(memory, {target} + i * LANES, {sum_})")
 
     def _feed_back(self, part: KernelLayer) -> None:
-        """Send error to the output of the cycle before, which the first layer's last source is, or is minus."""
+        """Send error to the outputs of the cycle before, which the first layer's last sources are, or are minus."""
         if not part.index and self.network.fed_back:
-            self._back(part, part.layer.sources - 1, part.layer.sources, "network_output", accumulate=False)
-            if self.network.fed_back < 0:
-                self.s.add("store(memory, network_output, negate(load(memory, network_output)))")
+            sources, m = part.layer.sources, self.network.outputs
+            self._back(part, sources - m, sources, "network_output", accumulate=False)
+            for k in range(m if self.network.fed_back < 0 else 0):
+                output = f"network_output + {k * LANES}"
+                self.s.add(f"store(memory, {output}, negate(load(memory, {output})))")
 
     def _back(self, part: KernelLayer, first: int, last: int, target: str, *, accumulate: bool) -> None:
         """Send the errors of the pre-activations to the sources from `first` up to `last`, whose errors lie at `target`."""

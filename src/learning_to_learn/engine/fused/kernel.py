@@ -5,7 +5,7 @@ the core's cache. Workers (threads) each own one, so memory does not grow with b
 it, for layer i:
 
     sources0 [K + 1]: own outputs of the cycle before, then those of the layer below, then 1
-    weights0, each matrix transposed    pre_activations [M]    states0 [S]    network_output
+    weights0, each matrix transposed    pre_activations [M]    states0 [S]    network_output [m]
     constants0: what the units compute of their own numbers alone, the same at every cycle
 
 `sources0` is the place of layer 0's sources in the flat array `memory`, `sources0_now` that of the sources of this cycle, and
@@ -155,7 +155,10 @@ class Kernel:
 
     def workspace(self) -> list[tuple[str, int, int]]:
         """(name, size a slab of cycles, size however many cycles) of every place in the workspace."""
-        places = [("network_output", 0, LANES), ("pre_activations", 0, max(part.layer.rows for part in self.layers) * LANES)]
+        places = [
+            ("network_output", 0, self.network.outputs * LANES),
+            ("pre_activations", 0, max(part.layer.rows for part in self.layers) * LANES),
+        ]
         for part in self.layers:
             i, layer = part.index, part.layer
             places += [(f"weights{i}", 0, layer.weights), (f"states{i}", 0, layer.states * LANES)]
@@ -244,8 +247,8 @@ class Kernel:
                 with s.loop("i", n), s.loop("lane", LANES):
                     s.add(f"memory[{base} + i * {stride} + lane] = state[lane0 + lane, {place} + i] if lane < live else {idle}")
                 place += n
-        with s.loop("lane", LANES):
-            s.add(f"memory[network_output + lane] = state[lane0 + lane, {place}] if lane < live else 0.0")
+        with s.loop("i", self.network.outputs), s.loop("lane", LANES):
+            s.add(f"memory[network_output + i * LANES + lane] = state[lane0 + lane, {place} + i] if lane < live else 0.0")
 
     def store_state(self) -> None:
         """The reverse, from the sources of the cycle after the last."""
@@ -258,8 +261,8 @@ class Kernel:
                 with s.loop("i", n), s.loop("lane", "live"):
                     s.add(f"last[lane0 + lane, {place} + i] = memory[{base} + i * {stride} + lane]")
                 place += n
-        with s.loop("lane", "live"):
-            s.add(f"last[lane0 + lane, {place}] = memory[network_output + lane]")
+        with s.loop("i", self.network.outputs), s.loop("lane", "live"):
+            s.add(f"last[lane0 + lane, {place} + i] = memory[network_output + i * LANES + lane]")
 
     def read_inputs(self) -> None:
         """The inputs of cycle t; lanes that are not live read zeros, never what another replica left in the workspace."""
@@ -268,11 +271,13 @@ class Kernel:
         with s.loop("lane", "live"):
             for i in range(self.network.inputs):
                 s.add(f"memory[sources0_now + {first + i * self.row} + lane] = inputs[lane0 + lane, cycle, {i}]")
-        if self.network.output_feedback:
-            s.add(f"store(memory, sources0_now + {first + self.network.inputs * self.row}, load(memory, network_output))")
-        if self.network.error_feedback:
-            last = first + (self.network.inputs - 1) * self.row
-            s.add(f"store(memory, sources0_now + {last}, load(memory, sources0_now + {last}) - load(memory, network_output))")
+        for k in range(self.network.outputs):
+            output = f"load(memory, network_output + {k * LANES})"
+            if self.network.output_feedback:
+                s.add(f"store(memory, sources0_now + {first + (self.network.inputs + k) * self.row}, {output})")
+            if self.network.error_feedback:
+                shown = f"sources0_now + {first + (self.network.inputs - self.network.outputs + k) * self.row}"
+                s.add(f"store(memory, {shown}, load(memory, {shown}) - {output})")
 
     def layer_forward(self, part: KernelLayer) -> None:
         """Sources at `sources_now` to outputs, kept for the next cycle at `outputs_next`."""
@@ -290,8 +295,22 @@ class Kernel:
             with self.units(block):
                 self._unit_forward(part, block)
         if i + 1 == len(self.layers):
-            with s.loop("lane", "live"):
-                s.add("outputs[lane0 + lane, cycle] = memory[network_output + lane]")
+            if self.network.kind == "softmax":
+                self._softmax()
+            with s.loop("lane", "live"), s.loop("i", self.network.outputs):
+                s.add("outputs[lane0 + lane, cycle, i] = memory[network_output + i * LANES + lane]")
+
+    def _softmax(self) -> None:
+        """Make probabilities of the numbers at `network_output`."""
+        s, m = self.s, self.network.outputs
+        s.add("largest = load(memory, network_output)", "sum_ = fill(memory, 0.0)")
+        with s.loop("i", m - 1):
+            s.add("largest = maximum(largest, load(memory, network_output + i * LANES + LANES))")
+        with s.loop("i", m):
+            s.add("power = exp(load(memory, network_output + i * LANES) - largest)", "sum_ = sum_ + power")
+            s.add("store(memory, network_output + i * LANES, power)")
+        with s.loop("i", m):
+            s.add("store(memory, network_output + i * LANES, load(memory, network_output + i * LANES) / sum_)")
 
     def _unit_forward(self, part: KernelLayer, block: KernelBlock) -> None:
         s, i, forward = self.s, part.index, block.trace.forward
@@ -316,11 +335,11 @@ class Kernel:
                     output = f"{output} + {below}"
                 s.add(f"store(memory, sources{i + 1}_now + {above} * {self.row}, {output})")
             else:
-                s.add(f"store(memory, network_output, {output})")
+                s.add(f"store(memory, network_output + {block.output(n)} * LANES, {output})")
         self.keep(part, block, names | {op.name: "forward_" + op.name for op in forward.ops})
 
     def signed(self, value: str) -> str:
-        """A vector with the sign that the network's previous output has where it is fed back."""
+        """A vector with the sign that the network's previous outputs have where they are fed back."""
         return f"negate({value})" if self.network.fed_back < 0 else value
 
     @property
