@@ -17,8 +17,8 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks import peers
-from benchmarks.packed import EPOCHS, RATES, packed_against_apart
+from benchmarks import fast_weights, peers
+from benchmarks.packed import EPOCHS, RATES, packed_against_apart, table, write
 from benchmarks.startup import start_up
 from benchmarks.structure import rtrl_against_bptt
 from benchmarks.trainer import kernel_share
@@ -55,7 +55,7 @@ def main() -> None:
         rows += compare(*case, seconds=0.2 if quick else SECONDS)
     text = [*_table(rows), *_claims(rows)]
     if not quick:
-        text += [*_scaling(), *_structure(), *_trainer(), "", *_packed(), "", *start_up(), *_compiling()]
+        text += [*_scaling(), *_structure(), *_fast_weights(), *_trainer(), "", *_packed(), "", *start_up(), *_compiling()]
     print("\n".join(text))
     if not quick:
         CSV.parent.mkdir(exist_ok=True)
@@ -151,6 +151,11 @@ def _structure() -> list[str]:
     return [*lines, ""]
 
 
+def _fast_weights() -> list[str]:
+    cases = [(unit, replicas) for unit in fast_weights.UNITS for replicas in (1, 8)]
+    return fast_weights.table({c: take_turns(fast_weights.works(c[0], replicas=c[1]), SECONDS) for c in cases})
+
+
 def _trainer() -> list[str]:
     whole, kernels, epochs = kernel_share()
     return f"""\
@@ -164,16 +169,15 @@ The fastest of five runs:
 
 
 def _packed() -> list[str]:
-    together, apart = packed_against_apart()
+    found = packed_against_apart()
+    write(found)
     return f"""\
 ## A search packed into replicas
 
-{RATES} learning rates of one replica of the LSTM on Boolean, {EPOCHS} epochs each, with every job's evaluation and run folder:
+{RATES} learning rates of one replica of the LSTM on Boolean, {EPOCHS} epochs each, with every job's evaluation and run folder
+([reports/packed.csv](../reports/packed.csv)). CPU seconds are those of the process:
 
-| launcher | seconds | times packed |
-|---|--:|--:|
-| packed: one training | {together:.1f} | 1.0 |
-| basic: {RATES} jobs one after the other | {apart:.1f} | {apart / together:.1f} |
+{chr(10).join(table(found))}
 """.splitlines()
 
 

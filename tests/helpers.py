@@ -9,7 +9,7 @@ import torch
 from learning_to_learn.composing import compose_config
 from learning_to_learn.config import Config, fingerprint, to_yaml
 from learning_to_learn.runs import run_folder as files
-from learning_to_learn.topology import UNITS, Network
+from learning_to_learn.topology import UNITS, Network, VectorUnit
 
 NETWORKS = {
     "neurons": [{"neuron": 3}],
@@ -19,13 +19,21 @@ NETWORKS = {
 }
 
 
-NETWORKS_AND_UNITS = [*NETWORKS, *UNITS]
+SCALAR_UNITS = [name for name, unit in UNITS.items() if not isinstance(unit, VectorUnit)]
+VECTOR_UNITS = [name for name in UNITS if name not in SCALAR_UNITS]
+SCALAR_NETWORKS = [*NETWORKS, *SCALAR_UNITS]
+NETWORKS_AND_UNITS = [*SCALAR_NETWORKS, *VECTOR_UNITS]
 """The networks above, and two units of every kind that is registered."""
+
+
+def several(name: str, count: int, width: int = 3) -> dict:
+    """`count` units of a kind as a layer is given them; of a vector unit groups of `width`."""
+    return {name: {"count": count, "width": width} if name in VECTOR_UNITS else count}
 
 
 def network(name: str, **options) -> Network:
     """The network of that name, or two units of the kind of that name."""
-    return Network.of(NETWORKS.get(name) or [{name: 2}], **options)
+    return Network.of(NETWORKS.get(name) or [several(name, 2)], **options)
 
 
 def random_case(net: Network, *, replicas=1, batch=3, length=7, dtype=torch.float64, seed=0, scale=1.0):

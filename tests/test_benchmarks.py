@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import peers
+from benchmarks import fast_weights, peers
 from benchmarks.__main__ import MODULES, TOPOLOGIES, compare, take_turns
 from benchmarks.packed import packed_against_apart
 from benchmarks.startup import cpu_seconds, shares_of
@@ -49,6 +49,17 @@ def test_the_other_peers_run(name):
     assert all(len(t) == 3 for t in times.values())
 
 
+@pytest.mark.parametrize("unit", fast_weights.UNITS)
+def test_jax_forms_the_same_gradient_of_fast_weights(unit):
+    pytest.importorskip("jax")
+    network, p, x, y = fast_weights.case(unit, replicas=2, batch=3, length=6)
+    expected = make_engine("reference", network, make_gradient("bptt")).segment(p, x, y).gradient
+    makers = [fast_weights.jax_scan, *([fast_weights.jax_associative] if unit == "linear_attention" else [])]
+    for make in makers:
+        _, found = make(network, p, x, y)()
+        np.testing.assert_allclose(np.asarray(found), expected.numpy(), atol=1e-6)
+
+
 def test_a_comparison_has_a_row_for_every_engine():
     rows = compare("neurons", "bptt", 5, 2, 1, seconds=0.01)
     assert {"fused", "reference", "torch.nn", "plain loop"} <= {r["engine"] for r in rows}
@@ -71,4 +82,6 @@ def test_cpu_seconds_are_those_of_the_command():
 
 def test_a_packed_sweep_and_the_jobs_one_by_one_are_timed():
     small = ("trainer=quick", "family.sequence_length=20", "evaluation.mappings=16", "trainer.evaluate_every=1")
-    assert all(seconds > 0 for seconds in packed_against_apart(2, 1, *small))
+    found = packed_against_apart(2, 1, *small)
+    assert [(one.launcher, one.rates) for one in found] == [("packed", 2), ("basic", 2)]
+    assert all(one.seconds > 0 and one.cpu_seconds > 0 for one in found)

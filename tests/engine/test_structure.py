@@ -8,10 +8,11 @@ import torch
 from learning_to_learn.engine import make_engine
 from learning_to_learn.engine.fused.fused import print_kernel
 from learning_to_learn.gradients import make_gradient
-from learning_to_learn.topology import UNITS, Network
+from learning_to_learn.topology import Network
+from tests.engine.interpret import interpret
 from tests.engine.test_kernels import FLOAT64, compare
 from tests.engine.test_wiring import hold_to_the_reference, register_own
-from tests.helpers import random_case
+from tests.helpers import SCALAR_UNITS, random_case
 
 STRUCTURES = {
     "heads, and units that hear no one, below another layer": [
@@ -34,7 +35,21 @@ def hold_to_bptt(engine, net):
     compare(found.gradient, expected.gradient, FLOAT64)
 
 
-@pytest.mark.parametrize("structure", [pytest.param(s, marks=pytest.mark.slow if s == "residual" else ()) for s in STRUCTURES])
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_what_is_printed(structure, outputs):
+    """Not compiled, which takes longer."""
+    register_own()
+    net = Network.of(STRUCTURES[structure], outputs=outputs)
+    case = random_case(net, batch=5, length=5)
+    expected = make_gradient("bptt").segment(net, *case, None)
+    found, gradient = interpret(net, "rtrl", *case)
+    compare(found, expected.outputs, FLOAT64)
+    compare(gradient, expected.gradient, FLOAT64)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("structure", STRUCTURES)
 def test_structures(structure):
     register_own()
     net = Network.of(STRUCTURES[structure])
@@ -42,15 +57,16 @@ def test_structures(structure):
     hold_to_the_reference(net, "rtrl")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wiring", WIRINGS)
-@pytest.mark.parametrize("name", UNITS)
+@pytest.mark.parametrize("name", SCALAR_UNITS)
 def test_the_reference_in_every_wiring(name, wiring):
     hold_to_bptt("reference", Network.of([{name: 6, **WIRINGS[wiring]}]))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wiring", WIRINGS)
-@pytest.mark.parametrize("name", UNITS)
+@pytest.mark.parametrize("name", SCALAR_UNITS)
 def test_every_unit_in_every_wiring(name, wiring):
     hold_to_bptt("fused", Network.of([{name: 6, **WIRINGS[wiring]}]))
 

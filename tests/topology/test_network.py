@@ -81,7 +81,7 @@ def test_error_feedback_shows_the_error_of_the_output_before():
     [
         ([], "at least one layer"),
         ([{}], "layer 1 is empty"),
-        ([{"lstm": 3}], "unit .* 'lstm': choose one of continuous_time_neuron, .*forget_cell, .*memory_cell, .*neuron"),
+        ([{"lstm": 3}], "unit .* 'lstm': choose one of .*continuous_time_neuron, .*forget_cell, .*memory_cell, .*neuron"),
         ([{"neuron": 0}], "count must be"),
         ([{"neuron": True}], "count must be"),
     ],

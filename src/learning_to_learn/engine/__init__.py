@@ -14,6 +14,7 @@ from learning_to_learn.errors import unknown
 from learning_to_learn.gradients import Gradient
 from learning_to_learn.lazy import torch
 from learning_to_learn.topology import Network
+from learning_to_learn.topology.module import ModuleNetwork
 
 ENGINES = ("auto", "fused", "reference")
 
@@ -24,11 +25,16 @@ def make_engine(
     """The engine of that name; `auto` is the fused one, or with one warning the reference where a unit cannot be fused.
 
     `keep`: sensitivities must survive from segment to segment (weights change within a sequence, or state is carried).
-    Raises UserError on an unknown name, and where a unit is not elementwise.
+    Raises UserError on an unknown name, where a unit is not elementwise, and where the gradient cannot run the network.
     """
     if name not in ENGINES:
         raise unknown("engine", name, ENGINES)
+    if isinstance(network, ModuleNetwork):
+        network.check_gradient(gradient.name)
+        network.check_engine(name)
+        return Reference(network, gradient)
     check_elementwise(network)
+    gradient.check(network)
     if name == "reference":
         return Reference(network, gradient)
     # Imported here: the reference must work where numba does not.

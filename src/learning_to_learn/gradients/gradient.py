@@ -66,6 +66,9 @@ class Gradient(ABC):
         if self.window is not None and self.window < 1:
             raise UserError(f"window={self.window}: it must be a whole number of cycles >= 1")
 
+    def check(self, network: Network) -> None:  # noqa: B027 - most run every network
+        """Raise UserError where the algorithm cannot run a network."""
+
     @abstractmethod
     def segment(
         self,

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from learning_to_learn.errors import UserError
 from learning_to_learn.gradients.gradient import Carry, Gradient, Segment
 from learning_to_learn.lazy import torch
 from learning_to_learn.topology.network import Layer, LayerParameters, Network, linear
+from learning_to_learn.topology.vector_units import VectorUnit
 
 
 class Rtrl(Gradient):
@@ -25,6 +27,16 @@ class Rtrl(Gradient):
     name: ClassVar[str] = "rtrl"
     fused: ClassVar[bool] = True
     forward_mode: ClassVar[bool] = True
+
+    def check(self, network: Network) -> None:
+        """Raise UserError on vector units, whose states are too many to carry the derivatives of."""
+        for unit in (block.unit for layer in network.layers for block in layer.blocks):
+            if isinstance(unit, VectorUnit):
+                d, p = network.state_size, network.parameters
+                raise UserError(
+                    f"gradient rtrl does not run vector units, such as {unit.name}: it would carry {d} states x {p} parameters "
+                    f"= {d * p:,} derivatives a sequence, at some {d * d * p:,} multiplications a cycle; use bptt or truncated"
+                )
 
     def segment(
         self, network: Network, parameters: torch.Tensor, x: torch.Tensor, target: torch.Tensor, carry: Carry | None

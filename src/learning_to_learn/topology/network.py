@@ -1,7 +1,9 @@
 """A topology has layers of blocks of units. Each layer is fully connected within itself, unless its units or its options say
 less, and the last one has the output neurons: by default one, which is logistic.
 
-In the paper's notation `H1: 6 Memory + 6 Standard` is `Network.of([{"memory_cell": 6, "neuron": 6}])`.
+In the paper's notation `H1: 6 Memory + 6 Standard` is `Network.of([{"memory_cell": 6, "neuron": 6}])`. A vector unit is given
+as `{"delta_rule": {"count": 2, "width": 8}}`: two groups of eight numbers, each with a state of its own. In what follows a
+group counts as a unit, and each of its numbers has a row, a state or an output of its own; those of one group lie side by side.
 
 All parameters of all replicas lie in one flat buffer [R, P], layer after layer. A layer has M rows, one for every
 pre-activation, and K + 1 sources: its own H outputs of the cycle before (if it is recurrent), then the I outputs of the layer
@@ -19,18 +21,21 @@ One flat buffer [R, B, D] holds all states: for each layer its outputs [H] (if i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 from jaxtyping import Float
 
-from learning_to_learn.errors import UserError, choose
+from learning_to_learn.errors import UserError, unknown
 from learning_to_learn.lazy import torch
 from learning_to_learn.losses import nothing_known
+from learning_to_learn.topology.cost import count_multiplications
 from learning_to_learn.topology.hold import check_hold, held
 from learning_to_learn.topology.units import UNITS, Sources, Unit
+from learning_to_learn.topology.vector_units import VectorUnit
 
 OPTIONS = ("heads", "recurrent", "residual", "feedback", "fixed", "radius")
 """What a layer can be given besides its units."""
@@ -40,7 +45,7 @@ LINEAR = Unit("linear", lambda z: (z,), ("z",))
 
 @dataclass(frozen=True)
 class Block:
-    """A block of `count` equal units, and where they stand in their layer."""
+    """A block of `count` equal units, and where they stand in their layer. The numbers of a vector unit lie side by side."""
 
     unit: Unit
     count: int
@@ -55,19 +60,20 @@ class Block:
 
     def rows(self) -> list[slice]:
         """Return the rows of each pre-activation."""
-        return [slice(i, i + self.count) for i in self.row]
+        names = self.unit.pre_activations
+        return [slice(i, i + self.count * self.unit.size(name)) for i, name in zip(self.row, names, strict=True)]
 
     def outputs(self) -> list[slice]:
         """Return the indices of each output."""
-        return self._slices(self.output, self.unit.outputs)
+        return self._slices(self.output, [self.unit.width] * self.unit.outputs)
 
     def states(self) -> list[slice]:
         """Return the indices of each state."""
-        return self._slices(self.state, len(self.unit.states))
+        return self._slices(self.state, map(self.unit.size, self.unit.states))
 
     def numbers(self) -> list[slice]:
         """Return the indices of each number, then of each initial state that is trained."""
-        return self._slices(self.number, len(self.unit.trained))
+        return self._slices(self.number, map(self.unit.size, self.unit.trained))
 
     def initial_states(self) -> list[tuple[slice, float | slice]]:
         """Return the indices of each state with the value before the first cycle, or the indices of the numbers it is."""
@@ -75,8 +81,9 @@ class Block:
         given = [trained.get(name, self.unit.initial.get(name, 0.0)) for name in self.unit.states]
         return list(zip(self.states(), given, strict=True))  # type: ignore[arg-type]
 
-    def _slices(self, start: int, n: int) -> list[slice]:
-        return [slice(i, i + self.count) for i in range(start, start + n * self.count, self.count)]
+    def _slices(self, start: int, sizes: Iterable[int]) -> list[slice]:
+        ends = list(accumulate((self.count * size for size in sizes), initial=start))
+        return [slice(*ends_of_one) for ends_of_one in pairwise(ends)]
 
 
 class Product(NamedTuple):
@@ -128,7 +135,7 @@ class Layer:
 
     @property
     def outputs(self) -> int:
-        return sum(b.count * b.unit.outputs for b in self.blocks)
+        return sum(b.count * b.unit.outputs * b.unit.width for b in self.blocks)
 
     @property
     def own(self) -> int:
@@ -137,15 +144,15 @@ class Layer:
 
     @property
     def rows(self) -> int:
-        return sum(b.count * len(b.unit.pre_activations) for b in self.blocks)
+        return sum(b.count * b.unit.size(name) for b in self.blocks for name in b.unit.pre_activations)
 
     @property
     def states(self) -> int:
-        return sum(b.count * len(b.unit.states) for b in self.blocks)
+        return sum(b.count * b.unit.size(name) for b in self.blocks for name in b.unit.states)
 
     @property
     def numbers(self) -> int:
-        return sum(b.count * len(b.unit.trained) for b in self.blocks)
+        return sum(b.count * b.unit.size(name) for b in self.blocks for name in b.unit.trained)
 
     @property
     def sources(self) -> int:
@@ -209,7 +216,7 @@ class Layer:
         states: list[torch.Tensor] = []
         for block in self.blocks:
             own = dict(zip(block.unit.numbers, (numbers[..., i] for i in block.numbers()), strict=False))
-            results = block.unit.step(*(z[..., i] for i in block.rows()), *(s[..., i] for i in block.states()), **own)
+            results = block.unit.run(*(z[..., i] for i in block.rows()), *(s[..., i] for i in block.states()), **own)
             outputs += results[: block.unit.outputs]
             states += results[block.unit.outputs :]
         return torch.cat(outputs, -1), torch.cat(states, -1) if states else s
@@ -244,7 +251,8 @@ class Network:
         error_feedback: bool = False,
         hold: Mapping[str, float] | None = None,
     ) -> Network:
-        """Build from `[{unit name: count, ..., option: value, ...}, ...]`. The options of a layer are:
+        """Build from `[{unit name: count, ..., option: value, ...}, ...]`. A vector unit has `{count: 2, width: 8}` in place of
+        a count, two groups of eight, and beside them its own options. The options of a layer are:
 
         - `heads: n`: every count is divided into n heads, and the layer's recurrent weights connect units of the same head
           only. 1 is fully connected; with as many heads as units, every unit hears only itself.
@@ -277,15 +285,8 @@ class Network:
                 raise UserError(f"layer {number}: feedback: only the first layer can hear the network's previous output")
             if not _is_count(heads):
                 raise UserError(f"layer {number}: heads: {heads!r}; it must be a whole number >= 1")
-            for name, count in counts.items():
-                choose("unit or option of a layer", name, {**UNITS, **dict.fromkeys(OPTIONS)})
-                if not _is_count(count):
-                    raise UserError(f"layer {number}: {name}: {count!r} units; the count must be a whole number >= 1")
-                if count % heads:
-                    raise UserError(f"layer {number}: {count} units of {name} cannot be divided into {heads} equal heads")
-            layer = _layer(
-                {name: (held(UNITS[name], hold or {}), count) for name, count in counts.items()}, below, recurrent, heads
-            )
+            units = {name: _units(name, count, number, heads) for name, count in counts.items()}
+            layer = _layer({name: (held(u, hold or {}), count) for name, (u, count) in units.items()}, below, recurrent, heads)
             radius, residual = _radius(given.get("radius"), layer, number), given.get("residual", False)
             if residual and (number == 1 or layer.outputs != below):
                 raise UserError(
@@ -335,6 +336,11 @@ class Network:
     def state_size(self) -> int:
         """D, the number of values that one sequence carries from cycle to cycle."""
         return sum(layer.own + layer.states for layer in self.layers) + self.outputs
+
+    @property
+    def cells(self) -> int:
+        """How many states the units have, besides outputs that a layer hears."""
+        return sum(layer.states for layer in self.layers)
 
     def split(self, parameters: Float[torch.Tensor, "R P"]) -> list[LayerParameters]:
         """Return the parameters of each layer, those of the output neurons last."""
@@ -437,6 +443,18 @@ class Network:
             ys.append(y)
         return torch.stack(zs, 2), torch.stack(ys, 2), state
 
+    def multiplications(self, cycles: int = 1) -> int:  # noqa: ARG002 - every cycle takes as many
+        """Return how many numbers are multiplied or divided in a cycle of one sequence, without learning.
+
+        They are those of the weights with what they meet, and those in the units; not what a tanh or an exponential takes.
+        """
+        biases = sum(layer.rows for layer in self.all_layers)
+        count = sum(layer.weights for layer in self.all_layers) - biases
+        for layer in self.all_layers:
+            z, s, numbers = (torch.full((n,), 0.5) for n in (layer.rows, layer.states, layer.numbers))
+            count += count_multiplications(partial(layer.apply, z, s, numbers))
+        return count
+
     def describe(self) -> str:
         """The topology in the paper's notation, such as `H1: 6 memory_cell + 6 neuron`."""
         layers = "; ".join(f"H{i}: {_describe(layer)}" for i, layer in enumerate(self.layers, 1))
@@ -462,18 +480,45 @@ def _layer(units: Mapping[str, tuple[Unit, int]], inputs: int, recurrent: bool =
             for name in unit.pre_activations:
                 wiring = unit.sources.get(name, Sources.BOTH)
                 rows.append(starts[wiring])
-                starts[wiring] += count
+                starts[wiring] += count * unit.size(name)
             built.append(Block(unit, count, tuple(rows), output, state, number))
-            output += count * unit.outputs
-            state += count * len(unit.states)
-            number += count * len(unit.trained)
+            output += count * unit.outputs * unit.width
+            state += count * sum(map(unit.size, unit.states))
+            number += count * sum(map(unit.size, unit.trained))
     hears_itself = start > _rows_of(first.blocks, Sources.BELOW)
     return Layer(tuple(built), inputs, recurrent and hears_itself, heads)
 
 
+def _units(name: str, given: object, layer: int, heads: int) -> tuple[Unit, int]:
+    """Return a unit and how many of it a layer has, or raise UserError."""
+    if name not in UNITS:
+        raise unknown("unit or option of a layer", name, (*UNITS, *OPTIONS))
+    unit = UNITS[name]
+    count: object = given
+    if isinstance(unit, VectorUnit):
+        if not isinstance(given, Mapping) or not {"count", "width"} <= set(given):
+            raise UserError(
+                f"layer {layer}: {name}: {given!r}; it is a vector unit: give {{count: 2, width: 8}}, two groups of eight"
+            )
+        options = {str(key): value for key, value in given.items()}
+        count, width = options.pop("count"), options.pop("width")
+        if not _is_count(width):
+            raise UserError(f"layer {layer}: {name}: width: {width!r}; it must be a whole number >= 1")
+        try:
+            unit = unit.of_width(width, options)
+        except UserError as error:
+            raise UserError(f"layer {layer}: {error}") from None
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise UserError(f"layer {layer}: {name}: {count!r} units; the count must be a whole number >= 1")
+    if count % heads:
+        raise UserError(f"layer {layer}: {count} units of {name} cannot be divided into {heads} equal heads")
+    return unit, count
+
+
 def _rows_of(blocks: Sequence[Block], wiring: Sources) -> int:
     """How many rows of the blocks sum over that."""
-    return sum(b.count for b in blocks for name in b.unit.pre_activations if b.unit.sources.get(name, Sources.BOTH) is wiring)
+    names = ((b, name) for b in blocks for name in b.unit.pre_activations)
+    return sum(b.count * b.unit.size(name) for b, name in names if b.unit.sources.get(name, Sources.BOTH) is wiring)
 
 
 def _radius(radius: object, layer: Layer, number: int) -> float | None:

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from learning_to_learn.errors import UserError
-from learning_to_learn.lazy import torch
-from learning_to_learn.topology.cost import count_multiplications
 from learning_to_learn.topology.network import OPTIONS, Network
 
 TOLERANCE = 0.25
@@ -29,17 +27,19 @@ def scale_layers(
     'H1: 6 memory_cell + 6 neuron'
 
     `build` makes a network of layers. Every count is multiplied by the same factor and rounded to whole units, in a layer with
-    heads to whole units a head. A layer in which every unit has a head for itself keeps that. Raises UserError where no network
-    of this shape comes near.
+    heads to whole units a head. A layer in which every unit has a head for itself keeps that. Vector units
+    become wider, not more. Raises UserError where no network of this shape comes near.
     """
     build(layers)  # says what is wrong with them as they stand
     places = [(n, name) for n, layer in enumerate(layers) for name in layer if name not in OPTIONS]
-    steps = [1 if _is_diagonal(layers[n]) else layers[n].get("heads", 1) for n, _ in places]
+    whole = [_is_diagonal(layers[n]) or isinstance(layers[n][name], Mapping) for n, name in places]
+    steps = [1 if any_number else layers[n].get("heads", 1) for any_number, (n, _) in zip(whole, places, strict=True)]
 
     def built(counts: Sequence[int], without: Sequence[str] = ()) -> Network:
         scaled = [{name: value for name, value in layer.items() if name not in without} for layer in layers]
         for (n, name), count in zip(places, counts, strict=True):
-            scaled[n][name] = count
+            groups = layers[n][name]
+            scaled[n][name] = {**groups, "width": count} if isinstance(groups, Mapping) else count
             if _is_diagonal(layers[n]):
                 scaled[n]["heads"] = count
         return build(scaled)
@@ -51,7 +51,7 @@ def scale_layers(
             return False
         return True
 
-    given = [layers[n][name] for n, name in places]
+    given = [groups["width"] if isinstance(groups := layers[n][name], Mapping) else groups for n, name in places]
     return built(solve(given, steps, parameters, lambda counts: built(counts, ("residual",)).parameters, fits))
 
 
@@ -88,30 +88,19 @@ def solve(
     return sound[nearest]
 
 
-def size_of(network: Network) -> dict[str, int]:
+def size_of(network: Network, cycles: int = 1) -> dict[str, int | None]:
     """Return how large a network is: its parameters, those of them that learn, the numbers that a sequence carries from cycle
     to cycle, and the multiplications of a cycle.
+
+    A network that hears all earlier cycles again has no state of a fixed size, None, and its multiplications are those of the
+    mean cycle of a sequence of so many.
     """
     return {
         "parameters": network.parameters,
         "trained_parameters": network.parameters - len(network.fixed),
-        "state_size": network.state_size,
-        "multiplications": multiplications_of(network),
+        "state_size": network.state_size or None,
+        "multiplications": network.multiplications(cycles),
     }
-
-
-def multiplications_of(network: Network) -> int:
-    """Return how many numbers are multiplied or divided in a cycle of one sequence, without learning.
-
-    They are those of the weights with what the weights meet, and those in the units; not what a tanh or an exponential takes.
-    """
-    products = sum(p.parameters for layer in network.all_layers for p in layer.products)
-    biases = sum(layer.rows for layer in network.all_layers)
-    count = products - biases
-    for layer in network.all_layers:
-        z, s, numbers = (torch.full((n,), 0.5) for n in (layer.rows, layer.states, layer.numbers))
-        count += count_multiplications(partial(layer.apply, z, s, numbers))
-    return count
 
 
 def _is_diagonal(layer: Mapping[str, Any]) -> bool:

@@ -7,12 +7,15 @@ gradient of a weight one long dot product of two rows. Places of layer i, beside
     pre_activation_errors0 [M, SLAB], of one slab    output_errors0 [H], from above and from the cycle after
     state_errors0 [S]    passed_errors0 [H], of a residual layer: from above only
     number_errors0: sums over time of the errors of the units' own numbers
+    kept0 [steps + 1, values]: what groups of a vector unit keep (groups.py)
 """
 
 from learning_to_learn.engine.fused.elementwise import statements
-from learning_to_learn.engine.fused.kernel import ARGUMENTS, HEAD, Kernel, KernelBlock, KernelLayer, place
+from learning_to_learn.engine.fused.groups import Groups
+from learning_to_learn.engine.fused.kernel import ARGUMENTS, HEAD, Kernel, KernelBlock, KernelLayer, kept_rows, place
 from learning_to_learn.engine.fused.lanes import LANES
 from learning_to_learn.engine.fused.loop import BLOCK, typed
+from learning_to_learn.engine.fused.nests import Nests
 from learning_to_learn.topology.network import Network, Product
 
 SLAB = 16
@@ -54,13 +57,26 @@ class BackwardMode(Kernel):
                 (f"saved{i}", self._saved(part) * self.row, 0),
                 (f"pre_activation_errors{i}", 0, layer.rows * self.row),
                 (f"output_errors{i}", 0, layer.outputs * LANES),
-                (f"state_errors{i}", 0, layer.states * LANES),
+                (f"state_errors{i}", 0, self._state_errors(part) * LANES),
             ]
+            if part.has_groups:
+                places.append((f"kept{i}", part.all_values(kept_rows) * self.row, 0))
             if layer.residual:
                 places.append((f"passed_errors{i}", 0, layer.outputs * LANES))
             if layer.numbers:
                 places.append((f"number_errors{i}", 0, layer.numbers * LANES))
         return places
+
+    @staticmethod
+    def _state_errors(part: KernelLayer) -> int:
+        """The rows of a layer's state errors, which take turns in two places where the layer has groups."""
+        return part.layer.states * (2 if part.has_groups else 1)
+
+    def _nests(self, part: KernelLayer, block: KernelBlock) -> list[Nests]:
+        found = super()._nests(part, block)
+        if block.groups:
+            found.append(block.groups.backward(part.index, self.group_places(part, block), self.row))
+        return found
 
     @staticmethod
     def _saved(part: KernelLayer) -> int:
@@ -69,6 +85,12 @@ class BackwardMode(Kernel):
     def _saved_row(self, part: KernelLayer, block: KernelBlock, slot: int) -> str:
         """The place of value number `slot` that is saved of unit j."""
         return f"saved{part.index}_now + {block.value(slot, part.values(block, _saved))} * {self.row}"
+
+    def _name_kept(self, part: KernelLayer, time: str) -> None:
+        """Name the places of what the groups of a layer keep, at a cycle and at the one after it."""
+        if part.has_groups:
+            i, rows = part.index, part.all_values(kept_rows) * LANES
+            self.s.add(f"kept{i}_now = kept{i} + {time} * {rows}", f"kept{i}_next = kept{i}_now + {rows}")
 
     def _at(self, name: str, place: str, rows: int, time: str) -> str:
         return f"{name} = {place} + {time} // {SLAB} * {rows * self.row} + {time} % {SLAB} * LANES"
@@ -84,8 +106,12 @@ class BackwardMode(Kernel):
         self.transpose_weights()
         self.compute_constants()
         self.load_state()
+        for part in self.layers:
+            self._name_kept(part, "0")
+        self.move_states(into=True)
         with s.loop("cycle", "steps"):
             for part in self.layers:
+                self._name_kept(part, "cycle")
                 i = part.index
                 s.add(
                     self._at(f"sources{i}_now", f"sources{i}", part.sources, "cycle"),
@@ -97,6 +123,8 @@ class BackwardMode(Kernel):
                 self.layer_forward(part)
         for part in self.layers:
             s.add(self._at(f"sources{part.index}_now", f"sources{part.index}", part.sources, "steps"))
+            self._name_kept(part, "steps")
+        self.move_states(into=False)
         self.store_state()
         with s.block("if not learn:"):
             s.add("return")
@@ -119,6 +147,11 @@ class BackwardMode(Kernel):
             s.add("cycle = steps - 1 - back", f"now = cycle % {SLAB} * LANES")
             for part in self.layers:
                 s.add(self._at(f"saved{part.index}_now", f"saved{part.index}", self._saved(part), "cycle"))
+                self._name_kept(part, "cycle")
+                if part.has_groups:
+                    turn = f"state_errors{part.index} + cycle % 2 * {part.layer.states * LANES}"
+                    other = f"state_errors{part.index} + (cycle + 1) % 2 * {part.layer.states * LANES}"
+                    s.add(f"state_errors{part.index}_now = {turn}", f"state_errors{part.index}_next = {other}")
             self._output_errors(self.layers[-1])
             for part in reversed(self.layers):
                 self._layer_backward(part)
@@ -183,7 +216,7 @@ class BackwardMode(Kernel):
     def _clear(self, layers: list[KernelLayer]) -> None:
         """No error goes on to the cycle before."""
         for part in layers:
-            for name, n in (("output_errors", part.layer.outputs), ("state_errors", part.layer.states)):
+            for name, n in (("output_errors", part.layer.outputs), ("state_errors", self._state_errors(part))):
                 with self.s.loop("i", n):
                     self.s.add(f"store(memory, {name}{part.index} + i * LANES, 0.0)")
         for k in range(self.network.outputs if self.network.fed_back else 0):
@@ -200,6 +233,11 @@ class BackwardMode(Kernel):
                 with self.units(block):
                     for n, name in enumerate(block.unit.trained_states, block.numbers):
                         state = block.state(block.unit.states.index(name))
+                        if block.groups:
+                            with s.loop("i", block.unit.size(name)):
+                                error = f"load(memory, state_errors{part.index}_next + ({state} + i) * LANES)"
+                                s.add(f"store(memory, number_errors{part.index} + ({block.number(n)} + i) * LANES, {error})")
+                            continue
                         s.add(
                             f"error = load(memory, state_errors{part.index} + {state} * LANES)",
                             f"store(memory, number_errors{part.index} + {block.number(n)} * LANES, error)",
@@ -278,7 +316,18 @@ class BackwardMode(Kernel):
         """The place of the errors of a product's rows, at this cycle."""
         return place(f"pre_activation_errors{part.index} + now", p.row * self.row, p, p.rows * self.row)
 
+    def _group_backward(self, part: KernelLayer, block: KernelBlock, groups: Groups) -> None:
+        s, nests = self.s, groups.backward(part.index, self.group_places(part, block), self.row)
+        s.add(*nests.lines)
+        for n, (name, error) in enumerate(zip(block.unit.numbers, nests.places[block.rows + block.states :], strict=True)):
+            with s.loop("i", block.unit.size(name)):
+                target = f"number_errors{part.index} + ({block.number(n)} + i) * LANES"
+                s.add(f"store(memory, {target}, load(memory, {target}) + load(memory, {error.base} + i * LANES))")
+
     def _unit_backward(self, part: KernelLayer, block: KernelBlock) -> None:
+        if block.groups:
+            self._group_backward(part, block, block.groups)
+            return
         s, i, backward, names = self.s, part.index, block.trace.backward, {}
         for slot, variable in enumerate(block.trace.saved):
             names[variable] = f"backward_{variable}"
@@ -304,4 +353,4 @@ class BackwardMode(Kernel):
 
 
 def _saved(block: KernelBlock) -> int:
-    return len(block.trace.saved)
+    return 0 if block.groups else len(block.trace.saved)

@@ -126,7 +126,9 @@ class Group:
         An output that no one hears at the next cycle needs none, an output that is also the new state shares one with it.
         """
         (stretch,) = self.stretches
-        unit, found, known = stretch.block.unit, {}, {}
+        unit = stretch.block.unit
+        found: dict[int, int] = {}
+        known: dict[str, int] = {}
         outputs = unit.outputs if self.listeners else 0
         for n in [*range(outputs), *range(unit.outputs, unit.outputs + len(unit.states))]:
             variable = stretch.block.trace.forward.outputs[n]

@@ -15,7 +15,7 @@ of layer i, besides those of every kernel:
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
 from learning_to_learn.engine.fused.alone import partial_names, print_alone
@@ -99,7 +99,7 @@ class ForwardMode(Kernel):
 
     def tables(self) -> list[str]:
         """Constants of the module: the tables of those layers that need one, and where trained initial states begin."""
-        tables = {}
+        tables: dict[str, Sequence] = {}
         for part in self.layers:
             if (found := self.groups(part)) is None:
                 if not _is_uniform(part):
