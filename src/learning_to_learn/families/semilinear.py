@@ -7,14 +7,26 @@ three it is a point.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 
-from learning_to_learn.families.family import Family, FamilyConfig, Learner, LinearForm, Variances, mean_and_error, symmetric
+from learning_to_learn.families.family import (
+    AtTest,
+    Family,
+    FamilyConfig,
+    Learner,
+    LinearForm,
+    Variances,
+    mean_and_error,
+    normal,
+    symmetric,
+)
 from learning_to_learn.families.polytope import chord
+from learning_to_learn.families.posterior_sampler import posterior_means
 from learning_to_learn.lazy import torch
+from learning_to_learn.ranges import number
 
 GRID = 64
 """Points a side of the midpoint rule on the polygon; on the segment, four times as many."""
@@ -27,10 +39,21 @@ EDGE = 1e-6
 
 
 @dataclass
+class SemiLinearAtTest(AtTest):
+    """What can be different in the test data."""
+
+    noise: float | None = number(None, least=0)
+    """Standard deviation of the targets' noise; null: that of training."""
+
+
+@dataclass
 class SemiLinearConfig(FamilyConfig):
     """The keys of the semi-linear mappings."""
 
     name: str = "semilinear"
+    noise: float = number(0.0, least=0)
+    """Standard deviation of normal noise on the targets; the paper has none. The Bayes predictor is then a sampler."""
+    test: SemiLinearAtTest = field(default_factory=SemiLinearAtTest)
 
 
 class SemiLinear(Family):
@@ -42,13 +65,28 @@ class SemiLinear(Family):
     parameter_names = ("w1", "w2", "w3")
     paper_cycles: ClassVar[dict[int, int]] = {64: 10, 1000: 50}
 
+    def __init__(self, noise: float = 0.0) -> None:
+        self.noise, self.noise_uniforms = noise, 1 if noise else 0
+
+    @classmethod
+    def from_config(cls, config: Any, *, test: bool = False) -> Family:  # noqa: ARG003
+        return cls(config.noise)
+
+    @property
+    def floor_key(self) -> str:
+        return f"semilinear_noise{self.noise:g}" if self.noise else "semilinear"
+
+    @property
+    def predictable(self) -> int:
+        return 256 if self.noise else super().predictable
+
     @classmethod
     def estimated(cls) -> list[Family]:
         return [cls()]
 
     @property
-    def certain_after(self) -> int:
-        return self.dimensions
+    def certain_after(self) -> int | None:
+        return None if self.noise else self.dimensions
 
     def linear_form(self) -> LinearForm:
         return LinearForm(
@@ -70,8 +108,10 @@ class SemiLinear(Family):
         return torch.sigmoid(2 * (w1 * x[..., 0] + w2 * x[..., 1] + w3)).unsqueeze(-1)
 
     def bayes(self, mapping: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Quadrature over the cube, the polygon and the segment; from the fourth pair on, the truth."""
+        """Quadrature over the cube, the polygon and the segment; from the fourth pair on, the truth. With noise, a sampler."""
         del mapping
+        if self.noise:
+            return self._sampled(x, y)[0].to(y)
         out = y.double().clone()
         for first in range(0, len(y), CHUNK):
             rows = slice(first, first + CHUNK)
@@ -79,6 +119,16 @@ class SemiLinear(Family):
             for t, (mean, _) in enumerate(moments):
                 out[rows, t, 0] = torch.from_numpy(mean)
         return out.to(y)
+
+    def targets(self, mapping: torch.Tensor, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        y = self.evaluate(mapping, x)
+        return y + self.noise * normal(u) if self.noise else y
+
+    def bayes_variance(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor | None:
+        return self._sampled(x, y)[1] if self.noise else None
+
+    def _sampled(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return posterior_means(lambda u, x: self.evaluate(self.mappings(u), x), self.dimensions, x, y, self.noise)
 
     def estimate_variances(self, seed: int) -> Variances:
         random = np.random.default_rng(seed)
