@@ -5,7 +5,7 @@ RUN := $(BIN)/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 RUNS ?= runs
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep test test-slow fuzz reliability test-cluster test-next lint reproduce-table1 reproduce-figure3 reproduce-why readme studies verdict compare-topologies report floors bench lock clean
+.PHONY: help setup train sweep test test-slow fuzz reliability test-cluster test-next lint reproduce-table1 reproduce-figure3 reproduce-why readme studies verdict compare-topologies report archs floors bench lock clean
 
 help:  ## This list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -78,6 +78,10 @@ compare-topologies: .venv/ready  ## Which topologies learn to learn: the study o
 
 report: .venv/ready  ## The report of all runs, as one HTML file and as Markdown, into runs/report/ (RUNS=<folder>: of those)
 	$(RUN) -m src.sweep report $(RUNS)
+
+archs: .venv/ready  ## Write the table of archs, docs/archs.md and reports/archs.csv
+	$(PIP) "torchrecurrent~=0.2.5" --no-deps
+	$(RUN) -m benchmarks.archs
 
 floors: .venv/ready  ## Estimate the Bayes floors anew (two minutes)
 	$(RUN) -m src.floors
