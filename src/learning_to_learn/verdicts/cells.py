@@ -174,7 +174,8 @@ def packs_of(jobs: Sequence[CellJob]) -> list[list[CellJob]]:
     """Return the jobs of a cell that can be trained together on the replica axis: they differ in per-replica keys only."""
     found: dict[str, list[CellJob]] = {}
     for job in jobs:
-        apart = {key: value for key, value in job.values.items() if key not in per_replica_keys(job.config)}
+        scaling = per_replica_keys(job.config)
+        apart = {key: value for key, value in job.values.items() if key not in scaling}
         found.setdefault(json.dumps(apart, sort_keys=True), []).append(job)
     return list(found.values())
 

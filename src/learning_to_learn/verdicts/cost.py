@@ -47,8 +47,8 @@ def cost_of_cell(cell: Cell, rates: Callable[[], Rates], kept: frozenset[str] = 
     Which setting is the best is not known yet: the fresh seeds count as kept where those of any setting are.
     """
     tuning = cell.tuning()
-    packs = packs_of([job for job in tuning if job.fingerprint not in kept])
-    if not any(cell.fresh(number).fingerprint in kept for number in range(cell.plan.settings)):
+    packs = packs_of([job for job in tuning if not (kept and job.fingerprint in kept)])
+    if not kept or not any(cell.fresh(number).fingerprint in kept for number in range(cell.plan.settings)):
         packs.append([cell.fresh(0)])
     return (CELL_SECONDS + sum(_cost_of_pack(cell, pack, rates) for pack in packs)) if packs else 0.0
 
