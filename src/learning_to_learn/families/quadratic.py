@@ -28,6 +28,8 @@ from learning_to_learn.families.quadratic_per_mapping import KNOWN_AFTER, Shapes
 from learning_to_learn.lazy import torch
 from learning_to_learn.ranges import number
 
+WIDEST = 5.0
+"""Of inputs. Outputs outside [0, 1], which wider inputs than the paper's have, are for linear output neurons."""
 SLOPE = 0.05
 LOW, SPAN = 0.2, 0.6
 COEFFICIENTS = 6
@@ -49,6 +51,8 @@ class QuadraticAtTest(AtTest):
 
     noise: float | None = number(None, least=0)
     """Standard deviation of the targets' noise; null: that of training."""
+    input_range: float | None = number(None, above=0, below=WIDEST)
+    """Test inputs are uniform in [-input_range, input_range); null: as in training."""
 
 
 @dataclass
@@ -60,6 +64,8 @@ class QuadraticConfig(FamilyConfig):
     """How y is scaled to [0.2, 0.8]: `global`, by the family's range, or `per_mapping`, by each mapping's own."""
     noise: float = number(0.0, least=0)
     """Standard deviation of normal noise on the targets; the paper has none. The Bayes predictor is then a sampler."""
+    input_range: float = number(1.0, above=0, below=WIDEST)
+    """Inputs are uniform in [-input_range, input_range); the paper's is 1."""
     test: QuadraticAtTest = field(default_factory=QuadraticAtTest)
 
 
@@ -74,7 +80,7 @@ class Quadratic(Family):
 
     @classmethod
     def from_config(cls, config: Any, *, test: bool = False) -> Family:  # noqa: ARG003
-        return cls(config.scaling, config.noise)
+        return cls(config.scaling, config.noise, config.input_range)
 
     @classmethod
     def estimated(cls) -> list[Family]:
@@ -83,8 +89,8 @@ class Quadratic(Family):
     def linear_form(self) -> LinearForm:
         return LinearForm(phi, lambda q: 0.5 + SLOPE * q, lambda y: (y - 0.5) / SLOPE)
 
-    def __init__(self, scaling: str = "global", noise: float = 0.0) -> None:
-        self.noise, self.noise_uniforms = noise, 1 if noise else 0
+    def __init__(self, scaling: str = "global", noise: float = 0.0, input_range: float = 1.0) -> None:
+        self.noise, self.noise_uniforms, self.input_range = noise, 1 if noise else 0, input_range
         self._per_mapping = choose("family.scaling", scaling, {"global": False, "per_mapping": True})
         self.scaling = scaling
 
@@ -102,7 +108,8 @@ class Quadratic(Family):
 
     @property
     def floor_key(self) -> str:
-        return f"quadratic_{self.scaling}" + (f"_noise{self.noise:g}" if self.noise else "")
+        noise = f"_noise{self.noise:g}" if self.noise else ""
+        return f"quadratic_{self.scaling}{noise}" + (f"_range{self.input_range:g}" if self.input_range != 1 else "")
 
     def mappings(self, u: torch.Tensor) -> torch.Tensor:
         """The coefficients of y: a..f, scaled."""

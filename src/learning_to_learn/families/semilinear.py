@@ -34,6 +34,8 @@ SAMPLES = 40_000
 CHUNK = 1000
 RATES = np.geomspace(0.03, 30, 31)
 """Learning rates that the neuron's gradient descent is tried with."""
+WIDEST = 2.5
+"""Inputs beyond this give outputs so near to 0 or 1 that float32 no longer tells the weighted sum from them."""
 EDGE = 1e-6
 """Outputs this near to 0 or 1 count as that far away, where their inverse is taken."""
 
@@ -44,6 +46,8 @@ class SemiLinearAtTest(AtTest):
 
     noise: float | None = number(None, least=0)
     """Standard deviation of the targets' noise; null: that of training."""
+    input_range: float | None = number(None, above=0, below=WIDEST)
+    """Test inputs are uniform in [-input_range, input_range); null: as in training."""
 
 
 @dataclass
@@ -53,6 +57,8 @@ class SemiLinearConfig(FamilyConfig):
     name: str = "semilinear"
     noise: float = number(0.0, least=0)
     """Standard deviation of normal noise on the targets; the paper has none. The Bayes predictor is then a sampler."""
+    input_range: float = number(1.0, above=0, below=WIDEST)
+    """Inputs are uniform in [-input_range, input_range); the paper's is 1."""
     test: SemiLinearAtTest = field(default_factory=SemiLinearAtTest)
 
 
@@ -65,16 +71,17 @@ class SemiLinear(Family):
     parameter_names = ("w1", "w2", "w3")
     paper_cycles: ClassVar[dict[int, int]] = {64: 10, 1000: 50}
 
-    def __init__(self, noise: float = 0.0) -> None:
-        self.noise, self.noise_uniforms = noise, 1 if noise else 0
+    def __init__(self, noise: float = 0.0, input_range: float = 1.0) -> None:
+        self.noise, self.noise_uniforms, self.input_range = noise, 1 if noise else 0, input_range
 
     @classmethod
     def from_config(cls, config: Any, *, test: bool = False) -> Family:  # noqa: ARG003
-        return cls(config.noise)
+        return cls(config.noise, config.input_range)
 
     @property
     def floor_key(self) -> str:
-        return f"semilinear_noise{self.noise:g}" if self.noise else "semilinear"
+        noise = f"_noise{self.noise:g}" if self.noise else ""
+        return f"semilinear{noise}" + (f"_range{self.input_range:g}" if self.input_range != 1 else "")
 
     @property
     def predictable(self) -> int:
