@@ -26,7 +26,7 @@ SMALL = ["trainer=quick", "trainer.epochs=4", "trainer.evaluate_every=2", "repli
     [
         (["arch=foo"], "unknown arch 'foo': choose one of bptt, cifg, ctrnn"),
         (["archx=lstm"], "unknown key archx: choose one of arch, family"),
-        (["arch.foo=1"], "unknown key arch.foo: choose one of name, layers, gradient"),
+        (["arch.foo=1"], "unknown key arch.foo: choose one of name, layers, parameters, gradient"),
         (["experiment=nope"], "unknown experiment 'nope': choose one of figure3, held_out"),
         (["trainer.epochs=abc"], "trainer.epochs: Value 'abc'"),
         (["arch.layers=[{neuron: x}]"], "arch.layers"),

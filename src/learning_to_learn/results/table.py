@@ -24,7 +24,7 @@ from learning_to_learn.training.metrics import MEMORIES, Metrics, median, summar
 NAMES = ("arch.name", "family.name")
 """What every table shows, also where it does not vary."""
 
-NUMBERS = ("success", "worse", "score", "MSE", "floor", "excess", "cycles", "n_parameters", "seconds")
+NUMBERS = ("success", "worse", "score", "MSE", "floor", "excess", "cycles", "weights", "seconds")
 """The headings of the results in a table."""
 LOSS = "loss"
 """The heading of the mean loss where that is not a squared error in every row."""
@@ -208,7 +208,7 @@ def _columns(rows: Sequence[dict[str, Any]], headings: dict[str, str]) -> list[C
     cells = [_numbers(row) for row in rows]
     logarithmic = any(row.get("loss") == "log" for row in rows)
     needless = {"worse"} if all(cell["worse"] == "0" for cell in cells) else set()
-    needless |= {"n_parameters"} if len({cell["n_parameters"] for cell in cells}) == 1 else set()
+    needless |= {"weights"} if len({cell["weights"] for cell in cells}) == 1 else set()
     shown = [name for name in NUMBERS if name not in needless]
     return [
         *found,
@@ -234,7 +234,7 @@ def _numbers(row: dict[str, Any]) -> dict[str, str]:
         "floor": f"{row['floor']:#.3g}",
         "excess": "–" if row["excess_median"] is None else f"{row['excess_median']:.2g}",
         "cycles": "never" if cycles is None else f"{cycles:g}",
-        "n_parameters": "–" if row.get("n_parameters") is None else str(row["n_parameters"]),
+        "weights": "–" if row.get("n_parameters") is None else str(row["n_parameters"]),
         "seconds": f"{row['seconds']:.{1 if row['seconds'] < 10 else 0}f}",
     }
 
