@@ -2,13 +2,16 @@
 
 from learning_to_learn.config import Config, LauncherConfig
 from learning_to_learn.errors import UserError
-from learning_to_learn.gradients import make_gradient
+from learning_to_learn.gradients import Gradient, make_gradient
 from learning_to_learn.ranges import LARGEST, check_ranges
 from learning_to_learn.topology import Network
+from learning_to_learn.topology.fixed_weight import RULES, FixedWeight, check_rule, fixed_weight, learner
 
 
 def make_network(config: Config) -> Network:
     """Return the topology that the configuration describes. Raises UserError on a unit or a count that there is not."""
+    if config.arch.rule:
+        return make_fixed_weight(config).network
     hold = {name: float(number) for name, number in (config.arch.hold or {}).items()}
     try:
         return Network.of(config.arch.layers, error_feedback=config.family.feedback == "error", hold=hold)
@@ -16,12 +19,29 @@ def make_network(config: Config) -> Network:
         raise UserError(str(error) if str(error).startswith("arch.") else f"arch.layers: {error}") from None
 
 
+def make_fixed_weight(config: Config) -> FixedWeight:
+    """Return the network into which `arch.rule` is wired. Raises UserError where the rule does not fit the learner."""
+    arch = config.arch
+    check_rule(str(arch.rule), arch.hidden)
+    if arch.layers or arch.hold:
+        raise UserError("arch.rule wires its own layers: leave arch.layers=[] and arch.hold=null")
+    if config.family.feedback == "error":
+        raise UserError("arch.rule hears the previous target, as family.feedback=target shows it")
+    return fixed_weight(learner(hidden=arch.hidden), RULES[str(arch.rule)](arch.rate))
+
+
+def make_gradient_of(config: Config) -> Gradient:
+    """Return the learning algorithm that the configuration names. Raises UserError where it is given what it has not."""
+    arch = config.arch
+    return make_gradient(arch.gradient, window=arch.window, population=arch.population, deviation=arch.deviation)
+
+
 def check(config: Config) -> None:
     """Raise UserError, one line, on a value that no job could run with."""
     for key in ("bias", "hold"):
         _check_numbers(key, getattr(config.arch, key))
     make_network(config)
-    make_gradient(config.arch.gradient, window=config.arch.window)
+    make_gradient_of(config)
     config.family.make()
     config.family.make(test=True)
     check_ranges(config)

@@ -9,9 +9,11 @@ import warnings
 
 from learning_to_learn.engine.elementwise_check import check_elementwise
 from learning_to_learn.engine.engine import Engine
+from learning_to_learn.engine.forward_only import ForwardOnlyEngine
 from learning_to_learn.engine.reference import Reference
 from learning_to_learn.errors import unknown
-from learning_to_learn.gradients import Gradient
+from learning_to_learn.gradients import Gradient, make_gradient
+from learning_to_learn.gradients.es import ForwardOnly
 from learning_to_learn.lazy import torch
 from learning_to_learn.topology import Network
 
@@ -28,6 +30,8 @@ def make_engine(
     """
     if name not in ENGINES:
         raise unknown("engine", name, ENGINES)
+    if isinstance(gradient, ForwardOnly):
+        return ForwardOnlyEngine(make_engine(name, network, make_gradient("bptt"), dtype=dtype), gradient)
     check_elementwise(network)
     if name == "reference":
         return Reference(network, gradient)

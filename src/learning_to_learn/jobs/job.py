@@ -256,6 +256,8 @@ def _train(config: Config, folder: Path, checkpoint: dict[str, Any] | None, *, s
             with interruption.deferred(), without_slurm():
                 make_trainer(config, learner.epochs_done, callbacks).fit(learner, datamodule=data)
                 save_checkpoint(folder, learner)
+        elif not config.trainer.epochs:
+            save_checkpoint(folder, learner)
         for replica, epoch in learner.diverged.items():
             _log.warning("seed %d diverged after epoch %d and was frozen there", config.seed + replica, epoch)
         found = evaluate(learner)

@@ -12,13 +12,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from learning_to_learn.config import Config
-from learning_to_learn.config_check import make_network
+from learning_to_learn.config_check import make_gradient_of, make_network
 from learning_to_learn.engine import Engine, make_engine
-from learning_to_learn.gradients import Carry, make_gradient
+from learning_to_learn.gradients import Carry
 from learning_to_learn.optimizers import make_optimizer, rate
-from learning_to_learn.topology.initial import initial_parameters
 from learning_to_learn.training.curves import error_curves
-from learning_to_learn.training.sequences import Sequences, seeds_of
+from learning_to_learn.training.sequences import Sequences
+from learning_to_learn.training.start import initial_weights
 
 ALIVE = -1
 """`diverged_at` of a replica that has not diverged."""
@@ -42,11 +42,11 @@ class MetaLearner(pl.LightningModule):
         self.automatic_optimization = False
         self.config = config
         self.network = make_network(config)
-        self.gradient = make_gradient(config.arch.gradient, window=config.arch.window)
+        self.gradient = make_gradient_of(config)
         keep = config.arch.update_every is not None or config.family.carry_state
         self.engine = engine or make_engine(config.engine, self.network, self.gradient, dtype=dtype, keep=keep)
         jobs = (config, *more)
-        start = [initial_parameters(self.network, seeds_of(job), scale=job.arch.init_scale, bias=job.arch.bias) for job in jobs]
+        start = [initial_weights(job, self.network) for job in jobs]
         self.weights = torch.nn.Parameter(torch.cat(start).to(dtype))
         if config.trainer.average:
             self.register_buffer("average", self.weights.detach().clone())
