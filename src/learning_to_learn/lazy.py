@@ -9,14 +9,21 @@ import gc
 import importlib
 import sys
 import types
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
+
+guard: Callable[[], AbstractContextManager[None]] = nullcontext
+"""What gives the context in which torch is imported. Its C++ code aborts where KeyboardInterrupt is raised within it, so that a
+command puts a context here that lets a signal wait."""
 
 
 class LazyModule(types.ModuleType):
     """A module that is imported at the first use of one of its names."""
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(importlib.import_module(self.__name__), name)
+        with guard():
+            value = getattr(importlib.import_module(self.__name__), name)
         setattr(self, name, value)  # the next use costs no more than with the module itself
         return value
 
@@ -32,7 +39,8 @@ def import_heavy(name: str) -> None:
     enabled = gc.isenabled()
     gc.disable()
     try:
-        importlib.import_module(name)
+        with guard():
+            importlib.import_module(name)
         gc.freeze()
     finally:
         if enabled:

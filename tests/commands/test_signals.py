@@ -171,6 +171,14 @@ def test_a_signal_during_the_imports_says_only_that(tmp_path):
     assert get_status(tmp_path / "run") is None
 
 
+def test_a_signal_within_executed_text_keeps_the_exit_code(tmp_path):
+    """Text is executed as modules with dataclasses are imported. CPython remembers a signal there to the end of the process."""
+    (tmp_path / "slow.py").write_text("""exec("import os, signal; os.kill(os.getpid(), signal.SIGINT)")""")
+    words = [sys.executable, "-m", "src.train", f"plugins=[{tmp_path / 'slow.py'}]", *QUICK]
+    process = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (process.returncode, process.stderr) == (130, "interrupted\n")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_two_signals_at_once_while_training(tmp_path, number):
     folder = tmp_path / "run"

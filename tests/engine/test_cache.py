@@ -81,16 +81,24 @@ def test_one_setting_moves_printed_and_compiled_files(filled):
         assert list(cache.rglob(f"{stem}_*.nbc")), stem
 
 
+DAMAGES = {"cut": lambda b: b[: len(b) // 2], "empty": lambda b: b"", "garbled": lambda b: b"\xff\x00 garbled"}
+FIRST = {("*.py", "garbled"), ("*.nbi", "empty"), ("*.nbc", "cut")}
+
+
 @pytest.mark.parametrize(
-    "damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"\xff\x00 garbled"], ids=["cut", "empty", "garbled"]
+    ("files", "damage"),
+    [
+        pytest.param(files, damage, marks=[] if (files, damage) in FIRST else pytest.mark.slow)
+        for files in ("*.py", "*.nbi", "*.nbc")
+        for damage in DAMAGES
+    ],
 )
-@pytest.mark.parametrize("files", ["*.py", "*.nbi", "*.nbc"])
 def test_damaged_files_are_compiled_anew(filled, files, damage):
     cache, said = filled
     found = list(cache.rglob(files))
     assert found
     for path in found:
-        path.write_bytes(damage(path.read_bytes()))
+        path.write_bytes(DAMAGES[damage](path.read_bytes()))
     assert _short(cache) == said
     assert _short(cache) == said
 

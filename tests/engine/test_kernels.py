@@ -57,7 +57,9 @@ def test_backward_kernels(name, dtype, shape, gradient):
     check(name, *gradient, dtype, *shape)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["f64", "f32"])
+@pytest.mark.parametrize(
+    "dtype", [torch.float64, pytest.param(torch.float32, marks=pytest.mark.slow)], ids=["f64", "f32"]
+)  # they take long to compile
 @pytest.mark.parametrize("name", NETWORKS)
 @settings(max_examples=8)
 @given(shapes)

@@ -101,6 +101,7 @@ def squares(x):
     [(SemiLinear(), planes, Tanh, (0, 1, 2)), (Quadratic("global"), squares, Global, (0, 1, 2, 3))],
     ids=["semilinear", "quadratic"],
 )
+@pytest.mark.slow
 def test_kept_variances_against_rejection_sampling(family, features, link, ks):
     values, errors = family.variances().values, family.variances().errors
     for k in ks:

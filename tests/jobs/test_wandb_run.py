@@ -58,6 +58,7 @@ def test_history_config_plots_and_files_arrive(tmp_path):
     assert not [u for u in server.unknown if "otel" not in u]
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_loses_nothing(tmp_path):
     """The run goes on and ends, and what was not sent can be synced to another server."""
     folder = tmp_path / "run"

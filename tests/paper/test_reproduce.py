@@ -25,7 +25,15 @@ def tiny(monkeypatch):
         monkeypatch.setattr(reproduce, changes, dict(list(getattr(reproduce, changes).items())[:2]))
 
 
-def test_table1_is_written_and_resumes(tiny, tmp_path, capsys):
+def some(monkeypatch, count, *more):
+    """Let the table have its first rows only, and those that are named."""
+    rows = dict(list(reproduce.TABLE1.items())[:count])
+    monkeypatch.setattr(reproduce, "TABLE1", rows | {name: reproduce.TABLE1[name] for name in more})
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(5, marks=pytest.mark.slow)])
+def test_table1_is_written_and_resumes(tiny, tmp_path, capsys, monkeypatch, count):
+    some(monkeypatch, count)
     assert command._main(["table1"]) == 0
     folder = tmp_path / "reports" / "quick"
     text, page = (folder / "table1.md").read_text(), (folder / "table1.html").read_text()
@@ -41,7 +49,11 @@ def test_table1_is_written_and_resumes(tiny, tmp_path, capsys):
         assert float(row["mse_min"]) <= float(row["mse_median"]) <= float(row["mse_max"])
         assert float(row["floor"]) < float(row["mse_median"])
     curves = [r for r in rows if r["variant"] != "a fifth of it"]
-    assert text.count("![") == page.count("data:image/png;base64,") == len(curves) + 4  # and those of the probes
+    assert (
+        text.count("![")
+        == page.count("data:image/png;base64,")
+        == len(curves) + 1 + len(set(reproduce.PROBED) & set(reproduce.TABLE1))
+    )
     assert text.startswith("# QUICK: ")
     assert "fits the published numbers better" not in text
     assert {r["variant"] for r in rows} == {"as published", "their gradient", "full gradient", "best"}
@@ -50,7 +62,8 @@ def test_table1_is_written_and_resumes(tiny, tmp_path, capsys):
         assert bool(row["floor_of_training_mappings"]) == (row["variant"] == "as published")
     for words in ("| truncated | sgd, momentum", "100 fixed sequences", "| Bayes-optimal | 0.025 ± 0 | 1.000 |"):
         assert words in text
-    for section in ("Beside the paper", "below the floor", "Two readings", "fast?", "each help", "in their cells"):
+    assert ("Two readings" in text) == ("quadratic_per_mapping" in reproduce.TABLE1)
+    for section in ("Beside the paper", "below the floor", "fast?", "each help", "in their cells"):
         assert section in text
     assert 'src="table1' not in page
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("last.ckpt")}
@@ -65,6 +78,7 @@ def test_a_failing_row_is_named_and_the_others_are_reported(tiny, tmp_path, monk
         return Outcome("failed", folder) if folder.name == "table1_quadratic" else run(config, folder)
 
     monkeypatch.setattr(reproduce, "run_job", some_fail)
+    some(monkeypatch, 1, "quadratic")
     assert command._main(["table1"]) == 1
     assert "table1_quadratic" in capsys.readouterr().err
     assert "Boolean 256" in (tmp_path / "reports" / "quick" / "table1.md").read_text()

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import random
 from pathlib import Path
 
 import numpy as np
@@ -99,10 +100,12 @@ def jobs_of(study):
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda path: path.stem)
-def test_every_job_of_every_study_is_sound(study):
+def test_jobs_of_every_study_are_sound(study):
     lines = study.read_text().splitlines()
     assert "?" in " ".join(line for line in lines if line.startswith("#"))  # it says what question it answers
-    for job in jobs_of(study):
+    jobs = jobs_of(study)
+    chosen = random.Random(study.stem).sample(jobs, min(8, len(jobs)))  # composing hundreds takes half a minute
+    for job in [jobs[0], *chosen, jobs[-1]]:
         config = compose_config(f"sweep={study.stem}", *job)
         check(config)
         assert config.sweep == study.stem

@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from learning_to_learn import lazy
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 INTERRUPTED = 130
 """The exit code of a command that was interrupted."""
@@ -57,6 +59,7 @@ class Interruption:
         self._limited = True
         threading.Thread(target=self._watch, args=(read,), daemon=True).start()
         atexit.register(_ignore)  # registered first, so that it runs last
+        lazy.guard = self.deferred
         self.handle()
 
     def handle(self) -> None:
@@ -70,6 +73,9 @@ class Interruption:
         self._deferred += 1
         if self.asked:
             _ignore()
+            # Where KeyboardInterrupt was raised within exec("..."), as dataclasses do while modules are imported, CPython ends
+            # itself by SIGINT, whatever exit code it is given. It forgets that with the next text that is executed.
+            exec("")  # noqa: S102
 
     @contextmanager
     def owned(self) -> Iterator[None]:
