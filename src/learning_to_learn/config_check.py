@@ -3,6 +3,7 @@
 from learning_to_learn.config import Config, LauncherConfig
 from learning_to_learn.errors import UserError
 from learning_to_learn.gradients import Gradient, make_gradient
+from learning_to_learn.optimizers import OPTIMIZERS
 from learning_to_learn.ranges import LARGEST, check_ranges
 from learning_to_learn.topology import Network
 from learning_to_learn.topology.fixed_weight import RULES, FixedWeight, check_rule, fixed_weight, learner
@@ -42,6 +43,11 @@ def check(config: Config) -> None:
         _check_numbers(key, getattr(config.arch, key))
     make_network(config)
     make_gradient_of(config)
+    if OPTIMIZERS[config.optimizer.name].searches != (config.arch.gradient == "none"):
+        raise UserError(
+            f"optimizer={config.optimizer.name} with arch.gradient={config.arch.gradient}: an optimizer that searches (cma) goes "
+            "with arch.gradient=none, and no other one does"
+        )
     config.family.make()
     config.family.make(test=True)
     check_ranges(config)

@@ -137,7 +137,7 @@ def test_a_learner_that_cannot_be_wired_is_refused(network, rule, says):
 
 @pytest.mark.parametrize(("rule", "hidden"), [("hebb", 0), ("delta", 2)])
 def test_a_rule_that_does_not_exist_or_fit_is_refused(rule, hidden):
-    with pytest.raises(UserError, match="arch.rule"):
+    with pytest.raises(UserError, match=r"arch\.rule"):
         check_rule(rule, hidden)
 
 

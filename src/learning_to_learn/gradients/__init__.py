@@ -9,7 +9,7 @@ from learning_to_learn.registry import import_all
 import_all(__name__, __path__)
 
 
-def make_gradient(name: str, **settings: float | None) -> Gradient:
+def make_gradient(name: str, **settings: int | float | None) -> Gradient:
     """Return the algorithm of that name, with those of its settings that are not None: `make_gradient("bptt", window=8)`.
 
     Raises UserError if the name is unknown, or if the algorithm has no use for a setting.

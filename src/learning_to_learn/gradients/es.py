@@ -83,9 +83,7 @@ class NoGradient(ForwardOnly):
 
     name: ClassVar[str] = "none"
 
-    def gradient_of(
-        self, forward: Forward, weights: torch.Tensor, x: torch.Tensor, target: torch.Tensor, state: torch.Tensor | None
-    ) -> torch.Tensor:
+    def gradient_of(self, forward: Forward, weights: torch.Tensor, *data: torch.Tensor | None) -> torch.Tensor:  # noqa: ARG002
         return torch.zeros_like(weights)
 
 

@@ -3,20 +3,20 @@
     made = fixed_weight(learner(inputs=2), delta(0.5))      # a logistic neuron that learns by the delta rule
     outputs, _ = made.network.forward(made.parameters(), x)  # what the neuron would answer, while it learns
 
-(Cotter & Conwell 1990; Younger, Conwell & Cotter 1999.) The ordinary learner predicts y[t] from x[t], is told the target, and changes
-its weights: newW = f(x, y, δ, oldW). The network of constant weights hears (x[t], target[t-1]), as every network of ours. Step by
-step of Figure 1:
+(Cotter & Conwell 1990; Younger, Conwell & Cotter 1999.) The ordinary learner predicts y[t] from x[t], is told the target, and
+changes its weights: newW = f(x, y, δ, oldW). The network of constant weights hears (x[t], target[t-1]), as every network of
+ours. Step by step of Figure 1:
 
 - Each synapse is a *linear loop*, a linear neuron that hears itself with a weight of 1. It starts at 0; the learner's initial
   weight is a bias wherever the loop is heard.
 - A *Π unit* stands in the synapse's place: it multiplies the loop's value and the synapse's input.
 - The *rule* is more such units: each product in its formula is a Π unit, sums are their weights.
 
-The timing that the paper leaves out: the target of cycle t is heard in cycle t+1. There the network must still know x[t] (a delay
-line of two linear neurons for each input), its own answer (`feedback: true`), and, where a rule asks for them, the old weights and the
-hidden neurons' answers (`feedback: last_layer`). All changes are made before the answer of cycle t+1 leaves the network, since a
-cycle runs through all layers. In the first cycle, previous target and previous answer are both 0.5 and all delays hold 0, so
-that nothing is learnt.
+The timing that the paper leaves out: the target of cycle t is heard in cycle t+1. There the network must still know x[t] (a
+delay line of two linear neurons for each input), its own answer (`feedback: true`), and, where a rule asks for them, the old
+weights and the hidden neurons' answers (`feedback: last_layer`). All changes are made before the answer of cycle t+1 leaves the
+network, since a cycle runs through all layers. In the first cycle, previous target and previous answer are both 0.5 and all
+delays hold 0, so that an error-driven rule learns nothing there.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def learner(inputs: int = 2, hidden: int = 0, unit: str = "logistic") -> Network
 
 
 class Synapse:
-    """A synapse as a rule sees it, in the cycle in which its change is due. Every value is a unit that is made when asked for."""
+    """A synapse as a rule sees it, in the cycle in which its change is due. A value costs units only where it is asked for."""
 
     def __init__(self, make: Mapping[str, Callable[[], Signal]]) -> None:
         self._make = make
@@ -126,7 +126,7 @@ class FixedWeight:
         return self.wired.network
 
     def parameters(self, initial: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the weights [R, P] in float64, for learners that start with the weights `initial` [R, p]; None: one, with zeros."""
+        """Return the weights [R, P] in float64, for learners that start with the weights `initial` [R, p]; None: with zeros."""
         if initial is None:
             return self.wired.template.unsqueeze(0).clone()
         return self.wired.template + initial.double() @ self.wired.slopes
@@ -155,7 +155,7 @@ def _check(network: Network) -> None:
     for layer in network.layers:
         if layer.recurrent or any(block.unit.name not in SLOPES for block in layer.blocks):
             raise UserError(
-                f"fixed_weight: {network.describe()}: the learner must be feedforward (recurrent: false), of {' or '.join(SLOPES)}"
+                f"{network.describe()}: the learner must be feedforward (recurrent: false), of {' or '.join(SLOPES)}"
             )
 
 
@@ -184,38 +184,42 @@ class _Construction:
         ]
         # What the learner did in the cycle before, whose target is now known.
         sources = [h.before for h in answers] if answers else was
-        error = self.t - self.y
-        slope = _once(lambda: SLOPES["logistic"](self.y))
-        output_delta = _once(lambda: error * slope())
-        for loop, source in zip(self.top, [*sources, one], strict=True):
-            loop.add(self.rule(Synapse({
-                "source": lambda source=source: source, "output": lambda: self.y, "target": lambda: self.t,
-                "delta": output_delta, "weight": lambda loop=loop: loop.before,
-            })))  # fmt: skip
+        slope = _Once(lambda: SLOPES["logistic"](self.y))
+        blame = _Once(lambda: (self.t - self.y) * slope())
+        self._learn(self.top, [*sources, one], {"output": lambda: self.y, "target": lambda: self.t, "delta": blame})
         for unit, answer, loops, above in zip(self.units, sources, self.hidden, self.top, strict=False):
-            own_slope = _once(lambda unit=unit, answer=answer: SLOPES[unit](answer))
-            blame = _once(lambda own_slope=own_slope, above=above: output_delta() * (above.before * own_slope()))
-            for loop, source in zip(loops, [*was, one], strict=True):
-                loop.add(self.rule(Synapse({
-                    "source": lambda source=source: source, "output": lambda answer=answer: answer, "delta": blame,
-                    "weight": lambda loop=loop: loop.before,
-                })))  # fmt: skip
+            self._learn(loops, [*was, one], self._neuron(unit, answer, blame, above))
         return graph.wire(_weighted(self.top, answers or self.x))
+
+    @staticmethod
+    def _neuron(unit: str, answer: Signal, blame: _Once, above: Loop) -> dict[str, Callable[[], Signal]]:
+        """A hidden neuron. Backpropagation: its δ is the output's times the old weight on the way there times its derivative."""
+        return {"output": lambda: answer, "delta": _Once(lambda: blame() * (above.before * SLOPES[unit](answer)))}
+
+    def _learn(self, loops: Sequence[Loop], sources: Sequence[Signal], neuron: Mapping[str, Callable[[], Signal]]) -> None:
+        """Let the synapses of a neuron change by the rule."""
+
+        def synapse(loop: Loop, source: Signal) -> Synapse:
+            return Synapse({**neuron, "source": lambda: source, "weight": lambda: loop.before})
+
+        for loop, source in zip(loops, sources, strict=True):
+            loop.add(self.rule(synapse(loop, source)))
+
+
+class _Once:
+    """A signal that is made when it is first asked for, and is the same whenever it is."""
+
+    def __init__(self, make: Callable[[], Signal]) -> None:
+        self._make = make
+        self._made: Signal | None = None
+
+    def __call__(self) -> Signal:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
 
 
 def _weighted(loops: Sequence[Loop], sources: Sequence[Signal]) -> Signal:
     """A neuron's weighted sum: a Π unit for each synapse, and the bias."""
     products = [loop.signal * source for loop, source in zip(loops, sources, strict=False)]
     return sum(products, loops[-1].signal)
-
-
-def _once(make: Callable[[], Signal]) -> Callable[[], Signal]:
-    """The same signal whenever it is asked for, made when it is first."""
-    made: list[Signal] = []
-
-    def get() -> Signal:
-        if not made:
-            made.append(make())
-        return made[0]
-
-    return get

@@ -293,7 +293,7 @@ class Network:
         if feedback == LAST_LAYER:
             if len(built) == 1 or not built[-1].recurrent:
                 raise UserError(
-                    f"layer 1: feedback: {LAST_LAYER}: only of another layer above it, one that hears its own outputs (recurrent)"
+                    f"layer 1: feedback: {LAST_LAYER}: only of a layer above it, and of one that hears its own outputs"
                 )
             built[0] = replace(built[0], inputs=built[0].inputs + built[-1].outputs)
         if feedback and error_feedback:

@@ -1,18 +1,18 @@
 """Write a computation as formulas of signals, and wire it into a network of ours whose weights are the formulas' numbers.
 
-    graph = Graph(inputs=1)                        # a running sum of products x[t] x[t-1]
+    graph = Graph(["x"])                           # a running sum of products x[t] x[t-1]
     x = graph.inputs[0]
     total = graph.loop()                           # a linear neuron with a weight of 1 to itself
     total.add(x * graph.delay(x))
-    wired = graph.wire(output=total.signal)        # wired.network and wired.template are a network and its weights
+    wired = graph.wire(total.signal)               # wired.network is the network, wired.template its weights
 
-A `Signal` is a weighted sum of other units' outputs and a constant: what one pre-activation can hear. Sums and products with numbers
-therefore cost no unit. The product of two signals is a Π unit, `logistic` and `tanh` are neurons.
+A `Signal` is a weighted sum of other units' outputs and a constant: what one pre-activation can hear. Sums, and products with
+numbers, therefore cost no unit. The product of two signals is a Π unit.
 
 Within a cycle a network's layers run from below, so that a unit stands one layer above the highest it hears. A linear neuron
-of weight 1 hands a signal on through the layers in between. `signal.before` is its value of the cycle before. A linear neuron hears it
-from its own layer, over a recurrent weight; for everything that stands below, the first layer hears the last hidden layer's
-previous outputs (`feedback: last_layer`), to which the signal is handed on.
+of weight 1 hands a signal on through the layers in between. `signal.before` is its value of the cycle before. A linear neuron
+hears it from its own layer, over a recurrent weight; for everything that stands below, the first layer hears the last hidden
+layer's previous outputs (`feedback: last_layer`), to which the signal is handed on.
 """
 
 from __future__ import annotations
@@ -269,7 +269,7 @@ class _Layout:
 
     def _reachable(self) -> list[Node]:
         found: dict[Node, None] = {}
-        todo = [source for source in self.output.terms]
+        todo = list(self.output.terms)
         while todo:
             source = todo.pop(0)
             node = source.node if isinstance(source, Before) else source

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from learning_to_learn.config import Config
 from learning_to_learn.config_check import make_gradient_of, make_network
 from learning_to_learn.engine import Engine, make_engine
 from learning_to_learn.gradients import Carry
+from learning_to_learn.gradients.es import errors_of
 from learning_to_learn.optimizers import make_optimizer, rate
 from learning_to_learn.training.curves import error_curves
 from learning_to_learn.training.sequences import Sequences
@@ -119,11 +120,16 @@ class MetaLearner(pl.LightningModule):
             if not self.config.family.carry_state:
                 self.carry = None
             for x, y, output in zip(*(v.split(step, 2) for v in batched), strict=True):
-                segment = self.engine.segment(weights, x, y, self.carry)
+                before = self.carry
+                segment = self.engine.segment(weights, x, y, before)
                 self.carry = segment.carry
                 if fixed:
                     segment.gradient[:, fixed] = 0.0
-                self.optimizer.step(segment.gradient, rate(self.config.optimizer, update / (updates * epochs), self._lr), alive)
+                if self.optimizer.searches:
+                    self.optimizer.search(self._errors_on(x, y, before), alive)
+                else:
+                    now = rate(self.config.optimizer, update / (updates * epochs), self._lr)
+                    self.optimizer.step(segment.gradient, now, alive)
                 if fixed:
                     weights[:, fixed] = kept  # an optimizer's weight decay moves them, too
                 if decay:
@@ -136,6 +142,15 @@ class MetaLearner(pl.LightningModule):
         self.train_mse = (norms.square() / batch.targets[0].numel()).numpy()
         self.epochs_done = batch.epoch + 1
         self.seconds += time.perf_counter() - began
+
+    def _errors_on(self, x: Tensor, y: Tensor, carry: Carry | None) -> Callable[[int, Tensor], Tensor]:
+        """Return what gives the errors [N] of candidates [N, P] of a replica on its sequences: for an optimizer that searches."""
+
+        def errors(r: int, candidates: Tensor) -> Tensor:
+            state = None if carry is None else carry.state[r]
+            return errors_of(self.engine.outputs, candidates, x[r], y[r], state)
+
+        return errors
 
     def validation_step(self, batch: Sequences, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
         self.validation_curves = error_curves(self.outputs(batch), batch.targets, self.config.family.sequence_length)
