@@ -9,6 +9,7 @@ from learning_to_learn.errors import UserError
 from learning_to_learn.gradients import make_gradient
 from learning_to_learn.topology import Network
 from learning_to_learn.topology.fixed_weight import CHALMERS, chalmers, check_rule, delta, fixed_weight, learner, widrow_hoff
+from learning_to_learn.topology.multiplier import factor_ranges, fit_multiplier, plain_neurons
 
 SEQUENCES, CYCLES = 100, 40
 
@@ -147,3 +148,21 @@ def test_a_rule_that_does_not_exist_or_fit_is_refused(rule, hidden):
 def test_feedback_that_no_layer_can_have_is_refused(layers):
     with pytest.raises(UserError, match="layer 1: feedback"):
         Network.of(layers)
+
+
+def test_plain_neurons_multiply_the_better_the_more_there_are():
+    """Step (4) of the figure: the recurrent network without a Π unit answers nearly as the learner does."""
+    network = learner()
+    initial, x, target = (v[:20] for v in draw(network))
+    made, expected = fixed_weight(network, delta(1.0)), learn_online(network, 1.0, initial, x, target)
+    ranges = factor_ranges(made, initial, shown(x, target))
+    errors = {}
+    for neurons in (4, 16):
+        multiplier = fit_multiplier(neurons)
+        plain = fixed_weight(network, delta(1.0), product=plain_neurons(multiplier, ranges))
+        assert not any(block.unit.name == "pi_neuron" for layer in plain.network.layers for block in layer.blocks)
+        found = plain.network.forward(plain.parameters(initial), shown(x, target))[0][:, 0]
+        errors[neurons] = (multiplier.error, (found - expected).abs().max().item())
+    assert errors[4][0] < 0.1
+    assert errors[16][0] < errors[4][0] / 4
+    assert errors[16][1] < min(0.01, errors[4][1])

@@ -92,7 +92,7 @@ def errors_of(
 ) -> torch.Tensor:
     """Return the mean squared error [N] of networks [N, P] on the same sequences: x [B, T, I], target [B, T], state [B, D]."""
     count = len(candidates)
-    given = None if state is None else state.expand(count, *state.shape)
+    given = None if state is None else state.expand(count, *state.shape).contiguous()
     outputs, _ = forward(candidates, x.expand(count, *x.shape), given)
     return (outputs - target).square().mean((1, 2))
 

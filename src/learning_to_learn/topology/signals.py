@@ -179,6 +179,8 @@ class Wired:
     places: tuple[Place, ...]
     output: tuple[Wire, ...]
     """What the output neuron hears."""
+    products: tuple[Signal, ...]
+    """The products, in the order in which they were asked for."""
 
 
 class Graph:
@@ -196,8 +198,8 @@ class Graph:
         self.inputs = [Signal(self, {Input(i, name): 1.0}) for i, name in enumerate(names)]
         self.previous_output = Signal(self, {Input(len(names), "previous output"): 1.0})
         self.product = product or pi_unit
-        self.products: list[tuple[Signal, Signal]] = []
-        """The factors of all products, in the order they were made."""
+        self.products: list[Signal] = []
+        """All products, in the order in which they were asked for."""
         self._made: dict[tuple[int, int], tuple[Signal, Signal, Signal]] = {}
 
     def initial(self, number: int) -> Signal:
@@ -230,8 +232,8 @@ class Graph:
                 return other * one.constant
         key = (id(left), id(right))
         if key not in self._made:
-            self.products.append((left, right))
             self._made[key] = (self.product(self, left, right), left, right)  # kept, so that no other signal gets their ids
+            self.products.append(self._made[key][0])
         return self._made[key][0]
 
     def wire(self, output: Signal) -> Wired:
@@ -324,12 +326,19 @@ class _Layout:
                 wires = []
                 for signal, first in zip(signals, block.row, strict=True):
                     wires.append(self._wires(signal, item if not handed_on else None, heard_at))
-                    writer.write(number - 1, first + index, wires[-1], heard_at)
+                    writer.write(number - 1, first + index, wires[-1])
                 places.append(Place(number, output, item, handed_on, tuple(tuple(w for w, _ in ws) for ws in wires)))
         heard_at = self._positions(self.layers + 1, network.output)
         wires_of_output = self._wires(self.output, None, heard_at)
-        writer.write(len(network.layers), 0, wires_of_output, heard_at)
-        return Wired(network, writer.template, writer.slopes, tuple(places), tuple(w for w, _ in wires_of_output))
+        writer.write(len(network.layers), 0, wires_of_output)
+        return Wired(
+            network,
+            writer.template,
+            writer.slopes,
+            tuple(places),
+            tuple(w for w, _ in wires_of_output),
+            tuple(self.graph.products),
+        )
 
     def _positions(self, number: int, layer: Layer) -> dict[object, int]:
         """Where a layer hears what: keys are sources, and ("own", source) for those of its own layer in the cycle before."""
@@ -368,8 +377,7 @@ class _Writer:
         for layer in network.all_layers:
             self.first.append(self.first[-1] + layer.parameters)
 
-    def write(self, layer: int, row: int, wires: list[tuple[Wire, int]], heard_at: dict[object, int]) -> None:
-        del heard_at
+    def write(self, layer: int, row: int, wires: list[tuple[Wire, int]]) -> None:
         places = self.network.all_layers[layer].places[row]
         for wire, position in wires:
             place = self.first[layer] + places[position]
