@@ -14,10 +14,9 @@ from learning_to_learn.errors import UserError
 from learning_to_learn.runs.run_folder import Status
 
 if TYPE_CHECKING:
-    import torch
-
     from learning_to_learn.training.evaluation import Evaluation
     from learning_to_learn.training.learner import MetaLearner
+    from learning_to_learn.training.sequences import Sequences
 
 
 def compose(*overrides: str) -> Config:
@@ -49,15 +48,15 @@ class Run:
         return read_json(self.folder / RESULT) or {}
 
     def predict(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Every replica's outputs, [R, N, T], on sequences of your own.
+        """Every replica's outputs, [R, N, T, m], on sequences of your own.
 
-        `x`, [N, T, 2], are the inputs, `y`, [N, T], the targets. The output at cycle t has seen x[1..t] and y[1..t-1]; the
-        network's third input, the previous target, is made from `y`.
+        `x`, [N, T, d], are the inputs, `y`, [N, T, m], the targets; a class is one-hot. The output at cycle t has seen x[1..t]
+        and y[1..t-1]; the network's last inputs, the previous target, are made from `y`. Where the family has one output, `y`
+        may be [N, T]; the outputs are then [R, N, T].
         """
-        from learning_to_learn.training.sequences import Sequences
-
-        inputs, targets = _sequences(x, y)
-        return self.learner.outputs(Sequences(inputs, targets, targets[:, :, :0])).numpy()
+        found = _sequences(self.learner, x, y)
+        outputs = self.learner.outputs(found).numpy()
+        return outputs[..., 0] if np.ndim(y) == 2 else outputs
 
     def states(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The states of every replica's cells after each cycle, [R, N, T, cells], on sequences of your own; see `predict`.
@@ -70,7 +69,7 @@ class Run:
         if not any(layer.states for layer in network.layers):
             raise UserError("this network has no cells: only units with a state keep something")
         weights = self.learner.evaluated
-        inputs = _sequences(x, y)[0].expand(len(weights), -1, -1, -1)
+        inputs = _sequences(self.learner, x, y).inputs.expand(len(weights), -1, -1, -1)
         layers, kept = network.split(weights), []
         state = network.initial_state(weights, inputs.shape[1])
         with torch.no_grad():
@@ -126,13 +125,18 @@ def evaluate(run: Run, folder: Path | str | None = None, **changes: object) -> "
 _load_plugins = plugins.load
 
 
-def _sequences(x: np.ndarray, y: np.ndarray) -> tuple["torch.Tensor", "torch.Tensor"]:
-    """The network's inputs [1, N, T, 3] and targets [1, N, T]; y[0], before the first cycle, is 0.5: nothing known."""
+def _sequences(learner: "MetaLearner", x: np.ndarray, y: np.ndarray) -> "Sequences":
+    """Sequences of a user's own (R = 1), as a learner sees them."""
     import torch
 
+    from learning_to_learn.training.sequences import show
+
+    d, m = learner.family.input_size, learner.family.output_size
     x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)
-    if x.ndim != 3 or x.shape[2] != 2 or y.shape != x.shape[:2]:
-        raise UserError(f"x has shape {x.shape} and y {y.shape}: they must be [N, T, 2] and [N, T]")
-    before = np.concatenate([np.full_like(y[:, :1], 0.5), y[:, :-1]], 1)
-    inputs = np.concatenate([x, before[..., None]], -1)
-    return torch.from_numpy(inputs)[None].contiguous(), torch.from_numpy(y.copy())[None]
+    flat = m == 1 and y.ndim == 2
+    if x.ndim != 3 or x.shape[2] != d or y.shape != (x.shape[:2] if flat else (*x.shape[:2], m)):
+        wanted = f"[N, T, {d}] and [N, T, {m}]" + (" or [N, T]" if m == 1 else "")
+        raise UserError(f"x has shape {x.shape} and y {y.shape}: they must be {wanted}")
+    inputs, targets = torch.from_numpy(x.copy())[None], torch.from_numpy(y.reshape(*x.shape[:2], m).copy())[None]
+    stacked = learner.config.family.encoding == "stacked"
+    return show(learner.family, inputs, targets, targets[:, :, 0, :0], stacked=stacked)

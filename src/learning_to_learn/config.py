@@ -38,6 +38,9 @@ class ArchConfig:
     """What the arch is called in tables, and its job's folder in a sweep."""
     layers: list[dict[str, Any]] = MISSING
     """The units of each layer, such as [{memory_cell: 6, neuron: 6}], and its options, such as [{gru: 8, heads: 2}]."""
+    parameters: int | None = number(None, least=1, below=10**6)
+    """About how many parameters the network has: all counts of units are scaled by one factor that a solver finds; null: as
+    `layers` says. size=s, m and l are 400, 1600 and 6400."""
     gradient: str = MISSING
     """How the error gradient is formed: bptt, truncated or rtrl; es estimates it, none forms none (optimizer=cma)."""
     window: int | None = number(None, least=1)

@@ -1,5 +1,8 @@
 """What makes a configuration unfit to run, besides a single key's range: checked before anything is built."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from learning_to_learn.config import Config, LauncherConfig
 from learning_to_learn.errors import UserError
 from learning_to_learn.gradients import Gradient, make_gradient
@@ -7,6 +10,7 @@ from learning_to_learn.optimizers import OPTIMIZERS
 from learning_to_learn.ranges import LARGEST, check_ranges
 from learning_to_learn.topology import Network
 from learning_to_learn.topology.fixed_weight import RULES, FixedWeight, check_rule, fixed_weight, learner
+from learning_to_learn.topology.size import scale_layers
 
 
 def make_network(config: Config) -> Network:
@@ -14,8 +18,14 @@ def make_network(config: Config) -> Network:
     if config.arch.rule:
         return make_fixed_weight(config).network
     hold = {name: float(number) for name, number in (config.arch.hold or {}).items()}
+
+    def build(layers: Sequence[Mapping[str, Any]]) -> Network:
+        return Network.of(layers, error_feedback=config.family.feedback == "error", hold=hold)
+
     try:
-        return Network.of(config.arch.layers, error_feedback=config.family.feedback == "error", hold=hold)
+        if config.arch.parameters is None:
+            return build(config.arch.layers)
+        return scale_layers(config.arch.layers, config.arch.parameters, build)
     except UserError as error:
         raise UserError(str(error) if str(error).startswith("arch.") else f"arch.layers: {error}") from None
 
@@ -24,8 +34,8 @@ def make_fixed_weight(config: Config) -> FixedWeight:
     """Return the network into which `arch.rule` is wired. Raises UserError where the rule does not fit the learner."""
     arch = config.arch
     check_rule(str(arch.rule), arch.hidden)
-    if arch.layers or arch.hold:
-        raise UserError("arch.rule wires its own layers: leave arch.layers=[] and arch.hold=null")
+    if arch.layers or arch.hold or arch.parameters is not None:
+        raise UserError("arch.rule wires its own layers: leave arch.layers=[], arch.hold=null and arch.parameters=null")
     if config.family.feedback == "error":
         raise UserError("arch.rule hears the previous target, as family.feedback=target shows it")
     return fixed_weight(learner(hidden=arch.hidden), RULES[str(arch.rule)](arch.rate))
@@ -41,6 +51,7 @@ def check(config: Config) -> None:
     """Raise UserError, one line, on a value that no job could run with."""
     for key in ("bias", "hold"):
         _check_numbers(key, getattr(config.arch, key))
+    check_ranges(config.arch, "arch.")
     make_network(config)
     make_gradient_of(config)
     if OPTIMIZERS[config.optimizer.name].searches != (config.arch.gradient == "none"):

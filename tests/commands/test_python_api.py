@@ -86,10 +86,10 @@ def test_the_command_called_twice_in_one_process_is_two_runs(monkeypatch):
 def test_predictions_are_what_the_learner_says_of_its_own_test_data():
     run = train(compose("arch=lstm", "arch.layers=[{memory_cell: 2}, {forget_cell: 1, neuron: 2}]", *SMALL), "run")
     data = held_out(run.config, Stream.TEST)
-    x, y = data.inputs[0, ..., :2].numpy(), data.targets[0].numpy()
+    x, y = data.x[0].numpy(), data.targets[0, ..., 0].numpy()
     outputs = run.predict(x, y)
     assert outputs.shape == (2, 16, 20)
-    np.testing.assert_array_equal(outputs, run.learner.outputs(data).numpy())
+    np.testing.assert_array_equal(outputs, run.learner.outputs(data)[..., 0].numpy())
     states = load_run("run").states(x, y)
     assert states.shape == (2, 16, 20, 3)
     np.testing.assert_array_equal(states[:, :, :10], run.states(x[:, :10], y[:, :10]))
@@ -99,7 +99,7 @@ def test_predictions_are_what_the_learner_says_of_its_own_test_data():
 
 def test_mistakes_are_one_line():
     run = train(compose("arch=elman", *SMALL), "run")
-    with pytest.raises(UserError, match=r"they must be \[N, T, 2\] and \[N, T\]"):
+    with pytest.raises(UserError, match=r"they must be \[N, T, 2\] and \[N, T, 1\] or \[N, T\]"):
         run.predict(np.zeros((2, 3)), np.zeros((2, 3)))
     with pytest.raises(UserError, match="no cells"):
         run.states(np.zeros((2, 3, 2)), np.zeros((2, 3)))

@@ -25,7 +25,7 @@ def test_the_excess_of_a_constant_is_its_error_above_the_floor_in_closed_form():
     config = job(*BIG)
     data = held_out(config, Stream.TEST)
     half = torch.full_like(data.targets, 0.5)
-    found = measure_outputs(half, data.targets, bayes_outputs(config, data), 20, 0.025).excess[0]
+    found = measure_outputs(Boolean(), half, data.targets, bayes_outputs(config, data), 20, 0.025).excess[0]
     exact = 0.25 - (1 - 0.75**20) / 20
     assert exact == pytest.approx(0.25 - Boolean().floor(20).floor)
     assert abs(found.mean() - exact) < 4 * found.std() / len(found) ** 0.5
@@ -37,9 +37,9 @@ def test_the_excess_is_the_difference_of_two_losses_with_less_noise(family):
     config = job(f"family={family}", "evaluation.mappings=4000")
     data = held_out(config, Stream.TEST)
     best = bayes_outputs(config, data)
-    f = 0.9 * best + 0.1 * torch.roll(data.targets, 1, -1).index_fill(-1, torch.tensor([0]), 0.5)
-    found = measure_outputs(f, data.targets, best, 20, 0.1)
-    difference = ((data.targets - f) ** 2 - (data.targets - best) ** 2).mean(-1)[0].double().numpy()
+    f = 0.9 * best + 0.1 * torch.roll(data.targets, 1, 2).index_fill(2, torch.tensor([0]), 0.5)
+    found = measure_outputs(config.family.make(), f, data.targets, best, 20, 0.1)
+    difference = ((data.targets - f) ** 2 - (data.targets - best) ** 2).mean((2, 3))[0].double().numpy()
     noise = difference.std() / len(difference) ** 0.5
     assert abs(found.excess.mean() - difference.mean()) < 4 * noise
     assert found.excess.std() / len(difference) ** 0.5 < noise
@@ -50,7 +50,7 @@ def test_no_learner_is_better_than_the_bayes_predictor():
     config = job("evaluation.mappings=64")
     data = held_out(config, Stream.TEST)
     best = bayes_outputs(config, data)
-    found = measure_outputs(torch.cat([best, data.targets]), data.targets, best, 20, 0.025)
+    found = measure_outputs(Boolean(), torch.cat([best, data.targets]), data.targets, best, 20, 0.025)
     assert (found.excess[0] == 0).all()
     assert found.curves[1].sum() == 0  # one that knows the answers has no error ...
     assert found.excess[1].mean() > 0  # ... but is no learner
@@ -58,8 +58,8 @@ def test_no_learner_is_better_than_the_bayes_predictor():
 
 def test_steps_to_learn_is_the_first_cycle_from_which_a_sequences_error_stays_low():
     wrong = torch.tensor([[[0.4, 0.0, 0.5, 0.0, 0.0], [0.0] * 5, [0.0, 0.0, 0.0, 0.0, -1.0], [0.4, 0.0, 0.0, 0.0, torch.nan]]])
-    targets = torch.rand(1, 4, 5)
-    assert measure_outputs(targets + wrong, targets, targets, 5, 0.1).steps.tolist() == [[4.0, 1.0, 6.0, 6.0]]
+    wrong, targets = wrong.unsqueeze(-1), torch.rand(1, 4, 5, 1)
+    assert measure_outputs(Boolean(), targets + wrong, targets, targets, 5, 0.1).steps.tolist() == [[4.0, 1.0, 6.0, 6.0]]
 
 
 @pytest.mark.parametrize("more", [(), ("family.carry_state=true",)])
@@ -67,9 +67,9 @@ def test_what_is_added_up_in_one_pass_is_what_torch_says_in_several(more):
     config = job("evaluation.mappings=40", *more)
     data = held_out(config, Stream.TEST)
     best, outputs = bayes_outputs(config, data), torch.rand(3, *data.targets.shape[1:])
-    found = measure_outputs(outputs, data.targets, best, 20, 0.025)
-    np.testing.assert_allclose(found.curves, error_curves(outputs, data.targets, 20), rtol=1e-6)
-    squares = (outputs - best).double().square().unflatten(-1, (-1, 20))
+    found = measure_outputs(Boolean(), outputs, data.targets, best, 20, 0.025)
+    np.testing.assert_allclose(found.curves, error_curves(Boolean(), outputs, data.targets, 20), rtol=1e-6)
+    squares = (outputs - best)[..., 0].double().square().unflatten(-1, (-1, 20))
     expected = (squares[:, :, 1:] if more else squares).flatten(1, 2).mean(-1)
     np.testing.assert_allclose(found.excess, expected.numpy(), rtol=1e-6)
 
@@ -110,7 +110,7 @@ def test_the_result_says_how_well_the_excess_is_known():
 def test_two_samplers_of_the_bayes_predictor_agree(family, monkeypatch):
     """Its own error is far below the excess of any network: here, below 1 % of the floor."""
     found = draw_sequences(family, 8, 300, [4], Stream.VALIDATION, 0, dtype=torch.float64)
-    x, y, mappings = found.inputs[0, ..., :2], found.targets[0], found.mappings[0]
+    x, y, mappings = found.x[0], found.targets[0], found.mappings[0]
     one = family.bayes(mappings, x, y)
     # A sequence's random numbers are those of its place.
     order = torch.randperm(300, generator=torch.Generator().manual_seed(0))
@@ -128,8 +128,8 @@ def test_a_finite_set_of_mappings_is_drawn_once_and_shown_with_new_inputs():
         shown = torch.cat([one.mappings[replica], other.mappings[replica]])
         assert {tuple(m.tolist()) for m in shown} == {tuple(m.tolist()) for m in known[replica]}
     assert not torch.equal(known[0], known[1])
-    assert not torch.equal(one.inputs[..., :2], other.inputs[..., :2])
-    torch.testing.assert_close(data.family.evaluate(one.mappings, one.inputs[..., :2]), one.targets)
+    assert not torch.equal(one.x, other.x)
+    torch.testing.assert_close(data.family.evaluate(one.mappings, one.x), one.targets)
 
 
 def test_the_mappings_of_a_fixed_corpus_are_those_that_it_shows():
@@ -141,15 +141,15 @@ def test_the_mappings_of_a_fixed_corpus_are_those_that_it_shows():
 def test_a_finite_prior_that_is_the_whole_family_is_the_bayes_predictor():
     family = Boolean()
     found = draw_sequences(family, 20, 50, [0], Stream.TEST, 0, dtype=torch.float64)
-    x, y = found.inputs[0, ..., :2].numpy(), found.targets[0].numpy()
-    best = family.bayes(found.mappings[0], found.inputs[0, ..., :2], found.targets[0]).numpy()
+    x, y = found.x[0].numpy(), found.targets[0].numpy()
+    best = family.bayes(found.mappings[0], found.x[0], found.targets[0]).numpy()
     np.testing.assert_allclose(bayes_of_a_finite_prior(family, family.tables.double(), x, y), best, atol=1e-12)
 
 
 def test_a_finite_prior_knows_its_own_mappings_after_one_pair_and_no_others():
     family = SemiLinear()
     found = draw_sequences(family, 12, 40, [0], Stream.TEST, 0, dtype=torch.float64)
-    x, y = found.inputs[0, ..., :2].numpy(), found.targets[0].numpy()
+    x, y = found.x[0].numpy(), found.targets[0].numpy()
     known = bayes_of_a_finite_prior(family, found.mappings[0], x, y)
     np.testing.assert_allclose(known[:, 1:], y[:, 1:], atol=1e-4)
     strange = bayes_of_a_finite_prior(family, found.mappings[0][:5], x[5:], y[5:])

@@ -106,8 +106,8 @@ def test_learning_lowers_the_error():
 def test_streams_are_folded_to_one_mappings_cycles():
     learner = MetaLearner(job("family.carry_state=true", "evaluation.mappings=16"))
     data = MetaData(learner.config).validation()
-    assert data.targets.shape == (1, 2, 9 * 20)
+    assert data.targets.shape == (1, 2, 9 * 20, 1)
     outputs = learner.outputs(data)
     wrong = (outputs - data.targets).square().double()
     by_hand = torch.stack([wrong[:, :, 20 * m : 20 * (m + 1)].mean(1) for m in range(1, 9)]).mean(0)
-    np.testing.assert_allclose(curves_on(learner, data), by_hand.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(curves_on(learner, data), by_hand.squeeze(-1).numpy(), rtol=1e-6)

@@ -9,7 +9,7 @@ from tests.helpers import job
 def test_the_third_input_is_the_previous_target():
     for family in ("boolean", "semilinear", "quadratic"):
         found = MetaData(job(f"family={family}")).epoch(3)
-        torch.testing.assert_close(found.inputs[..., 1:, 2], found.targets[..., :-1])
+        torch.testing.assert_close(found.inputs[..., 1:, 2], found.targets[..., :-1, 0])
         assert (found.inputs[..., 0, 2] == 0.5).all()
 
 
@@ -47,15 +47,15 @@ def test_carried_sequences_follow_on_from_each_other():
     data = MetaData(job("family.carry_state=true"))
     now, before = data.epoch(2), data.epoch(1)
     batch = data.config.trainer.batch
-    torch.testing.assert_close(now.inputs[:, batch:, 0, 2], now.targets[:, :-batch, -1])
-    torch.testing.assert_close(now.inputs[:, :batch, 0, 2], before.targets[:, -batch:, -1])
+    torch.testing.assert_close(now.inputs[:, batch:, 0, 2], now.targets[:, :-batch, -1, 0])
+    torch.testing.assert_close(now.inputs[:, :batch, 0, 2], before.targets[:, -batch:, -1, 0])
 
 
 def test_streams_are_sequences_end_to_end():
     config = job()
     found = in_streams(config, Stream.TEST, 5, 3)
     assert found.inputs.shape == (1, 3, 100, 3)
-    torch.testing.assert_close(found.inputs[:, :, 1:, 2], found.targets[:, :, :-1])
+    torch.testing.assert_close(found.inputs[:, :, 1:, 2], found.targets[:, :, :-1, 0])
     torch.testing.assert_close(found.cut(slice(20, 40)).targets, found.targets[:, :, 20:40])
 
 
@@ -72,7 +72,7 @@ def test_epochs_go_on_where_they_stopped():
 def test_a_curriculum_begins_with_short_sequences():
     config = job("trainer.epochs=12", "trainer.curriculum=[5,10]", "trainer.curriculum_part=0.5")
     assert [training_length(config, e) for e in range(12)] == [5] * 3 + [10] * 3 + [20] * 6
-    assert MetaData(config).epoch(0).targets.shape == (2, 100, 5)
+    assert MetaData(config).epoch(0).targets.shape == (2, 100, 5, 1)
     assert [training_length(job(), e) for e in (0, 5)] == [20, 20]
 
 
@@ -94,6 +94,6 @@ def test_the_default_curriculum_gets_longer_up_to_every_familys_sequences():
 def test_a_curriculum_carries_the_state_over_to_longer_sequences():
     data = MetaData(job("family.carry_state=true", "trainer.epochs=4", "trainer.curriculum=[10]"))
     short, long = data.epoch(1), data.epoch(2)
-    assert (short.targets.shape[-1], long.targets.shape[-1]) == (10, 20)
+    assert (short.targets.shape[2], long.targets.shape[2]) == (10, 20)
     batch = data.config.trainer.batch
-    torch.testing.assert_close(long.inputs[:, :batch, 0, 2], short.targets[:, -batch:, -1])
+    torch.testing.assert_close(long.inputs[:, :batch, 0, 2], short.targets[:, -batch:, -1, 0])

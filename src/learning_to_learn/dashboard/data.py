@@ -124,6 +124,9 @@ def _add_results(run: dict[str, Any], job: Job) -> None:
         "seconds",
         "epochs",
         "sequence_length",
+        "parameters",
+        "state_size",
+        "multiplications",
     ):
         run[key] = result.get(key)
 

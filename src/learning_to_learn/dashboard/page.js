@@ -167,6 +167,7 @@ const columns = () => [
   ["floor", (r) => r.floor ?? 9, (r) => digits(r.floor), true],
   ["excess", (r) => r.excess_median ?? 9, (r) => digits(r.excess_median), true],
   ["cycles", (r) => r.cycles_to_learn ?? 1e9, (r) => (r.replicas ? (r.cycles_to_learn ?? "never").toString() : "–"), true],
+  ["n_parameters", (r) => r.parameters ?? -1, (r) => (r.parameters ?? "–").toString(), true],
   ["seconds", (r) => r.seconds ?? -1, (r) => digits(r.seconds), true],
 ];
 
@@ -201,7 +202,8 @@ function drawRun(run) {
   const config = Object.entries(run.settings).map(([k, v]) => `${k}: ${v}`).join("\n");
   const facts = run.replicas ? `${run.successes} of ${run.replicas} replicas succeed (${
     wilson(run.successes, run.replicas).map(percent).join(" – ")}), median score ${digits(run.score_median, 4)}, MSE ` +
-    `${digits(run.mse_median)} (floor ${digits(run.floor)}), ${digits(run.seconds)} s` : run.error || "";
+    `${digits(run.mse_median)} (floor ${digits(run.floor)}), ${digits(run.seconds)} s` +
+    (run.parameters ? `; ${run.parameters} parameters, a state of ${run.state_size} numbers, ${run.multiplications} multiplications a cycle` : "") : run.error || "";
   $("run").replaceChildren(
     el("p", {}, el("a", { href: "#" }, "← all runs")), el("h2", {}, run.id),
     el("p", {}, el("span", { class: run.status }, run.status), " ", facts),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import combinations
 from math import comb
@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from learning_to_learn.errors import UserError
-from learning_to_learn.families.family import Family, FamilyConfig, LinearForm, Variances
+from learning_to_learn.families.family import AtTest, Family, FamilyConfig, LinearForm, Variances
 from learning_to_learn.lazy import torch
 
 INPUTS = 4
@@ -22,14 +22,21 @@ KNOWN = 1e-15
 
 
 @dataclass
+class BooleanAtTest(AtTest):
+    """What can be different in the test data."""
+
+    functions: list[int] | None = None
+    """Truth tables to test on; null: those trained on."""
+
+
+@dataclass
 class BooleanConfig(FamilyConfig):
     """The keys of the Boolean functions."""
 
     name: str = "boolean"
     functions: list[int] | None = None
     """Truth tables to train on, numbers from 0 to 15; null: all."""
-    test_functions: list[int] | None = None
-    """Truth tables to test on; null: those trained on."""
+    test: BooleanAtTest = field(default_factory=BooleanAtTest)
 
 
 class Boolean(Family):
@@ -40,7 +47,8 @@ class Boolean(Family):
 
     config: ClassVar[type[FamilyConfig]] = BooleanConfig
     paper_cycles: ClassVar[dict[int, int]] = {256: 10}
-    dimensions: ClassVar[int] = 1
+    dimensions = 1
+    pairs = (("linear", "squared"), ("logistic", "log"))
 
     def __init__(self, functions: Sequence[int] | None = None, key: str = "functions") -> None:
         given = list(range(FUNCTIONS) if functions is None else functions)
@@ -52,8 +60,7 @@ class Boolean(Family):
 
     @classmethod
     def from_config(cls, config: Any, *, test: bool = False) -> Family:
-        key = "test_functions" if test and config.test_functions is not None else "functions"
-        return cls(getattr(config, key), key)
+        return cls(config.functions, "test.functions" if test else "functions")
 
     def linear_form(self) -> LinearForm:
         """One feature for each row of the truth table, whose weight is +1/2 or -1/2."""
@@ -77,7 +84,7 @@ class Boolean(Family):
         t0, t1, t2, t3 = mapping.unsqueeze(-2).unbind(-1)
         # The polynomial through the table's four entries: exact on 0 and 1, and three passes instead of a gather.
         without_a, with_a = torch.addcmul(t0, b, t1 - t0), torch.addcmul(t2 - t0, b, t3 - t2 - t1 + t0)
-        return without_a.addcmul_(a, with_a)
+        return without_a.addcmul_(a, with_a).unsqueeze(-1)
 
     def bayes(self, mapping: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """The mean over the functions that agree with every pair seen.
@@ -87,15 +94,15 @@ class Boolean(Family):
         del mapping
         bits = np.uint32(1) << np.arange(len(self.functions), dtype=np.uint32)
         ones = (self.tables.numpy().T.astype(np.uint32) * bits).sum(1, dtype=np.uint32)  # [4]: which functions say 1
-        index, truth = (2 * x[..., 0] + x[..., 1]).long().numpy(), y.numpy() == 1
+        index, truth = (2 * x[..., 0] + x[..., 1]).long().numpy(), y[..., 0].numpy() == 1
         agree = np.full(len(y), bits.sum(), np.uint32)
-        predictions = np.empty(y.shape)
+        predictions = np.empty(truth.shape)
         for t in range(y.shape[1]):
             say_one = ones[index[:, t]]
             left = np.bitwise_count(agree)  # none, where the targets are of no function of the family: then nothing is known
             predictions[:, t] = np.where(left, np.bitwise_count(agree & say_one) / np.maximum(left, 1), 0.5)
             agree &= np.where(truth[:, t], say_one, ~say_one)
-        return torch.from_numpy(predictions).to(y)
+        return torch.from_numpy(predictions).unsqueeze(-1).to(y)
 
     def variances(self) -> Variances:
         """Return exact values: a sum over which of the four inputs have been seen after k draws.

@@ -14,7 +14,7 @@ import numpy as np
 from learning_to_learn.errors import choose
 from learning_to_learn.families.family import Family, FamilyConfig, LinearForm, Variances, mean_and_error, symmetric
 from learning_to_learn.families.polytope import centroids, hit_and_run
-from learning_to_learn.families.quadratic_per_mapping import Shapes, critical_points, features
+from learning_to_learn.families.quadratic_per_mapping import KNOWN_AFTER, Shapes, critical_points, features
 from learning_to_learn.lazy import torch
 
 SLOPE = 0.05
@@ -45,8 +45,9 @@ class Quadratic(Family):
     """`scaling` is "global" or "per_mapping". Raises UserError on another."""
 
     config: ClassVar[type[FamilyConfig]] = QuadraticConfig
-    dimensions: ClassVar[int] = COEFFICIENTS
-    parameter_names: ClassVar[tuple[str, ...]] = ("a", "b", "c", "d", "e", "f")
+    dimensions = COEFFICIENTS
+    pairs = (("linear", "squared"),)
+    parameter_names = ("a", "b", "c", "d", "e", "f")
     paper_cycles: ClassVar[dict[int, int]] = {100: 35}
 
     @classmethod
@@ -69,6 +70,10 @@ class Quadratic(Family):
         return 512 if self._per_mapping else super().predictable
 
     @property
+    def certain_after(self) -> int:
+        return KNOWN_AFTER if self._per_mapping else COEFFICIENTS
+
+    @property
     def floor_key(self) -> str:
         return f"quadratic_{self.scaling}"
 
@@ -84,26 +89,23 @@ class Quadratic(Family):
         w[..., -1] += LOW - SPAN * low / (high - low)
         return w
 
-    def inputs(self, u: torch.Tensor) -> torch.Tensor:
-        return symmetric(u)
-
     def evaluate(self, mapping: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         a, b, c, d, e, f = mapping.unsqueeze(-2).unbind(-1)
         x1, x2 = x.unbind(-1)
-        return (a * x1 + d) * x1 + (b * x2 + c * x1 + e) * x2 + f
+        return ((a * x1 + d) * x1 + (b * x2 + c * x1 + e) * x2 + f).unsqueeze(-1)
 
     def bayes(self, mapping: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Posterior means by sampling, up to the cycle from which the pairs leave one mapping; then the truth."""
         random = np.random.default_rng(0)
         out = y.double().clone()
-        inputs, outputs = x.double().numpy(), y.double().numpy()
+        inputs, outputs = x.double().numpy(), y[..., 0].double().numpy()
         if self._per_mapping:
             means = Shapes(random).posterior_means(inputs, outputs)
         else:
             w = mapping.double().numpy() / SLOPE
             w[:, -1] -= 0.5 / SLOPE
             means = 0.5 + SLOPE * _posterior_means(w, inputs)
-        out[:, : means.shape[1]] = torch.from_numpy(means)
+        out[:, : means.shape[1], 0] = torch.from_numpy(means)
         return out.to(y)
 
     def estimate_variances(self, seed: int) -> Variances:

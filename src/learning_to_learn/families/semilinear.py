@@ -37,13 +37,18 @@ class SemiLinear(Family):
     """Mappings that one neuron can learn: y = (1 + tanh(w1 x1 + w2 x2 + w3)) / 2."""
 
     config: ClassVar[type[FamilyConfig]] = SemiLinearConfig
-    dimensions: ClassVar[int] = 3
-    parameter_names: ClassVar[tuple[str, ...]] = ("w1", "w2", "w3")
+    dimensions = 3
+    pairs = (("linear", "squared"),)
+    parameter_names = ("w1", "w2", "w3")
     paper_cycles: ClassVar[dict[int, int]] = {64: 10, 1000: 50}
 
     @classmethod
     def estimated(cls) -> list[Family]:
         return [cls()]
+
+    @property
+    def certain_after(self) -> int:
+        return self.dimensions
 
     def linear_form(self) -> LinearForm:
         return LinearForm(
@@ -59,13 +64,10 @@ class SemiLinear(Family):
     def mappings(self, u: torch.Tensor) -> torch.Tensor:
         return symmetric(u)
 
-    def inputs(self, u: torch.Tensor) -> torch.Tensor:
-        return symmetric(u)
-
     def evaluate(self, mapping: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         w1, w2, w3 = mapping.unsqueeze(-2).unbind(-1)
         # (1 + tanh(z)) / 2 is the logistic function of 2 z.
-        return torch.sigmoid(2 * (w1 * x[..., 0] + w2 * x[..., 1] + w3))
+        return torch.sigmoid(2 * (w1 * x[..., 0] + w2 * x[..., 1] + w3)).unsqueeze(-1)
 
     def bayes(self, mapping: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Quadrature over the cube, the polygon and the segment; from the fourth pair on, the truth."""
@@ -73,9 +75,9 @@ class SemiLinear(Family):
         out = y.double().clone()
         for first in range(0, len(y), CHUNK):
             rows = slice(first, first + CHUNK)
-            moments = _moments(x[rows, :3].double().numpy(), y[rows, :3].double().numpy())
+            moments = _moments(x[rows, :3].double().numpy(), y[rows, :3, 0].double().numpy())
             for t, (mean, _) in enumerate(moments):
-                out[rows, t] = torch.from_numpy(mean)
+                out[rows, t, 0] = torch.from_numpy(mean)
         return out.to(y)
 
     def estimate_variances(self, seed: int) -> Variances:
@@ -165,16 +167,16 @@ def _y_moments(tanh_mean: np.ndarray, square_mean: np.ndarray) -> tuple[np.ndarr
 def gradient_descent(x: np.ndarray, y: np.ndarray, rate: float) -> np.ndarray:
     """Predict with one neuron y = (1 + tanh(w1 x1 + w2 x2 + w3)) / 2 that takes a step of gradient descent after every pair.
 
-    x [N, T, 2] and y [N, T] to predictions [N, T]; the weights start at zero.
+    x [N, T, 2] and y [N, T, 1] to predictions [N, T, 1]; the weights start at zero.
     """
     source = np.concatenate([x, np.ones_like(x[..., :1])], -1)
-    weights, predictions = np.zeros((len(x), 3)), np.empty(y.shape)
+    weights, predictions = np.zeros((len(x), 3)), np.empty(y.shape[:2])
     for t in range(y.shape[1]):
         tanh = np.tanh(np.einsum("ni,ni->n", weights, source[:, t]))
         predictions[:, t] = (1 + tanh) / 2
-        slope = (predictions[:, t] - y[:, t]) * (1 - tanh**2)
+        slope = (predictions[:, t] - y[:, t, 0]) * (1 - tanh**2)
         weights -= rate * slope[:, None] * source[:, t]
-    return predictions
+    return predictions[..., None]
 
 
 def best_rate(x: np.ndarray, y: np.ndarray) -> float:

@@ -36,9 +36,10 @@ NONLINEARITY = 20
 SENSITIVITY = 6
 """Multiplications that take as long as a sensitivity takes in a cycle, by the rows of rtrl in reports/bench.csv."""
 SHAPE = (
-    "arch.layers", "arch.gradient", "arch.window", "arch.update_every", "engine", "replicas", "family.carry_state",
-    "family.sequence_length", "family.feedback", "optimizer.name", "trainer.sequences", "trainer.batch", "trainer.average",
-    "trainer.curriculum", "trainer.curriculum_part", "threads", "launcher.name", "launcher.jobs", "launcher.cores",
+    "arch.layers", "arch.parameters", "arch.gradient", "arch.window", "arch.update_every", "engine", "replicas",
+    "family.carry_state", "family.sequence_length", "family.feedback", "optimizer.name", "trainer.sequences", "trainer.batch",
+    "trainer.average", "trainer.curriculum", "trainer.curriculum_part", "threads", "launcher.name", "launcher.jobs",
+    "launcher.cores",
 )  # fmt: skip
 REPLICAS, UPDATES = 4, 10
 SHORT, LONG = 1, 256

@@ -181,7 +181,7 @@ def reference_errors(config: Config) -> dict[str, Errors]:
     best = bayes_outputs(config, data)
 
     def pairs(found: Sequences) -> tuple[np.ndarray, np.ndarray]:
-        return found.inputs[0, ..., :2].double().numpy(), found.targets[0].double().numpy()
+        return found.x[0].double().numpy(), found.targets[0].double().numpy()
 
     learners = reference_learners(family, *pairs(held_out(config, Stream.VALIDATION)))
     outputs = {name: torch.from_numpy(learner(*pairs(data))).to(best)[None] for name, learner in learners.items()}

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 NUMBERS = ("mse", "score", "cycles_to_learn", "mse_after_learning", "diverged_at_epoch", "excess", "excess_error",
            "steps_to_learn", "steps_deviation")  # fmt: skip
-OF_THE_JOB = ("no_learning", "floor", "epochs", "parameters", "engine")
+OF_THE_JOB = ("no_learning", "floor", "epochs", "parameters", "trained_parameters", "state_size",
+              "multiplications", "engine")  # fmt: skip
 
 
 def replicas(jobs: list[Job]) -> "pd.DataFrame":

@@ -24,8 +24,10 @@ from learning_to_learn.training.metrics import Metrics, summarise
 NAMES = ("arch.name", "family.name")
 """What every table shows, also where it does not vary."""
 
-NUMBERS = ("success", "worse", "score", "MSE", "floor", "excess", "cycles", "seconds")
+NUMBERS = ("success", "worse", "score", "MSE", "floor", "excess", "cycles", "n_parameters", "seconds")
 """The headings of the results in a table."""
+SIZES = {"n_parameters": "parameters", "state_size": "state_size", "multiplications": "multiplications"}
+"""The columns that say how large a network is, with the keys of result.json. `arch.parameters` is what was asked for."""
 
 
 def find_jobs(folder: Path) -> list[Job]:
@@ -200,7 +202,9 @@ def result_table(rows: Sequence[dict[str, Any]], topics: Sequence[str], width: i
 def _columns(rows: Sequence[dict[str, Any]], headings: dict[str, str]) -> list[Column]:
     found = [Column(headings[topic], [str(row[topic]) for row in rows]) for topic in headings]
     cells = [_numbers(row) for row in rows]
-    shown = [name for name in NUMBERS if name != "worse" or any(cell["worse"] != "0" for cell in cells)]
+    needless = {"worse"} if all(cell["worse"] == "0" for cell in cells) else set()
+    needless |= {"n_parameters"} if len({cell["n_parameters"] for cell in cells}) == 1 else set()
+    shown = [name for name in NUMBERS if name not in needless]
     return [
         *found,
         *(Column(n, [cell[n] for cell in cells], number=True, always=n not in ("floor", "excess", "cycles")) for n in shown),
@@ -217,6 +221,7 @@ def _numbers(row: dict[str, Any]) -> dict[str, str]:
         "floor": f"{row['floor']:#.3g}",
         "excess": "–" if row["excess_median"] is None else f"{row['excess_median']:.2g}",
         "cycles": "never" if cycles is None else f"{cycles:g}",
+        "n_parameters": "–" if row.get("n_parameters") is None else str(row["n_parameters"]),
         "seconds": f"{row['seconds']:.{1 if row['seconds'] < 10 else 0}f}",
     }
 
@@ -238,6 +243,7 @@ def _pool(counted: Sequence[Counted]) -> dict[str, Any]:
         "success_high": high,
         "seconds": sum(one.seconds for one in counted),
         "epochs": result["epochs"],
+        **{column: result.get(key) for column, key in SIZES.items()},
     }
 
 

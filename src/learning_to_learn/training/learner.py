@@ -62,8 +62,9 @@ class MetaLearner(pl.LightningModule):
         """Mean squared error of each replica over the last epoch, while it was learning."""
         self.validation_curves: np.ndarray | None = None
         length = config.family.sequence_length
-        self.validation_floor = config.family.make().floor(length)
-        self.test_floor = config.family.make(test=True).floor(length)
+        self.family = config.family.make()
+        self.validation_floor = self.family.floor(length)
+        self.test_floor = config.family.make(test=True).floor(config.family.length(test=True))
         self.parts = [self] if not more else self._split(jobs, dtype)
 
     def _split(self, jobs: Sequence[Config], dtype: torch.dtype) -> "list[MetaLearner]":
@@ -121,12 +122,12 @@ class MetaLearner(pl.LightningModule):
                 self.carry = None
             for x, y, output in zip(*(v.split(step, 2) for v in batched), strict=True):
                 before = self.carry
-                segment = self.engine.segment(weights, x, y, before)
+                segment = self.engine.segment(weights, x, y.squeeze(-1), before)
                 self.carry = segment.carry
                 if fixed:
                     segment.gradient[:, fixed] = 0.0
                 if self.optimizer.searches:
-                    self.optimizer.search(self._errors_on(x, y, before), alive)
+                    self.optimizer.search(self._errors_on(x, y.squeeze(-1), before), alive)
                 else:
                     now = rate(self.config.optimizer, update / (updates * epochs), self._lr)
                     self.optimizer.step(segment.gradient, now, alive)
@@ -134,11 +135,11 @@ class MetaLearner(pl.LightningModule):
                     weights[:, fixed] = kept  # an optimizer's weight decay moves them, too
                 if decay:
                     self.average.lerp_(weights, 1 - decay)
-                output.copy_(segment.outputs)
+                output.squeeze(-1).copy_(segment.outputs)
                 update += 1
         alive &= weights.isfinite().all(1)
         self.diverged_at[(self.diverged_at == ALIVE) & ~alive] = batch.epoch
-        norms = torch.linalg.vector_norm(outputs.sub_(batch.targets), dim=(1, 2))
+        norms = torch.linalg.vector_norm(outputs.sub_(batch.targets), dim=(1, 2, 3))
         self.train_mse = (norms.square() / batch.targets[0].numel()).numpy()
         self.epochs_done = batch.epoch + 1
         self.seconds += time.perf_counter() - began
@@ -153,7 +154,9 @@ class MetaLearner(pl.LightningModule):
         return errors
 
     def validation_step(self, batch: Sequences, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
-        self.validation_curves = error_curves(self.outputs(batch), batch.targets, self.config.family.sequence_length)
+        self.validation_curves = error_curves(
+            self.family, self.outputs(batch), batch.targets, self.config.family.sequence_length
+        )
 
     @property
     def evaluated(self) -> Float[Tensor, "R P"]:
@@ -161,11 +164,11 @@ class MetaLearner(pl.LightningModule):
         return self.average if self.config.trainer.average else self.weights.detach()
 
     @torch.no_grad()
-    def outputs(self, batch: Sequences, state: Tensor | None = None) -> Float[Tensor, "R N T"]:
+    def outputs(self, batch: Sequences, state: Tensor | None = None) -> Float[Tensor, "R N T m"]:
         """Return every replica's outputs on data that is the same for all (R = 1)."""
         replicas = self.weights.shape[0]
         inputs = batch.inputs.expand(replicas, *batch.inputs.shape[1:])
-        return self.engine.outputs(self.evaluated, inputs, state)[0]
+        return self.engine.outputs(self.evaluated, inputs, state)[0].unsqueeze(-1)
 
     @property
     def diverged(self) -> dict[int, int]:

@@ -20,23 +20,29 @@ class Metrics:
     """What one replica reaches on test data."""
 
     mse: float
-    """Mean squared error over all cycles and mappings."""
+    """The mean loss over all cycles and mappings: the mean squared error or, with the log loss, nats a cycle."""
     score: float
     """(no_learning - mse) / (no_learning - floor): 0 learns nothing, 1 is the Bayes-optimal learner."""
     success: bool
     cycles_to_learn: int | None
-    """The first cycle (from 1) from which the error stays <= 10 % of the no-learning MSE; None: never."""
+    """The first cycle (from 1) from which the loss stays `learnt_below` a tenth of the no-learning loss; None: never."""
     mse_after_learning: float | None
     """Mean error past the paper's own cycles to learn (or a tenth of the sequence, where the paper has none)."""
     excess: float | None = None
-    """Mean squared difference to the Bayes predictor on the same sequences: the expected error above the floor. Not measured on
-    validation data."""
+    """Mean squared difference to the Bayes predictor on the same sequences (log loss: the divergence from it), which is the
+    expected loss above the floor. Not measured on validation data."""
     excess_error: float | None = None
     """The standard error of the excess, over test sequences."""
     steps_to_learn: float | None = None
-    """The mean over sequences of the first cycle from which that sequence's own squared error stays <= 10 % of no learning."""
+    """The mean over sequences of the first cycle from which that sequence's own loss stays <= 10 % of no learning. Not measured
+    where there is noise."""
     steps_deviation: float | None = None
     """The standard deviation over sequences of that cycle."""
+
+
+def learnt_below(floor: Floor) -> float:
+    """Return the loss from which a mapping counts as learnt: a tenth of no learning, above what noise leaves of it."""
+    return floor.limit + LEARNT * (floor.no_learning - floor.limit)
 
 
 def measure(curve: np.ndarray, floor: Floor, after: int) -> Metrics:
@@ -44,7 +50,7 @@ def measure(curve: np.ndarray, floor: Floor, after: int) -> Metrics:
     mse = float(curve.mean())
     gain = floor.no_learning - floor.floor
     score = (floor.no_learning - mse) / gain if gain > 0 else float("nan")
-    over = np.flatnonzero(~(curve <= LEARNT * floor.no_learning))
+    over = np.flatnonzero(~(curve <= learnt_below(floor)))
     first = int(over[-1]) + 2 if len(over) else 1
     return Metrics(
         mse=mse,
@@ -55,15 +61,13 @@ def measure(curve: np.ndarray, floor: Floor, after: int) -> Metrics:
     )
 
 
-def beside_the_best(found: Metrics, excess: np.ndarray, steps: np.ndarray) -> Metrics:
-    """Return the metrics with what each of the sequences [N] says: its excess, and the cycles after which it is learnt."""
-    return replace(
-        found,
-        excess=float(excess.mean()),
-        excess_error=standard_error(excess),
-        steps_to_learn=float(steps.mean()),
-        steps_deviation=float(steps.std(ddof=1)) if len(steps) > 1 else 0.0,
-    )
+def beside_the_best(found: Metrics, excess: np.ndarray, steps: np.ndarray | None) -> Metrics:
+    """Return the metrics with what each of the sequences [N] says: its excess and, if known, the cycles until it is learnt."""
+    found = replace(found, excess=float(excess.mean()), excess_error=standard_error(excess))
+    if steps is None:
+        return found
+    deviation = float(steps.std(ddof=1)) if len(steps) > 1 else 0.0
+    return replace(found, steps_to_learn=float(steps.mean()), steps_deviation=deviation)
 
 
 def standard_error(samples: np.ndarray) -> float:

@@ -1,7 +1,7 @@
 """Meta-training data: sequences of (x, previous target) pairs of unknown mappings, a whole epoch of all replicas at a time."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytorch_lightning as pl
 import torch
@@ -23,21 +23,27 @@ IN_A_ROW = 8
 class Sequences:
     """N sequences for each of R replicas."""
 
-    inputs: Float[Tensor, "R N T 3"]
-    """x1, x2, and the target of the cycle before."""
-    targets: Float[Tensor, "R N T"]
+    inputs: Float[Tensor, "R N T I"]
+    """x[t], with the stacked encoding x[t-1], and last the target of the cycle before."""
+    targets: Float[Tensor, "R N T m"]
     mappings: Float[Tensor, "R N *E"]
+    input_size: int
+    """d, the size of x[t]"""
     epoch: int = 0
+
+    @property
+    def x(self) -> Float[Tensor, "R N T d"]:
+        return self.inputs[..., : self.input_size]
 
     def pieces(self, count: int) -> Iterator["Sequences"]:
         """Yield the sequences in pieces of at most `count`."""
         for first in range(0, self.targets.shape[1], count):
             rows = slice(first, first + count)
-            yield Sequences(self.inputs[:, rows], self.targets[:, rows], self.mappings[:, rows], self.epoch)
+            yield replace(self, inputs=self.inputs[:, rows], targets=self.targets[:, rows], mappings=self.mappings[:, rows])
 
     def cut(self, cycles: slice) -> "Sequences":
         """Return only some of the cycles."""
-        return Sequences(self.inputs[:, :, cycles].contiguous(), self.targets[:, :, cycles], self.mappings, self.epoch)
+        return replace(self, inputs=self.inputs[:, :, cycles].contiguous(), targets=self.targets[:, :, cycles])
 
 
 def seeds_of(*jobs: Config) -> list[int]:
@@ -47,21 +53,36 @@ def seeds_of(*jobs: Config) -> list[int]:
 
 def draw_sequences(
     family: Family, length: int, count: int, seeds: Sequence[int], stream: Stream, epoch: int, *, dtype: torch.dtype,
-    among: Float[Tensor, "R M *E"] | None = None,
+    among: Float[Tensor, "R M *E"] | None = None, stacked: bool = False,
 ) -> Sequences:  # fmt: skip
     """Return sequences of `length` cycles, `count` for each seed; a pure function of its arguments.
 
-    y[0], the previous target of the first cycle, is 0.5: nothing known. `among` has the mappings to draw from; without
-    it, they are the family's.
+    y[0], the previous target of the first cycle, says that nothing is known. `among` has the mappings to draw from; without it,
+    they are the family's. `stacked`: the inputs show x[t-1], too.
     """
-    width = family.dimensions + 2 * length
+    first, d, noise = family.dimensions_at(length), family.input_size, family.noise_uniforms
+    width = first + (d + noise) * length
     u = torch.from_numpy(uniform(seeds, stream, epoch, count * width)).view(len(seeds), count, width).to(dtype)
-    mappings = family.mappings(u[..., : family.dimensions]) if among is None else _chosen(among, u[..., 0])
-    x = family.inputs(u[..., family.dimensions :].unflatten(-1, (2, length)).mT)
-    y = family.evaluate(mappings, x)
-    inputs = x.new_empty(*y.shape, 3)
-    interleave(x.flatten(0, 1).numpy(), y.flatten(0, 1).numpy(), inputs.flatten(0, 1).numpy())
-    return Sequences(inputs, y, mappings, epoch)
+    of_mapping, of_x, of_noise = u.split([first, d * length, noise * length], -1)
+    mappings = family.mappings(of_mapping) if among is None else _chosen(among, u[..., 0])
+    x = family.inputs(of_x.unflatten(-1, (d, length)).mT)
+    y = family.targets(mappings, x, of_noise.unflatten(-1, (noise, length)).mT)
+    return show(family, x, y, mappings, stacked=stacked)
+
+
+def show(
+    family: Family,
+    x: Float[Tensor, "R N T d"],
+    y: Float[Tensor, "R N T m"],
+    mappings: Float[Tensor, "R N *E"],
+    *,
+    stacked: bool,
+) -> Sequences:
+    """Return sequences as the network is shown them."""
+    inputs = y.new_empty(*y.shape[:-1], (2 if stacked else 1) * x.shape[-1] + y.shape[-1])
+    flat = (v.flatten(0, 1).numpy() for v in (x, y))
+    interleave(*flat, inputs.numpy().dtype.type(family.nothing_known), stacked, inputs.flatten(0, 1).numpy())
+    return Sequences(inputs, y, mappings, x.shape[-1])
 
 
 def _chosen(among: Float[Tensor, "R M *E"], u: Float[Tensor, "R N"]) -> Float[Tensor, "R N *E"]:
@@ -74,7 +95,7 @@ def training_mappings(config: Config, *, dtype: torch.dtype = torch.float32) -> 
     """Return the mappings that each replica trains on where they are few: `family.training_mappings`, or a fixed corpus."""
     family, seeds = config.family.make(), [config.seed + i for i in range(config.replicas)]
     if config.family.training_mappings is not None:
-        count, size = config.family.training_mappings, family.dimensions
+        count, size = config.family.training_mappings, family.dimensions_at(config.family.sequence_length)
         u = torch.from_numpy(uniform(seeds, Stream.CORPUS, 1, count * size)).view(len(seeds), count, size).to(dtype)
         return family.mappings(u)
     if config.family.corpus == "fixed":
@@ -85,11 +106,18 @@ def training_mappings(config: Config, *, dtype: torch.dtype = torch.float32) -> 
 
 def join(found: Sequences, batch: int, before: Sequences | None) -> Sequences:
     """With `carry_state`: sequence b of an update goes on from sequence b of the update before, and so does the feedback."""
-    first = found.inputs[:, :, 0, 2]
-    first[:, batch:] = found.targets[:, :-batch, -1]
+    first, last = found.inputs[:, :, 0], _last(found)
+    first[:, batch:, -last.shape[-1] :] = last[:, :-batch]
     if before is not None:
-        first[:, :batch] = before.targets[:, -batch:, -1]
+        first[:, :batch, -last.shape[-1] :] = _last(before)[:, -batch:]
     return found
+
+
+def _last(found: Sequences) -> Float[Tensor, "R N F"]:
+    """Return what the first cycle of the next sequence shows of the last one: the target, and with the stacked encoding x."""
+    stacked = found.inputs.shape[-1] > found.input_size + found.targets.shape[-1]
+    pieces = [found.x[:, :, -1], found.targets[:, :, -1]] if stacked else [found.targets[:, :, -1]]
+    return torch.cat(pieces, -1)
 
 
 def training_length(config: Config, epoch: int) -> int:
@@ -157,9 +185,10 @@ class MetaData(pl.LightningDataModule):
         stream, counter = (Stream.CORPUS, 0) if fixed else (Stream.TRAIN, epoch)
         length = training_length(self.config, epoch)
         found = draw_sequences(
-            self.family, length, trainer.sequences, self.seeds, stream, counter, dtype=self.dtype, among=self._among
-        )
-        return Sequences(found.inputs, found.targets, found.mappings, epoch)
+            self.family, length, trainer.sequences, self.seeds, stream, counter, dtype=self.dtype, among=self._among,
+            stacked=family.encoding == "stacked",
+        )  # fmt: skip
+        return replace(found, epoch=epoch)
 
     def validation(self) -> Sequences:
         """Return the data that training watches; they are the same for all replicas (R = 1)."""
@@ -190,13 +219,13 @@ def held_out(config: Config, stream: Stream, *, dtype: torch.dtype = torch.float
 def in_streams(config: Config, stream: Stream, mappings: int, count: int, *, dtype: torch.dtype = torch.float32) -> Sequences:
     """Return `count` streams of several mappings in a row, shown without a break (Figure 3); T = mappings x sequence_length."""
     found = _held_out(config, stream, 1, mappings * count, dtype)
-    inputs = found.inputs.unflatten(1, (count, mappings)).flatten(2, 3).contiguous()
-    targets = found.targets.unflatten(1, (count, mappings)).flatten(2, 3).contiguous()
-    inputs[:, :, 1:, 2] = targets[:, :, :-1]
-    return Sequences(inputs, targets, found.mappings.unflatten(1, (count, mappings)))
+    inputs, targets, last = (v.unflatten(1, (count, mappings)) for v in (found.inputs, found.targets, _last(found)))
+    inputs[:, :, 1:, 0, -last.shape[-1] :] = last[:, :, :-1]
+    inputs, targets = (v.flatten(2, 3).contiguous() for v in (inputs, targets))
+    return replace(found, inputs=inputs, targets=targets, mappings=found.mappings.unflatten(1, (count, mappings)))
 
 
 def _held_out(config: Config, stream: Stream, counter: int, count: int, dtype: torch.dtype) -> Sequences:
-    family = config.family.make(test=stream is Stream.TEST)
-    seeds = [config.evaluation.seed]
-    return draw_sequences(family, config.family.sequence_length, count, seeds, stream, counter, dtype=dtype)
+    test = stream is Stream.TEST
+    family, seeds, stacked = config.family.make(test=test), [config.evaluation.seed], config.family.encoding == "stacked"
+    return draw_sequences(family, config.family.length(test=test), count, seeds, stream, counter, dtype=dtype, stacked=stacked)
