@@ -56,8 +56,8 @@ def check(config: Config) -> None:
     make_gradient_of(config)
     if OPTIMIZERS[config.optimizer.name].searches != (config.arch.gradient == "none"):
         raise UserError(
-            f"optimizer={config.optimizer.name} with arch.gradient={config.arch.gradient}: an optimizer that searches (cma) goes "
-            "with arch.gradient=none, and no other one does"
+            f"optimizer={config.optimizer.name} with arch.gradient={config.arch.gradient}: an optimizer that searches (cma) "
+            "goes with arch.gradient=none, and no other one does"
         )
     config.family.make()
     config.family.make(test=True)

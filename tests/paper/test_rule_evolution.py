@@ -5,7 +5,18 @@ import pytest
 import torch
 
 from learning_to_learn.paper.rule_evolution import (
-    BITS, CHALMERS, CYCLES, INPUTS, Tasks, answers, best_delta, cosine, decode, evolve, fitness, formula,
+    BITS,
+    CHALMERS,
+    CYCLES,
+    INPUTS,
+    Tasks,
+    answers,
+    best_delta,
+    cosine,
+    decode,
+    evolve,
+    fitness,
+    formula,
 )  # fmt: skip
 from learning_to_learn.topology.fixed_weight import chalmers, fixed_weight, learner
 

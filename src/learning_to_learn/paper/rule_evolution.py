@@ -1,8 +1,9 @@
 """A learning rule found by evolution (Chalmers 1990), and the same rule found by gradient descent.
 
-One logistic neuron learns linearly separable tasks. How much a weight changes is a sum of ten terms: the weight w, the input x, the
-output y, the target t, and their six products. A genetic algorithm evolves the ten coefficients; or the neuron and its rule are wired
-into a network of constant weights, which depend linearly on the coefficients, so that the error's gradient reaches these.
+One logistic neuron learns linearly separable tasks. How much a weight changes is a sum of ten terms: the weight w, the input
+x, the output y, the target t, and their six products. A genetic algorithm evolves the ten coefficients; or the neuron and its
+rule are wired into a network of constant weights, which depend linearly on the coefficients, so that the error's gradient
+reaches these.
 
 After Chalmers are the rule and its 35 bits; the tasks, their length and the operators' rates are ours.
 """
@@ -170,7 +171,7 @@ def _held_out(rule: np.ndarray) -> float:
 
 
 def formula(coefficients: Sequence[float], least: float = 0.05) -> str:
-    """Return the rule as a formula, largest terms first: `Δw = 2 xt - 2 xy`; terms of a twentieth of the largest are left out."""
+    """Return the rule as a formula, largest terms first, such as `Δw = 2 xt - 2 xy`, without terms below a twentieth of it."""
     largest = max(map(abs, coefficients), default=0.0)
     terms = sorted(zip(map(abs, coefficients), coefficients, CHALMERS, strict=True), reverse=True)
     kept = [(size, value, name) for size, value, name in terms if size and size >= least * largest]

@@ -1,10 +1,10 @@
-"""The picture of a network of constant weights, drawn from the network itself: every unit, and every weight that is not zero."""
+"""The picture of a network of constant weights, drawn from itself: every unit, and every weight that is not zero."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from learning_to_learn.topology.signals import PRODUCT, Before, Input, Node, Wired, Wire
+from learning_to_learn.topology.signals import PRODUCT, Before, Input, Node, Wire, Wired
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +30,7 @@ def wiring_figure(wired: Wired, *, title: str) -> Figure:
         here = [place for place in wired.places if place.layer == layer]
         for i, place in enumerate(here):
             at[layer, place.node] = ((i + 0.5) / len(here), layer)
-    given = [signal for signal in _inputs(wired)]
+    given = _inputs(wired)
     for i, source in enumerate(given):
         at[0, source.index] = ((i + 0.5) / len(given), 0)
         axes.annotate(
@@ -65,7 +65,7 @@ def wiring_figure(wired: Wired, *, title: str) -> Figure:
 
 
 def _inputs(wired: Wired) -> list[Input]:
-    found = {}
+    found: dict[int, Input] = {}
     for place in wired.places:
         for wires in place.wires:
             found |= {wire.source.index: wire.source for wire in wires if isinstance(wire.source, Input)}

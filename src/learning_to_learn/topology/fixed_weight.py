@@ -193,7 +193,7 @@ class _Construction:
 
     @staticmethod
     def _neuron(unit: str, answer: Signal, blame: _Once, above: Loop) -> dict[str, Callable[[], Signal]]:
-        """A hidden neuron. Backpropagation: its δ is the output's times the old weight on the way there times its derivative."""
+        """A hidden neuron, whose δ is the output's times the old weight on the way there times its own derivative."""
         return {"output": lambda: answer, "delta": _Once(lambda: blame() * (above.before * SLOPES[unit](answer)))}
 
     def _learn(self, loops: Sequence[Loop], sources: Sequence[Signal], neuron: Mapping[str, Callable[[], Signal]]) -> None:

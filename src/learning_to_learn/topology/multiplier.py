@@ -3,8 +3,8 @@
     exact = fixed_weight(network, rule)
     plain = fixed_weight(network, rule, product=plain_neurons(fit_multiplier(8), factor_ranges(exact, initial, x)))
 
-A layer of tanh neurons takes the place of the Π unit, and the sum of their outputs that of its output: a pre-activation can hear
-such a sum, so that the network has as many layers as before. Each multiplier is scaled to the range of its own two factors.
+A layer of tanh neurons takes the place of the Π unit, and the sum of their outputs that of its output: a pre-activation can
+hear such a sum, so that the network has as many layers as before. Each multiplier is scaled to the range of its two factors.
 """
 
 from __future__ import annotations
@@ -93,22 +93,20 @@ def plain_neurons(multiplier: Multiplier, ranges: Sequence[tuple[float, float]])
 
 def factor_ranges(made: FixedWeight, initial: torch.Tensor, x: torch.Tensor) -> list[tuple[float, float]]:
     """Return the largest size, and a margin, that each product's factors reach on sequences x [R, B, T, I]."""
-    seen: list[dict[int, float]] = []
     network, sizes = _recording(made.network)
     network.forward(made.parameters(initial), x)
-    place_of = {}
+    order: dict[Node, tuple[int, int]] = {}
+    of_layer = [0] * len(network.layers)
     for place in made.wired.places:
-        if place.unit == PRODUCT and not place.handed_on:
-            before = sum(p.layer == place.layer and p.unit == PRODUCT for p in place_of.values())
-            place_of[place.node] = place
-            seen.append({place.layer: before})
-    order = {node: next(iter(where.items())) for node, where in zip(place_of, seen, strict=True)}
+        if isinstance(place.node, Node) and not place.handed_on and place.unit == PRODUCT:
+            order[place.node] = place.layer - 1, of_layer[place.layer - 1]
+            of_layer[place.layer - 1] += 1
     found = []
     for product in made.wired.products:
         (node,) = product.terms
         assert isinstance(node, Node)
-        layer, index = order[node]
-        left, right = (float(size[index]) * MARGIN or 1.0 for size in sizes[layer - 1])
+        layer, unit = order[node]
+        left, right = (float(size[unit]) * MARGIN or 1.0 for size in sizes[layer])
         found.append((left, right))
     return found
 

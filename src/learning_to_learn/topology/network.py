@@ -246,8 +246,8 @@ class Network:
         - `recurrent: false`: the layer has no recurrent weights. Its units' states remain.
         - `residual: true`: the layer above hears the sum of this layer's outputs and of what this layer hears from below (He et
           al. 2016). Not in the first layer, and only where both are equally many. Recurrent weights hear the outputs alone.
-        - `feedback: true`: the first layer hears the network's output of the cycle before, besides the inputs (Jordan 1986). With
-          `feedback: last_layer` it also hears the outputs that the last layer, which must be recurrent, had then.
+        - `feedback: true`: the first layer hears the network's output of the cycle before, besides the inputs (Jordan 1986).
+          With `feedback: last_layer` it also hears the outputs that the last layer, which must be recurrent, had then.
         - `fixed: true`: the layer does not learn; its weights stay as they were drawn (a reservoir: Jaeger 2001).
         - `radius: r`: the recurrent weights are scaled to the spectral radius r. Only in a recurrent layer of units that have
           one pre-activation and one output each.
@@ -291,11 +291,7 @@ class Network:
         check_hold(hold or {}, [UNITS[name] for given in layers for name in given if name not in OPTIONS])
         output = _layer({"logistic": (UNITS["logistic"], 1)}, below, recurrent=False)
         if feedback == LAST_LAYER:
-            if len(built) == 1 or not built[-1].recurrent:
-                raise UserError(
-                    f"layer 1: feedback: {LAST_LAYER}: only of a layer above it, and of one that hears its own outputs"
-                )
-            built[0] = replace(built[0], inputs=built[0].inputs + built[-1].outputs)
+            built[0] = _hearing(built)
         if feedback and error_feedback:
             raise UserError("layer 1: feedback: the network's previous output is an input already, as family.feedback=error")
         return Network(tuple(built), output, inputs, error_feedback, bool(feedback), feedback == LAST_LAYER)
@@ -452,6 +448,13 @@ def _layer(units: Mapping[str, tuple[Unit, int]], inputs: int, recurrent: bool =
             number += count * len(unit.trained)
     hears_itself = start > _rows_of(first.blocks, Sources.BELOW)
     return Layer(tuple(built), inputs, recurrent and hears_itself, heads)
+
+
+def _hearing(built: Sequence[Layer]) -> Layer:
+    """Return the first layer, so that it hears the last one, or raise UserError."""
+    if len(built) == 1 or not built[-1].recurrent:
+        raise UserError(f"layer 1: feedback: {LAST_LAYER}: only of a layer above it, and of one that hears its own outputs")
+    return replace(built[0], inputs=built[0].inputs + built[-1].outputs)
 
 
 def _rows_of(blocks: Sequence[Block], wiring: Sources) -> int:

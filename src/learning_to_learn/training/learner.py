@@ -145,7 +145,7 @@ class MetaLearner(pl.LightningModule):
         self.seconds += time.perf_counter() - began
 
     def _errors_on(self, x: Tensor, y: Tensor, carry: Carry | None) -> Callable[[int, Tensor], Tensor]:
-        """Return what gives the errors [N] of candidates [N, P] of a replica on its sequences: for an optimizer that searches."""
+        """Return what gives the errors [N] of candidates [N, P] of a replica on its sequences, for a search."""
 
         def errors(r: int, candidates: Tensor) -> Tensor:
             state = None if carry is None else carry.state[r]
