@@ -131,7 +131,7 @@ def learning(compose: Compose, runs: Path, *, epochs: int, replicas: int) -> dic
     for family in FAMILIES:
         config = compose("arch=fwnn", f"family={family}")
         looked_at = held_out(config, Stream.VALIDATION, dtype=torch.float64)
-        x, y = looked_at.inputs[0, ..., :2].numpy(), looked_at.targets[0].reshape(looked_at.inputs.shape[1:3]).numpy()
+        x, y = looked_at.inputs[0, ..., :2].numpy(), looked_at.targets[0].numpy()
         errors = [np.mean((gradient_descent(x, y, rate) - y) ** 2) for rate in RATES]
         rate = float(RATES[int(np.argmin(errors))])
         words = (f"family={family}", "arch=fwnn", f"arch.rate={RATE_OF_WEIGHTS * rate:.6g}", *common)
@@ -147,8 +147,8 @@ def learning(compose: Compose, runs: Path, *, epochs: int, replicas: int) -> dic
             ),
         }  # fmt: skip
         test = held_out(config, Stream.TEST, dtype=torch.float64)
-        x, y = test.inputs[0, ..., :2].numpy(), test.targets[0].reshape(test.inputs.shape[1:3]).numpy()
-        curve = ((gradient_descent(x, y, rate) - y) ** 2).mean(0)
+        x, y = test.inputs[0, ..., :2].numpy(), test.targets[0].numpy()
+        curve = ((gradient_descent(x, y, rate) - y) ** 2).mean((0, 2))
         keys = ("score_median", "mse_median", "successes", "replicas", "parameters", "seconds", "excess_median")
         found[family] = {
             "rate": RATE_OF_WEIGHTS * rate,

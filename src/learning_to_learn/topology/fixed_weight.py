@@ -167,13 +167,14 @@ class _Construction:
         self.units = [block.unit.name for layer in network.layers for block in layer.blocks for _ in range(block.count)]
         width, hidden = len(self.x), len(self.units)
         self.fan_in = hidden or width
-        self.hidden = [self._loops(f"w{j + 1}", range(j * (width + 1), (j + 1) * (width + 1))) for j in range(hidden)]
+        self.hidden = [self._loops(f"w{j + 1},", range(j * (width + 1), (j + 1) * (width + 1))) for j in range(hidden)]
         first = hidden * (width + 1)
         self.top = self._loops("v" if hidden else "w", range(first, first + self.fan_in + 1))
 
     def _loops(self, name: str, places: range) -> list[Loop]:
         """The weights of a neuron, its bias last."""
-        return [self.graph.loop(self.graph.initial(place), f"{name}{k}") for k, place in enumerate(places)]
+        labels = [*(f"{name}{k}" for k in range(1, len(places))), f"{name} bias"]
+        return [self.graph.loop(self.graph.initial(place), label) for place, label in zip(places, labels, strict=True)]
 
     def wired(self) -> Wired:
         graph, one = self.graph, Signal(self.graph, {}, 1.0)

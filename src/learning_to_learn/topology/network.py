@@ -290,8 +290,7 @@ class Network:
             below = layer.outputs
         check_hold(hold or {}, [UNITS[name] for given in layers for name in given if name not in OPTIONS])
         output = _layer({"logistic": (UNITS["logistic"], 1)}, below, recurrent=False)
-        if feedback == LAST_LAYER:
-            built[0] = _hearing(built)
+        built[0] = _hearing(built) if feedback == LAST_LAYER else built[0]
         if feedback and error_feedback:
             raise UserError("layer 1: feedback: the network's previous output is an input already, as family.feedback=error")
         return Network(tuple(built), output, inputs, error_feedback, bool(feedback), feedback == LAST_LAYER)
