@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks import peers
+from benchmarks import fast_weights, peers
 from benchmarks.packed import EPOCHS, RATES, packed_against_apart
 from benchmarks.startup import start_up
 from benchmarks.trainer import kernel_share
@@ -53,7 +53,7 @@ def main() -> None:
         rows += compare(*case, seconds=0.2 if quick else SECONDS)
     text = [*_table(rows), *_claims(rows)]
     if not quick:
-        text += [*_scaling(), *_trainer(), "", *_packed(), "", *start_up(), *_compiling()]
+        text += [*_scaling(), *_fast_weights(), *_trainer(), "", *_packed(), "", *start_up(), *_compiling()]
     print("\n".join(text))
     if not quick:
         CSV.parent.mkdir(exist_ok=True)
@@ -158,6 +158,11 @@ def _scaling() -> list[str]:
     return [*lines, ""]
 
 
+def _fast_weights() -> list[str]:
+    cases = [(unit, replicas) for unit in fast_weights.UNITS for replicas in (1, 8)]
+    return fast_weights.table({c: take_turns(fast_weights.works(c[0], replicas=c[1]), SECONDS) for c in cases})
+
+
 def _trainer() -> list[str]:
     whole, kernels, epochs = kernel_share()
     return f"""\
@@ -192,7 +197,7 @@ from learning_to_learn.topology import Network
 network = Network.of([{"memory_cell": 6, "neuron": 6}])
 x = torch.zeros(1, 1, 1, 3)
 began = time.perf_counter()
-make_engine("fused", network, make_gradient("truncated")).segment(torch.zeros(1, network.parameters), x, x[..., 0])
+make_engine("fused", network, make_gradient("truncated")).segment(torch.zeros(1, network.parameters), x, x[..., :1])
 print(time.perf_counter() - began)
 """
 

@@ -9,7 +9,7 @@ import torch
 from learning_to_learn.composing import compose_config
 from learning_to_learn.config import Config, fingerprint, to_yaml
 from learning_to_learn.runs import run_folder as files
-from learning_to_learn.topology import UNITS, Network
+from learning_to_learn.topology import UNITS, Network, VectorUnit
 
 NETWORKS = {
     "neurons": [{"neuron": 3}],
@@ -19,24 +19,35 @@ NETWORKS = {
 }
 
 
-NETWORKS_AND_UNITS = [*NETWORKS, *UNITS]
+SCALAR_UNITS = [name for name, unit in UNITS.items() if not isinstance(unit, VectorUnit)]
+VECTOR_UNITS = [name for name in UNITS if name not in SCALAR_UNITS]
+SCALAR_NETWORKS = [*NETWORKS, *SCALAR_UNITS]
+NETWORKS_AND_UNITS = [*SCALAR_NETWORKS, *VECTOR_UNITS]
 """The networks above, and two units of every kind that is registered."""
+
+
+def several(name: str, count: int, width: int = 3) -> dict:
+    """`count` units of a kind as a layer is given them; of a vector unit groups of `width`."""
+    return {name: {"count": count, "width": width} if name in VECTOR_UNITS else count}
 
 
 def network(name: str, **options) -> Network:
     """The network of that name, or two units of the kind of that name."""
-    return Network.of(NETWORKS.get(name) or [{name: 2}], **options)
+    return Network.of(NETWORKS.get(name) or [several(name, 2)], **options)
 
 
 def random_case(net: Network, *, replicas=1, batch=3, length=7, dtype=torch.float64, seed=0, scale=1.0):
-    """Parameters [R, P], inputs [R, B, T, 3] and targets [R, B, T]."""
+    """Parameters [R, P], inputs [R, B, T, I] and targets [R, B, T, m]; of classes, one-hot."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(*shape: int) -> torch.Tensor:
         return torch.rand(*shape, generator=generator, dtype=torch.float64).to(dtype)
 
     parameters = scale * (2 * draw(replicas, net.parameters) - 1)
-    return parameters, 2 * draw(replicas, batch, length, 3) - 1, draw(replicas, batch, length)
+    targets = draw(replicas, batch, length, net.outputs)
+    if net.kind == "softmax":
+        targets = torch.nn.functional.one_hot(targets.argmax(-1), net.outputs).to(dtype)
+    return parameters, 2 * draw(replicas, batch, length, net.inputs) - 1, targets
 
 
 def job(*overrides: str) -> Config:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import peers
+from benchmarks import fast_weights, peers
 from benchmarks.__main__ import MODULES, TOPOLOGIES, compare, take_turns
 from benchmarks.packed import packed_against_apart
 from benchmarks.startup import cpu_seconds, shares_of
@@ -30,7 +30,7 @@ def case(name, replicas=2, batch=3, length=6):
 def test_jax_forms_the_same_gradient(name):
     pytest.importorskip("jax")
     network, p, x, y = case(name)
-    expected = make_engine("reference", network, make_gradient("bptt")).segment(p, x, y).gradient
+    expected = make_engine("reference", network, make_gradient("bptt")).segment(p, x, y.unsqueeze(-1)).gradient
     _, found = peers.jax_scan(network, p, x, y)()
     np.testing.assert_allclose(np.asarray(found), expected.numpy(), atol=1e-6)
 
@@ -38,7 +38,7 @@ def test_jax_forms_the_same_gradient(name):
 def test_jax_rtrl_forms_the_same_gradient():
     pytest.importorskip("jax")
     network, p, x, y = case("neurons")
-    expected = make_engine("reference", network, make_gradient("rtrl")).segment(p, x, y).gradient
+    expected = make_engine("reference", network, make_gradient("rtrl")).segment(p, x, y.unsqueeze(-1)).gradient
     np.testing.assert_allclose(np.asarray(peers.jax_rtrl(network, p, x, y)()), expected.numpy(), atol=1e-6)
 
 
@@ -47,6 +47,17 @@ def test_the_other_peers_run(name):
     network, p, x, y = case(name)
     times = take_turns({"loop": peers.plain_loop(network, p, x, y), "torch": peers.torch_modules(MODULES[name](), x, y)}, 0.0)
     assert all(len(t) == 3 for t in times.values())
+
+
+@pytest.mark.parametrize("unit", fast_weights.UNITS)
+def test_jax_forms_the_same_gradient_of_fast_weights(unit):
+    pytest.importorskip("jax")
+    network, p, x, y = fast_weights.case(unit, replicas=2, batch=3, length=6)
+    expected = make_engine("reference", network, make_gradient("bptt")).segment(p, x, y).gradient
+    makers = [fast_weights.jax_scan, *([fast_weights.jax_associative] if unit == "linear_attention" else [])]
+    for make in makers:
+        _, found = make(network, p, x, y)()
+        np.testing.assert_allclose(np.asarray(found), expected.numpy(), atol=1e-6)
 
 
 def test_a_comparison_has_a_row_for_every_engine():

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from learning_to_learn.optimizers import Optimizer, OptimizerConfig
     from learning_to_learn.results import results as results
     from learning_to_learn.results.paired import compare
-    from learning_to_learn.topology import Below, LogUniform, Own, Trained, Uniform, unit
+    from learning_to_learn.topology import Below, LogUniform, Option, Own, Trained, Uniform, unit, vector_unit
 
 _HOMES = {
     **dict.fromkeys(("Run", "compose", "evaluate", "load_run", "train"), "learning_to_learn.api"),
@@ -25,7 +25,9 @@ _HOMES = {
     "Gradient": "learning_to_learn.gradients",
     "compare": "learning_to_learn.results.paired",
     "results": "learning_to_learn.results",
-    **dict.fromkeys(("Below", "LogUniform", "Own", "Trained", "Uniform", "unit"), "learning_to_learn.topology"),
+    **dict.fromkeys(
+        ("Below", "LogUniform", "Option", "Own", "Trained", "Uniform", "unit", "vector_unit"), "learning_to_learn.topology"
+    ),
 }
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "LogUniform",
     "Optimizer",
     "OptimizerConfig",
+    "Option",
     "Own",
     "Run",
     "Trained",
@@ -47,6 +50,7 @@ __all__ = [
     "results",
     "train",
     "unit",
+    "vector_unit",
 ]
 
 

@@ -1,6 +1,7 @@
 """What makes a configuration unfit to run, besides a single key's range: checked before anything is built."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from learning_to_learn.config import Config, LauncherConfig
@@ -17,10 +18,19 @@ def make_network(config: Config) -> Network:
     """Return the topology that the configuration describes. Raises UserError on a unit or a count that there is not."""
     if config.arch.rule:
         return make_fixed_weight(config).network
+    family = config.family.make()
     hold = {name: float(number) for name, number in (config.arch.hold or {}).items()}
 
     def build(layers: Sequence[Mapping[str, Any]]) -> Network:
-        return Network.of(layers, error_feedback=config.family.feedback == "error", hold=hold)
+        return Network.of(
+            layers,
+            inputs=config.family.shown(family),
+            outputs=family.output_size,
+            kind=family.output,
+            loss=family.loss,
+            error_feedback=config.family.feedback == "error",
+            hold=hold,
+        )
 
     try:
         if config.arch.parameters is None:
@@ -38,7 +48,14 @@ def make_fixed_weight(config: Config) -> FixedWeight:
         raise UserError("arch.rule wires its own layers: leave arch.layers=[], arch.hold=null and arch.parameters=null")
     if config.family.feedback == "error":
         raise UserError("arch.rule hears the previous target, as family.feedback=target shows it")
-    return fixed_weight(learner(hidden=arch.hidden), RULES[str(arch.rule)](arch.rate))
+    family = config.family.make()
+    if (family.output, family.output_size) != ("logistic", 1) or config.family.encoding != "paper":
+        raise UserError(
+            "arch.rule wires a learner with one logistic output, which is shown the previous target: not this family"
+        )
+    made = fixed_weight(learner(family.input_size, arch.hidden), RULES[str(arch.rule)](arch.rate))
+    network = replace(made.network, loss=family.loss)
+    return FixedWeight(replace(made.wired, network=network))
 
 
 def make_gradient_of(config: Config) -> Gradient:
@@ -49,19 +66,24 @@ def make_gradient_of(config: Config) -> Gradient:
 
 def check(config: Config) -> None:
     """Raise UserError, one line, on a value that no job could run with."""
+    check_ranges(config.family, "family.")
     for key in ("bias", "hold"):
         _check_numbers(key, getattr(config.arch, key))
     check_ranges(config.arch, "arch.")
-    make_network(config)
-    make_gradient_of(config)
+    network = make_network(config)
+    make_gradient_of(config).check(network)
     if OPTIMIZERS[config.optimizer.name].searches != (config.arch.gradient == "none"):
         raise UserError(
             f"optimizer={config.optimizer.name} with arch.gradient={config.arch.gradient}: an optimizer that searches (cma) "
             "goes with arch.gradient=none, and no other one does"
         )
-    config.family.make()
+    family = config.family.make()
     config.family.make(test=True)
     check_ranges(config)
+    if family.moving and config.family.training_mappings is not None:
+        raise UserError(
+            f"family.training_mappings: {family.name} moves while it is shown, so that no finite set can be its prior"
+        )
     _check_launcher(config.launcher)
     trainer = config.trainer
     if any(length < 1 for length in trainer.curriculum):

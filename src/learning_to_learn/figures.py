@@ -17,21 +17,37 @@ PALETTE = (BLUE, AMBER, GREEN, PURPLE, SKY, GREY)
 OTHERS = (GREEN, PURPLE)
 LONGEST_LABEL, LABEL_WIDTH = 200, 60
 FAINTEST = 1e-4
-"""Errors below this part of the no-learning MSE are off the picture."""
+"""Losses below this part of the no-learning loss are off the picture."""
+NOISE = 0.02
+"""Where the best learner's loss stays above this part of its first, the picture ends a little below it."""
 
 
-def curve_figure(curves: np.ndarray, best: np.ndarray, *, title: str, others: dict[str, np.ndarray] | None = None) -> "Figure":
-    """Mean squared error by cycle: the median and range of replicas `curves` [R, T], and the Bayes-optimal `best` [T].
+LOSS_TITLES = {"squared": "mean squared error", "log": "log loss (nats a cycle)"}
 
-    `best[0]` is the no-learning MSE, for before the first example nothing can be known. `others` [T] are of other learners.
+
+def curve_figure(
+    curves: np.ndarray,
+    best: np.ndarray,
+    *,
+    title: str,
+    others: dict[str, np.ndarray] | None = None,
+    loss: str = "squared",
+    no_learning: float | None = None,
+) -> "Figure":
+    """The loss by cycle: the median and range of replicas `curves` [R, T], and the Bayes-optimal `best` [T].
+
+    `no_learning` is by default `best[0]`: before the first example nothing can be known. `others` [T] are of other learners.
     """
     figure = _figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots()
     cycles, bottom = np.arange(1, curves.shape[1] + 1), best[0] * FAINTEST
+    if best.min() > NOISE * best[0]:  # what noise leaves is most of the picture
+        bottom = best.min() / 1.5
+    never = best[0] if no_learning is None else no_learning
     # A replica with no error at all is drawn on the lower edge: a logarithmic axis has no zero.
     ordered = np.where(np.isnan(curves), np.inf, curves)  # a replica without a number is the worst
     low, middle, high = (np.maximum(f(ordered, axis=0), bottom) for f in (np.min, np.median, np.max))
-    top = max(best[0] * 2, float(np.max(middle, where=np.isfinite(middle), initial=0.0)) * 1.2)
+    top = max(never * 2, float(np.max(middle, where=np.isfinite(middle), initial=0.0)) * 1.2)
     axes.fill_between(
         cycles,
         np.minimum(low, top),
@@ -46,8 +62,8 @@ def curve_figure(curves: np.ndarray, best: np.ndarray, *, title: str, others: di
     axes.plot(cycles[known], best[known], color=BAYES, label="Bayes-optimal learner")
     for (name, curve), color in zip((others or {}).items(), OTHERS, strict=False):
         axes.plot(cycles, np.maximum(curve, bottom), color=color, linewidth=1, label=literal(name))
-    axes.axhline(best[0], color=GREY, linestyle=":", label="no learning")
-    axes.set(xscale="log", yscale="log", xlabel="cycle within the sequence", ylabel="mean squared error", title=literal(title))
+    axes.axhline(never, color=GREY, linestyle=":", label="no learning")
+    axes.set(xscale="log", yscale="log", xlabel="cycle within the sequence", ylabel=LOSS_TITLES[loss], title=literal(title))
     axes.set_ylim(bottom, top)
     axes.set_xlim(1, curves.shape[1])
     axes.legend(frameon=False)
@@ -175,4 +191,32 @@ def map_figure(values: np.ndarray, *, columns: list[str], rows: list[str], title
     axes.set_yticks(range(len(values)), [literal(name) for name in rows])
     axes.set_title(literal(title), fontsize="medium")
     figure.colorbar(image, ax=axes)
+    return figure
+
+
+def matrix_figure(scores: np.ndarray, *, rows: list[str], columns: list[str]) -> "Figure":
+    """Scores [rows, columns], of what was trained by what it is tested on, as colours and numbers; NaN is empty."""
+    figure = _figure(figsize=(2.5 + 1.1 * len(columns), 1.6 + 0.5 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(np.clip(scores, 0, 1), cmap="cividis", vmin=0, vmax=1, aspect="auto")
+    for (row, column), score in np.ndenumerate(scores):
+        if np.isfinite(score):
+            axes.text(column, row, f"{score:.2f}", ha="center", va="center", color="black" if score > 0.5 else "white")
+    axes.set_xticks(range(len(columns)), [literal(name) for name in columns])
+    axes.set_yticks(range(len(rows)), [literal(name) for name in rows])
+    axes.set(xlabel="tested on", ylabel="trained on", title="Learning score")
+    figure.colorbar(image, ax=axes)
+    return figure
+
+
+def lengths_figure(curves: dict[str, np.ndarray]) -> "Figure":
+    """The loss by the length of the test sequences, for each kind of run: rows of (length, loss, floor, no learning)."""
+    figure = _figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.subplots()
+    for number, (name, points) in enumerate(curves.items()):
+        axes.plot(points[:, 0], points[:, 1], marker="o", label=literal(name), **_style(number))
+        axes.plot(points[:, 0], points[:, 2], color=BAYES, label=None if number else "Bayes-optimal learner", linewidth=1)
+        axes.plot(points[:, 0], points[:, 3], color=GREY, label=None if number else "no learning", linewidth=1, linestyle=":")
+    axes.set(xscale="log", yscale="log", xlabel="cycles of a test sequence", ylabel="mean loss of a cycle")
+    axes.legend(frameon=False, fontsize="small")
     return figure

@@ -54,7 +54,7 @@ from learning_to_learn.topology import Network
 net = Network.of([{"neuron": 1}])
 x = torch.linspace(-1, 1, 12).reshape(1, 1, 4, 3)
 engine = make_engine("fused", net, make_gradient("truncated"))
-print(engine.segment(torch.full((1, net.parameters), 0.3), x, x[..., 0]).gradient.tolist())
+print(engine.segment(torch.full((1, net.parameters), 0.3), x, x[..., :1]).gradient.tolist())
 """
 
 

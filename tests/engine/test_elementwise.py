@@ -6,6 +6,7 @@ from learning_to_learn.engine import ENGINES, make_engine
 from learning_to_learn.errors import UserError
 from learning_to_learn.gradients import make_gradient
 from learning_to_learn.topology import UNITS, Network, Unit
+from tests.helpers import SCALAR_UNITS
 
 READS_NEIGHBOURS = "unit odd reads its neighbours"
 
@@ -33,4 +34,4 @@ def test_what_is_not_elementwise_is_refused(engine, step, says):
 
 
 def test_every_unit_that_is_registered_is_elementwise():
-    make_engine("reference", Network.of([dict.fromkeys(UNITS, 1)]), make_gradient("bptt"))
+    make_engine("reference", Network.of([dict.fromkeys(SCALAR_UNITS, 1)]), make_gradient("bptt"))

@@ -6,9 +6,9 @@ import torch
 from learning_to_learn.engine import make_engine
 from learning_to_learn.engine.fused.fused import print_kernel
 from learning_to_learn.gradients import Carry, make_gradient
-from learning_to_learn.topology import UNITS, Network, Trained, Uniform, unit
+from learning_to_learn.topology import Network, Trained, Uniform, unit
 from tests.engine.test_kernels import FLOAT64, compare
-from tests.helpers import random_case
+from tests.helpers import SCALAR_UNITS, random_case
 
 
 def register_own():
@@ -36,7 +36,7 @@ def test_wirings(wiring, gradient_name):
 @pytest.mark.slow
 @pytest.mark.parametrize("gradient_name", ["bptt", "truncated", "rtrl"])
 @pytest.mark.parametrize("options", [{}, {"heads": 3}, {"recurrent": False}], ids=["", "heads", "not_recurrent"])
-@pytest.mark.parametrize("name", UNITS)
+@pytest.mark.parametrize("name", SCALAR_UNITS)
 def test_every_unit_in_every_wiring(name, options, gradient_name):
     hold_to_the_reference(Network.of([{name: 3, **options}, {"neuron": 1}]), gradient_name)
 
@@ -82,7 +82,7 @@ def test_a_trained_initial_state_gets_its_gradient(window):
 
 
 @pytest.mark.parametrize("gradient_name", ["bptt", "rtrl"])
-@pytest.mark.parametrize("name", UNITS)
+@pytest.mark.parametrize("name", SCALAR_UNITS)
 def test_every_unit_can_be_printed(name, gradient_name):
     assert "def block" in print_kernel(Network.of([{name: 2}]), make_gradient(gradient_name))
 

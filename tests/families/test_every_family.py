@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from learning_to_learn.families import FAMILIES
-from learning_to_learn.families.family import loss_of
+from learning_to_learn.losses import loss_of
 from learning_to_learn.randomness import Stream
 from learning_to_learn.training.baselines import reference_learners
 from learning_to_learn.training.sequences import draw_sequences

@@ -7,8 +7,9 @@ import torch
 
 from learning_to_learn.errors import UserError
 from learning_to_learn.gradients import Carry, make_gradient
+from learning_to_learn.losses import loss_of
 from learning_to_learn.topology import Network, unit
-from tests.helpers import NETWORKS_AND_UNITS, network, random_case
+from tests.helpers import NETWORKS_AND_UNITS, SCALAR_NETWORKS, network, random_case
 
 
 def sigma(z):
@@ -17,7 +18,7 @@ def sigma(z):
 
 def loss(net, parameters, x, target, state=None):
     outputs, _ = net.forward(parameters, x, state)
-    return (outputs - target).square().mean((1, 2))
+    return loss_of(outputs, target, net.kind, net.loss).mean((1, 2))
 
 
 @pytest.mark.parametrize("name", NETWORKS_AND_UNITS)
@@ -44,13 +45,13 @@ def test_bptt_against_torchs_own_rnn():
         peer.bias_ih_l0.copy_(matrix[0, :, 6])
         peer.bias_hh_l0.zero_()
     v, c = output[0, 0, :3], output[0, 0, 3]
-    (torch.sigmoid(peer(x[0])[0] @ v + c) - target[0]).square().mean().backward()
+    (torch.sigmoid(peer(x[0])[0] @ v + c) - target[0, ..., 0]).square().mean().backward()
     expected = torch.cat([peer.weight_hh_l0.grad, peer.weight_ih_l0.grad, peer.bias_ih_l0.grad[:, None]], 1)
     found = net.matrices(make_gradient("bptt").segment(net, parameters, x, target, None).gradient)[0][0]
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", NETWORKS_AND_UNITS)
+@pytest.mark.parametrize("name", SCALAR_NETWORKS)
 @pytest.mark.parametrize("error_feedback", [False, True])
 def test_rtrl_is_bptt_over_a_whole_sequence(name, error_feedback):
     net = network(name, error_feedback=error_feedback)
@@ -122,13 +123,13 @@ def test_truncated_is_autograd_with_detached_recurrent_edges(name):
         states.append(state)
         _, state = net.step(net.split(parameters), state, x[:, :, t])
     leaf = parameters.clone().requires_grad_()
-    total, carried = torch.zeros(2, dtype=torch.float64), None
+    total, carried = torch.zeros(2, dtype=torch.float64), net.split_state(net.initial_state(leaf, 3))[1]
     for t in range(x.shape[2]):
-        hs, ss, y = net.split_state(states[t])
-        pieces = [p for h, s in zip(hs, carried or ss, strict=True) for p in (h, s)]
-        out, new = net.step(net.split(leaf), torch.cat([*pieces, y.unsqueeze(-1)], -1), x[:, :, t])
+        hs, _, y = net.split_state(states[t])
+        pieces = [p for h, s in zip(hs, carried, strict=True) for p in (h, s)]
+        out, new = net.step(net.split(leaf), torch.cat([*pieces, y], -1), x[:, :, t])
         carried = net.split_state(new)[1]
-        total = total + (out - target[:, :, t]).square().mean(1) / x.shape[2]
+        total = total + (out - target[:, :, t]).square().mean((1, 2)) / x.shape[2]
     total.sum().backward()
     found = make_gradient("truncated").segment(net, parameters, x, target, None).gradient
     torch.testing.assert_close(found, leaf.grad, rtol=0, atol=1e-13)
@@ -169,7 +170,7 @@ def in_segments(name, net, parameters, x, target, k):
     return total
 
 
-@pytest.mark.parametrize("name", NETWORKS_AND_UNITS)
+@pytest.mark.parametrize("name", SCALAR_NETWORKS)
 def test_rtrl_sees_past_the_cut_that_bptt_makes(name):
     """With update_every=k and weights that do not move, rtrl's segments add up to the whole gradient; bptt's do not."""
     net = network(name)

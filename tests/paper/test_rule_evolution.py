@@ -27,7 +27,7 @@ def test_the_neuron_is_the_network_of_constant_weights():
     target = torch.from_numpy(tasks.t)[None]
     previous = torch.cat([torch.full_like(target[..., :1], 0.5), target[..., :-1]], -1)
     x = torch.cat([torch.from_numpy(tasks.x)[None], previous.unsqueeze(-1)], -1)
-    found = made.network.forward(made.parameters(), x)[0]
+    found = made.network.forward(made.parameters(), x)[0][..., 0]
     np.testing.assert_allclose(found.numpy(), answers(rule[None], tasks), rtol=0, atol=1e-12)
 
 

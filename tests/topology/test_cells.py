@@ -231,7 +231,7 @@ def test_a_cell_equals_its_peer_in_outputs_and_gradient(peer):
     leaf = parameters.clone().requires_grad_()
     hidden = peer(Weights(net, leaf), x[0])
     readout = net.matrices(leaf)[-1][0, 0]
-    expected = torch.sigmoid(hidden @ readout[:-1] + readout[-1])
+    expected = torch.sigmoid(hidden @ readout[:-1] + readout[-1]).unsqueeze(-1)
     (expected - target[0]).square().mean().backward()
     found = make_gradient("bptt").segment(net, parameters, x, target, None)
     torch.testing.assert_close(found.outputs[0], expected.detach(), rtol=0, atol=1e-10)
@@ -390,8 +390,8 @@ def test_a_jordan_network_hears_its_own_output():
     assert net.parameters == shown.parameters
     parameters, x, target = random_case(net, length=6)
     outputs, _ = net.forward(parameters, x)
-    before = torch.cat([torch.full_like(outputs[..., :1], 0.5), outputs[..., :-1]], -1)
-    expected, _ = shown.forward(parameters, torch.cat([x, before.unsqueeze(-1)], -1))
+    before = torch.cat([torch.full_like(outputs[:, :, :1], 0.5), outputs[:, :, :-1]], 2)
+    expected, _ = shown.forward(parameters, torch.cat([x, before], -1))
     torch.testing.assert_close(outputs, expected, rtol=0, atol=1e-14)
     backward, forward, cut = (
         make_gradient(name).segment(net, parameters, x, target, None).gradient for name in ("bptt", "rtrl", "truncated")
@@ -441,7 +441,7 @@ def test_a_residual_layer_by_hand():
         one = torch.tanh(one @ first[:, :2].T + x[0, :, t] @ first[:, 2:5].T + first[:, 5])
         two = torch.tanh(two @ second[:, :2].T + one @ second[:, 2:4].T + second[:, 4])
         outputs.append(torch.sigmoid((one + two) @ readout[0, :2] + readout[0, 2]))
-    expected = torch.stack(outputs, 1)
+    expected = torch.stack(outputs, 1).unsqueeze(-1)
     (expected - target[0]).square().mean().backward()
     for name in ("bptt", "rtrl"):
         found = make_gradient(name).segment(net, parameters, x, target, None)

@@ -33,7 +33,7 @@ def learn_online(network, rate, initial, x, target):
     weights, outputs = initial.clone(), []
     for t in range(x.shape[1]):
         leaf = weights.clone().requires_grad_()
-        y = network.forward(leaf, x[:, None, t : t + 1])[0][:, 0, 0]
+        y = network.forward(leaf, x[:, None, t : t + 1])[0][:, 0, 0, 0]
         (gradient,) = torch.autograd.grad(((target[:, t] - y) ** 2 / 2).sum(), leaf)
         weights -= rate * gradient
         outputs.append(y.detach())
@@ -51,9 +51,9 @@ def test_the_network_answers_as_the_learner_that_changes_its_weights(name, rate)
     made = fixed_weight(network, delta(rate))
     found, _ = made.network.forward(made.parameters(initial), shown(x, target))
     expected = learn_online(network, rate, initial, x, target)
-    torch.testing.assert_close(found[:, 0], expected, rtol=0, atol=1e-12)
-    frozen = network.forward(initial, x.unsqueeze(1))[0][:, 0]
-    assert (found[:, 0] - frozen).abs().max() > 0.1  # it has learnt something
+    torch.testing.assert_close(found[:, 0, :, 0], expected, rtol=0, atol=1e-12)
+    frozen = network.forward(initial, x.unsqueeze(1))[0][:, 0, :, 0]
+    assert (found[:, 0, :, 0] - frozen).abs().max() > 0.1  # it has learnt something
 
 
 @pytest.mark.parametrize("name", ["one neuron", "two hidden"])
@@ -65,14 +65,14 @@ def test_the_fused_engine_is_as_exact_in_float64_and_says_what_float32_loses(nam
     for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-4)):
         engine = make_engine("fused", made.network, make_gradient("bptt"), dtype=dtype)
         found, _ = engine.outputs(parameters.to(dtype), inputs.to(dtype))
-        torch.testing.assert_close(found[:, 0].double(), expected, rtol=0, atol=tolerance)
+        torch.testing.assert_close(found[:, 0, :, 0].double(), expected, rtol=0, atol=tolerance)
 
 
 def test_widrow_and_hoff_leave_the_neurons_derivative_out():
     network = learner()
     initial, x, target = draw(network)
     made = fixed_weight(network, widrow_hoff(0.7))
-    found = made.network.forward(made.parameters(initial), shown(x, target))[0][:, 0].numpy()
+    found = made.network.forward(made.parameters(initial), shown(x, target))[0][:, 0, :, 0].numpy()
     w, source = initial.numpy().copy(), np.concatenate([x.numpy(), np.ones((SEQUENCES, CYCLES, 1))], -1)
     for t in range(CYCLES):
         y = 1 / (1 + np.exp(-(w * source[:, t]).sum(1)))
@@ -85,7 +85,7 @@ def test_the_rule_of_chalmers_with_any_coefficients():
     network, coefficients = learner(), np.random.default_rng(0).normal(size=len(CHALMERS)) / 50
     initial, x, target = draw(network)
     made = fixed_weight(network, chalmers(coefficients))
-    found = made.network.forward(made.parameters(initial), shown(x, target))[0][:, 0].numpy()
+    found = made.network.forward(made.parameters(initial), shown(x, target))[0][:, 0, :, 0].numpy()
     w, source = initial.numpy().copy(), np.concatenate([x.numpy(), np.ones((SEQUENCES, CYCLES, 1))], -1)
     y, t, a = np.full((SEQUENCES, 1), 0.5), np.full((SEQUENCES, 1), 0.5), np.array([[0.0, 0.0, 1.0]])
     for cycle in range(CYCLES):
@@ -101,14 +101,14 @@ def test_gradients_of_a_network_whose_last_layer_is_fed_back():
     net = Network.of([{"neuron": 2, "linear_neuron": 1, "feedback": "last_layer"}, {"pi_neuron": 2}, {"neuron": 2}])
     generator = torch.Generator().manual_seed(1)
     parameters = torch.rand(2, net.parameters, generator=generator, dtype=torch.float64) - 0.5
-    x, target = (torch.rand(2, 3, 9, *more, generator=generator, dtype=torch.float64) for more in ((3,), ()))
+    x, target = (torch.rand(2, 3, 9, *more, generator=generator, dtype=torch.float64) for more in ((3,), (1,)))
     found = make_gradient("bptt").segment(net, parameters, x, target, None)
     step = 1e-5
     for p in range(net.parameters):
         up, down = parameters.clone(), parameters.clone()
         up[:, p] += step
         down[:, p] -= step
-        losses = [(net.forward(w, x)[0] - target).square().mean((1, 2)) for w in (up, down)]
+        losses = [(net.forward(w, x)[0] - target).square().mean((1, 2, 3)) for w in (up, down)]
         torch.testing.assert_close(found.gradient[:, p], (losses[0] - losses[1]) / (2 * step), rtol=0, atol=1e-9)
     rtrl = make_gradient("rtrl").segment(net, parameters, x, target, None)
     torch.testing.assert_close(rtrl.gradient, found.gradient, rtol=0, atol=1e-12)
@@ -161,7 +161,7 @@ def test_plain_neurons_multiply_the_better_the_more_there_are():
         multiplier = fit_multiplier(neurons)
         plain = fixed_weight(network, delta(1.0), product=plain_neurons(multiplier, ranges))
         assert not any(block.unit.name == "pi_neuron" for layer in plain.network.layers for block in layer.blocks)
-        found = plain.network.forward(plain.parameters(initial), shown(x, target))[0][:, 0]
+        found = plain.network.forward(plain.parameters(initial), shown(x, target))[0][:, 0, :, 0]
         errors[neurons] = (multiplier.error, (found - expected).abs().max().item())
     assert errors[4][0] < 0.1
     assert errors[16][0] < errors[4][0] / 4

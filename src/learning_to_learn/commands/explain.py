@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import inspect
 import itertools
+import re
 import textwrap
 import typing
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from omegaconf import MISSING
 
 from learning_to_learn.config import Config
 from learning_to_learn.errors import UserError
+from learning_to_learn.families import FAMILIES, AtTest
 from learning_to_learn.plugins import LOADED
 
 
@@ -20,7 +22,10 @@ def explain_keys(prefix: str = "") -> list[str]:
 
     Raises UserError where there is no such key.
     """
-    rows = {key: line for key, line in _rows(Config, "") if not prefix or key == prefix or key.startswith(f"{prefix}.")}
+    rows: dict[str, str] = {}
+    for key, line in _rows(Config, ""):
+        if not prefix or key == prefix or key.startswith(f"{prefix}."):
+            rows[key] = _for_both(rows[key], line) if key in rows else line
     if not rows:
         every = list(dict.fromkeys(key for key, _ in _rows(Config, "")))
         group = prefix.split(".", maxsplit=1)[0]
@@ -28,6 +33,12 @@ def explain_keys(prefix: str = "") -> list[str]:
         raise UserError(f"unknown key {prefix!r}: choose one of {', '.join(near)}")
     width = max(map(len, rows))
     return [f"{key:{width}}  {line}" for key, line in rows.items()]
+
+
+def _for_both(before: str, line: str) -> str:
+    """The line of a key that several options have: the last one's words, with the names of all."""
+    names = [found[1] for found in (re.search(r" \(([^()]+) only\)$", text) for text in (before, line)) if found]
+    return line if len(names) < 2 else f"{line[: line.rindex(' (')]} ({', '.join(names)} only)"
 
 
 def field_docstrings(schema: type) -> dict[str, str]:
@@ -82,6 +93,8 @@ def _choices(kind: type) -> list[tuple[str, type]]:
     found: list[tuple[str, type]] = []
     for one in list[type](type.__subclasses__(kind)):
         name = getattr(one, "name", MISSING)
+        if issubclass(one, AtTest):
+            name = ", ".join(owner for owner, family in FAMILIES.items() if family.config().test.__class__ is one)
         found.append((one.__name__.removesuffix("Config").lower() if name == MISSING else str(name), one))
         found += _choices(one)
     return found

@@ -116,6 +116,7 @@ def _add_results(run: dict[str, Any], job: Job) -> None:
     run["successes"], run["replicas"] = result["successes"], result["replicas"]
     for key in (
         "score_median",
+        "loss",
         "mse_median",
         "floor",
         "excess_median",

@@ -115,6 +115,11 @@ function mean(curves, x, y) {  // of curves that share their points
   return { x: first, y: over(y), low: over("low"), high: over("high") };
 }
 
+function lossTitle(runs) {
+  const kinds = distinct(runs.filter((run) => run.replicas).map((run) => run.loss ?? "squared"));
+  return kinds.length > 1 ? "loss" : kinds[0] === "log" ? "log loss (nats a cycle)" : "mean squared error";
+}
+
 function drawPlots(runs) {
   const keys = chosenKeys(), legend = legendOf(state.data.runs.map((run) => value(run, keys.colour))), groups = grouped(runs, keys, legend);
   const panels = distinct(groups.map((group) => group.panel));
@@ -124,7 +129,7 @@ function drawPlots(runs) {
     { xaxis: { title: { text: "meta-training epoch" } }, yaxis: { ...score, range: [-0.15, 1.05] } });
   drawLines("curves", groups, view, "curve", { extra: (panel) => bayes(groups.filter((group) => group.panel === panel)),
     xaxis: { type: "log", title: { text: "cycle within the sequence" } },
-    yaxis: { type: "log", title: { text: "mean squared error" }, exponentformat: "power" } });
+    yaxis: { type: "log", title: { text: lossTitle(runs) }, exponentformat: "power" } });
   const done = groups.filter((group) => group.runs.some(hasResults));
   drawBoxes("scores", done, view, (group) => group.counted, score);
   drawBoxes("time", done, view, (group) => group.runs.filter(hasResults).map((run) => run.seconds / run.replicas), { title: { text: "seconds a replica" }, rangemode: "tozero" });
@@ -201,7 +206,7 @@ function drawRun(run) {
   const apart = Object.entries(run.topics).filter(([key]) => distinct(state.data.runs.map((r) => r.topics[key])).length > 1);
   const config = Object.entries(run.settings).map(([k, v]) => `${k}: ${v}`).join("\n");
   const facts = run.replicas ? `${run.successes} of ${run.replicas} replicas succeed (${
-    wilson(run.successes, run.replicas).map(percent).join(" – ")}), median score ${digits(run.score_median, 4)}, MSE ` +
+    wilson(run.successes, run.replicas).map(percent).join(" – ")}), median score ${digits(run.score_median, 4)}, ${run.loss === "log" ? "log loss" : "MSE"} ` +
     `${digits(run.mse_median)} (floor ${digits(run.floor)}), ${digits(run.seconds)} s` +
     (run.parameters ? `; ${run.parameters} parameters, a state of ${run.state_size} numbers, ${run.multiplications} multiplications a cycle` : "") : run.error || "";
   $("run").replaceChildren(
@@ -223,7 +228,7 @@ function drawRun(run) {
   plot("one-curve", curve.cycle ? [["worst", "high", 0, "dash"], ["median", "median", 0, "solid"], ["best", "low", 2, "dash"], ["Bayes-optimal", "bayes", null, "dot"]].map(([name, key, colour, dash]) =>
     ({ name, x: curve.cycle, y: curve[key].map((v) => (v > 1e-7 ? v : null)), mode: "lines",
       line: { dash, color: colour === null ? state.data.colours.bayes : state.data.colours.palette[colour] } })) : [],
-    { xaxis: { type: "log", title: { text: "cycle" } }, yaxis: { type: "log", title: { text: "mean squared error" }, exponentformat: "power" } });
+    { xaxis: { type: "log", title: { text: "cycle" } }, yaxis: { type: "log", title: { text: lossTitle([run]) }, exponentformat: "power" } });
   const length = run.sequence_length, streams = Object.entries(run.stream ?? {});
   plot("one-stream", streams.map(([name, y]) => ({ name: literal(name), x: y.map((_, i) => i), y, mode: "lines", line: { width: 1 } })),
     { xaxis: { title: { text: "time (cycles); a line where a new mapping begins" } }, yaxis: { title: { text: "absolute error" } },

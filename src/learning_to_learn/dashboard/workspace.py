@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # wandb-workspaces takes seconds to import
     from wandb_workspaces.workspaces import Workspace
 
 NAME = "learning to learn"
-LEARNING = {"Median score": SCORE, "Success rate": SUCCESS_RATE, "Validation MSE": VALIDATION_MSE, "Training MSE": TRAIN_MSE}
+LEARNING = {"Median score": SCORE, "Success rate": SUCCESS_RATE, "Validation loss": VALIDATION_MSE, "Training loss": TRAIN_MSE}
 """Titles, and the metrics that jobs/metrics_log.py logs."""
 SPREAD = (SCORE_LOWER, SCORE, SCORE_UPPER)
 FINAL = {"Success rate on test functions": "test/success_rate", "Score on test functions": "test/score_median",

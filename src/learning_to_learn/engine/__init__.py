@@ -26,13 +26,14 @@ def make_engine(
     """The engine of that name; `auto` is the fused one, or with one warning the reference where a unit cannot be fused.
 
     `keep`: sensitivities must survive from segment to segment (weights change within a sequence, or state is carried).
-    Raises UserError on an unknown name, and where a unit is not elementwise.
+    Raises UserError on an unknown name, where a unit is not elementwise, and where the gradient cannot run the network.
     """
     if name not in ENGINES:
         raise unknown("engine", name, ENGINES)
     if isinstance(gradient, ForwardOnly):
         return ForwardOnlyEngine(make_engine(name, network, make_gradient("bptt"), dtype=dtype), gradient)
     check_elementwise(network)
+    gradient.check(network)
     if name == "reference":
         return Reference(network, gradient)
     # Imported here: the reference must work where numba does not.

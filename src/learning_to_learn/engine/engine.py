@@ -29,7 +29,7 @@ class Engine(Protocol):
         parameters: Float[torch.Tensor, "R P"],
         x: Float[torch.Tensor, "R B T I"],
         state: Float[torch.Tensor, "R B D"] | None = None,
-    ) -> tuple[Float[torch.Tensor, "R B T"], Float[torch.Tensor, "R B D"]]:
+    ) -> tuple[Float[torch.Tensor, "R B T m"], Float[torch.Tensor, "R B D"]]:
         """The outputs and the last state, without learning."""
         ...
 
@@ -37,8 +37,14 @@ class Engine(Protocol):
         self,
         parameters: Float[torch.Tensor, "R P"],
         x: Float[torch.Tensor, "R B T I"],
-        target: Float[torch.Tensor, "R B T"],
+        target: Float[torch.Tensor, "R B T m"],
         carry: Carry | None = None,
     ) -> Segment:
-        """Run a segment from `carry` (None: from the initial state), with the gradient of its mean squared error."""
+        """Run a segment from `carry` (None: from the initial state), with the gradient of its mean loss."""
         ...
+
+
+def check_shape(network: Network, x: torch.Tensor, target: torch.Tensor) -> None:
+    """Raise ValueError where the targets are not [R, B, T, m]: torch would make something of another shape, but not this."""
+    if target.shape != (*x.shape[:3], network.outputs):
+        raise ValueError(f"targets have shape {tuple(target.shape)}; they must be {(*x.shape[:3], network.outputs)}")

@@ -32,4 +32,4 @@ class ForwardOnlyEngine:
         return self.forward.outputs(parameters, x, state)
 
     def segment(self, parameters: torch.Tensor, x: torch.Tensor, target: torch.Tensor, carry: Carry | None = None) -> Segment:
-        return self.gradient.estimate(self.forward.outputs, parameters, x, target, carry)
+        return self.gradient.estimate(self.network, self.forward.outputs, parameters, x, target, carry)

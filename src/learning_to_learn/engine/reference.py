@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from learning_to_learn.engine.engine import check_shape
 from learning_to_learn.gradients import Carry, Gradient, Segment
 from learning_to_learn.lazy import torch
 from learning_to_learn.topology import Network
@@ -22,4 +23,5 @@ class Reference:
             return self.network.forward(parameters, x, state)
 
     def segment(self, parameters: torch.Tensor, x: torch.Tensor, target: torch.Tensor, carry: Carry | None = None) -> Segment:
+        check_shape(self.network, x, target)
         return self.gradient.segment(self.network, parameters, x, target, carry)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from learning_to_learn.compiled import cache_folder
-from learning_to_learn.families.family import Family, Losses, divergence, loss_of
+from learning_to_learn.families.family import Family, Losses
 from learning_to_learn.lazy import torch
+from learning_to_learn.losses import divergence, loss_of
 
 if TYPE_CHECKING:
     from torch import Tensor

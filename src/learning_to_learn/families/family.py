@@ -20,13 +20,12 @@ from jaxtyping import Float
 
 from learning_to_learn.errors import UserError
 from learning_to_learn.lazy import torch
+from learning_to_learn.losses import LOSSES, OUTPUTS, loss_of, nothing_known
 from learning_to_learn.ranges import number, one_of
 from learning_to_learn.registry import MISSING
 
 FLOORS = Path(__file__).with_name("floors.json")
 """Estimated once by `make floors`."""
-SURE = 1e-7
-"""In the log loss, probabilities this near to 0 or 1 count as that far away: float32 cannot say more."""
 EXACT = 1e-5
 """Targets without noise are rounded: their likelihood has this standard deviation."""
 
@@ -103,12 +102,6 @@ class LinearForm:
 Learner = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Predicts y[t] from the pairs before it: x [N, T, d], y [N, T, m] to predictions [N, T, m]."""
 
-OUTPUTS = ("logistic", "linear", "softmax")
-"""What the output neurons can be."""
-LOSSES = ("squared", "log")
-NOTHING_KNOWN = {"logistic": 0.5, "linear": 0.0}
-"""y[0], the target before the first cycle; with softmax, the same probability for every class."""
-
 FAMILIES: dict[str, type[Family]] = {}
 """Every family by its name. A subclass of `Family` that has a `config` enters by itself."""
 
@@ -157,6 +150,10 @@ class FamilyConfig:
         family = FAMILIES[self.name].from_config(config, test=test)
         family.choose(self.output, self.loss)
         return family
+
+    def shown(self, family: Family) -> int:
+        """Return how many inputs a network of the family has: x[t], with the stacked encoding x[t-1], and the target before."""
+        return (2 if self.encoding == "stacked" else 1) * family.input_size + family.output_size
 
     def length(self, *, test: bool) -> int:
         """Return the cycles of a training sequence, or of a test sequence."""
@@ -309,7 +306,7 @@ class Family(ABC):
     @property
     def nothing_known(self) -> float:
         """y[0], the target before the first cycle."""
-        return NOTHING_KNOWN.get(self.output, 1 / self.output_size)
+        return nothing_known(self.output, self.output_size)
 
     @property
     def floor_key(self) -> str:
@@ -344,27 +341,6 @@ class Family(ABC):
     def floor(self, cycles: int) -> Floor:
         """Return the no-learning loss and the Bayes floor over sequences of that many cycles."""
         return self.losses(cycles).floor()
-
-
-def loss_of(f: torch.Tensor, y: torch.Tensor, output: str, loss: str) -> torch.Tensor:
-    """Return the loss at every cycle [...] of outputs f [..., m] where the targets are y [..., m].
-
-    >>> loss_of(torch.tensor([0.25, 0.75]), torch.tensor([0.0, 1.0]), "softmax", "log").exp()
-    tensor(1.3333)
-    """
-    if loss == "squared":
-        return (f - y).square().mean(-1)
-    f = f.clamp(SURE, 1 - SURE)
-    if output == "softmax":
-        return -(y * f.log()).sum(-1)
-    return -(y * f.log() + (1 - y) * (1 - f).log()).sum(-1)
-
-
-def divergence(m: torch.Tensor, f: torch.Tensor, output: str, loss: str) -> torch.Tensor:
-    """Return the expected loss of outputs f [..., m] above that of m [..., m], where m are the true means: mean squared
-    differences, or Kullback and Leibler's KL(m || f).
-    """
-    return loss_of(f, m, output, loss) - (0.0 if loss == "squared" else loss_of(m, m, output, loss))
 
 
 @cache

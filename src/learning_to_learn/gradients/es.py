@@ -21,10 +21,11 @@ import numpy as np
 from learning_to_learn.errors import UserError
 from learning_to_learn.gradients.gradient import Carry, Gradient, Segment
 from learning_to_learn.lazy import torch
+from learning_to_learn.losses import loss_of
 from learning_to_learn.topology.network import Network
 
 Forward: TypeAlias = "Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], tuple[torch.Tensor, torch.Tensor]]"
-"""Parameters [R, P], inputs [R, B, T, I] and a state [R, B, D] to outputs [R, B, T] and the last state."""
+"""Parameters [R, P], inputs [R, B, T, I] and a state [R, B, D] to outputs [R, B, T, m] and the last state."""
 
 
 class ForwardOnly(Gradient):
@@ -36,23 +37,34 @@ class ForwardOnly(Gradient):
         self, network: Network, parameters: torch.Tensor, x: torch.Tensor, target: torch.Tensor, carry: Carry | None
     ) -> Segment:
         with torch.no_grad():
-            return self.estimate(network.forward, parameters, x, target, carry)
+            return self.estimate(network, network.forward, parameters, x, target, carry)
 
     def estimate(
-        self, forward: Forward, parameters: torch.Tensor, x: torch.Tensor, target: torch.Tensor, carry: Carry | None
+        self,
+        network: Network,
+        forward: Forward,
+        parameters: torch.Tensor,
+        x: torch.Tensor,
+        target: torch.Tensor,
+        carry: Carry | None,
     ) -> Segment:
         """Run a segment with an engine's forward pass, and return the gradient."""
         state = None if carry is None else carry.state
         outputs, last = forward(parameters, x, state)
         gradient = torch.empty_like(parameters)
         for r in range(len(parameters)):
-            gradient[r] = self.gradient_of(forward, parameters[r], x[r], target[r], None if state is None else state[r])
+            given = None if state is None else state[r]
+
+            def errors(candidates: torch.Tensor, r: int = r, given: torch.Tensor | None = given) -> torch.Tensor:
+                return errors_of(network, forward, candidates, x[r], target[r], given)
+
+            gradient[r] = self.gradient_of(errors, parameters[r], x[r])
         return Segment(gradient, outputs, Carry(last))
 
     def gradient_of(
-        self, forward: Forward, weights: torch.Tensor, x: torch.Tensor, target: torch.Tensor, state: torch.Tensor | None
+        self, errors: Callable[[torch.Tensor], torch.Tensor], weights: torch.Tensor, x: torch.Tensor
     ) -> torch.Tensor:
-        """Return the gradient [P] of one replica, with weights [P], inputs [B, T, I], targets [B, T] and state [B, D]."""
+        """Return the gradient [P] of a replica with weights [P] on inputs [B, T, I]; `errors` takes [N, P] to [N]."""
         raise NotImplementedError
 
 
@@ -70,11 +82,11 @@ class Es(ForwardOnly):
             raise UserError(f"population={self.population}: it must be an even number >= 2: perturbed networks come in pairs")
 
     def gradient_of(
-        self, forward: Forward, weights: torch.Tensor, x: torch.Tensor, target: torch.Tensor, state: torch.Tensor | None
+        self, errors: Callable[[torch.Tensor], torch.Tensor], weights: torch.Tensor, x: torch.Tensor
     ) -> torch.Tensor:
         noise = standard_normal(self.population // 2, weights, x)
         candidates = weights + self.deviation * torch.cat([noise, -noise])
-        up, down = errors_of(forward, candidates, x, target, state).chunk(2)
+        up, down = errors(candidates).chunk(2)
         return (up - down) @ noise / (self.population * self.deviation)
 
 
@@ -83,18 +95,26 @@ class NoGradient(ForwardOnly):
 
     name: ClassVar[str] = "none"
 
-    def gradient_of(self, forward: Forward, weights: torch.Tensor, *data: torch.Tensor | None) -> torch.Tensor:  # noqa: ARG002
+    def gradient_of(
+        self, errors: Callable[[torch.Tensor], torch.Tensor], weights: torch.Tensor, x: torch.Tensor
+    ) -> torch.Tensor:
+        del errors, x
         return torch.zeros_like(weights)
 
 
 def errors_of(
-    forward: Forward, candidates: torch.Tensor, x: torch.Tensor, target: torch.Tensor, state: torch.Tensor | None
+    network: Network,
+    forward: Forward,
+    candidates: torch.Tensor,
+    x: torch.Tensor,
+    target: torch.Tensor,
+    state: torch.Tensor | None,
 ) -> torch.Tensor:
-    """Return the mean squared error [N] of networks [N, P] on the same sequences: x [B, T, I], target [B, T], state [B, D]."""
+    """Return the mean loss [N] of networks [N, P] on the same sequences: x [B, T, I], target [B, T, m], state [B, D]."""
     count = len(candidates)
     given = None if state is None else state.expand(count, *state.shape).contiguous()
     outputs, _ = forward(candidates, x.expand(count, *x.shape), given)
-    return (outputs - target).square().mean((1, 2))
+    return loss_of(outputs, target, network.kind, network.loss).mean((1, 2))
 
 
 def standard_normal(count: int, weights: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

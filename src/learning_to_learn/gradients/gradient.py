@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from learning_to_learn.errors import UserError
 from learning_to_learn.lazy import torch
+from learning_to_learn.losses import log_loss_of
 from learning_to_learn.topology.network import Network
 
 
@@ -29,8 +30,8 @@ class Segment:
     """The result of a segment of T cycles."""
 
     gradient: Float[torch.Tensor, "R P"]
-    """The gradient of each replica's mean squared error over the segment's B x T outputs."""
-    outputs: Float[torch.Tensor, "R B T"]
+    """The gradient of each replica's mean loss over the segment's B x T cycles."""
+    outputs: Float[torch.Tensor, "R B T m"]
     carry: Carry
 
 
@@ -67,16 +68,19 @@ class Gradient(ABC):
         if self.window is not None and self.window < 1:
             raise UserError(f"window={self.window}: it must be a whole number of cycles >= 1")
 
+    def check(self, network: Network) -> None:  # noqa: B027 - most run every network
+        """Raise UserError where the algorithm cannot run a network."""
+
     @abstractmethod
     def segment(
         self,
         network: Network,
         parameters: Float[torch.Tensor, "R P"],
         x: Float[torch.Tensor, "R B T I"],
-        target: Float[torch.Tensor, "R B T"],
+        target: Float[torch.Tensor, "R B T m"],
         carry: Carry | None,
     ) -> Segment:
-        """Run a segment and return the gradient of its mean squared error. It starts from `carry`, or from the initial state
+        """Run a segment and return the gradient of its mean loss. It starts from `carry`, or from the initial state
         if that is None.
         """
 
@@ -93,10 +97,14 @@ class BackwardGradient(Gradient):
         for first in range(0, length, self.window or length):
             piece = slice(first, first + (self.window or length))
             with torch.enable_grad():
-                y, last = network.forward(parameters, x[:, :, piece], state, detach_recurrent=self.detach_recurrent)
-                # Replicas share no parameter, so the gradient of the sum of their errors contains the gradient of each.
-                error = (y - target[:, :, piece]).square().sum() / (x.shape[1] * length)
-            total += torch.autograd.grad(error, parameters)[0]
+                z, y, last = network.run(parameters, x[:, :, piece], state, detach_recurrent=self.detach_recurrent)
+                # Replicas share no parameter, so the gradient of the sum of their losses contains the gradient of each.
+                if network.loss == "log":
+                    loss = log_loss_of(z, target[:, :, piece], network.kind)
+                else:
+                    loss = (y - target[:, :, piece]).square().mean(-1)
+                loss = loss.sum() / (x.shape[1] * length)
+            total += torch.autograd.grad(loss, parameters)[0]
             outputs.append(y.detach())
             state = last.detach()
-        return Segment(total, torch.cat(outputs, -1), Carry(last.detach()))
+        return Segment(total, torch.cat(outputs, 2), Carry(last.detach()))

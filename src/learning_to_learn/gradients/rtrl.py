@@ -14,9 +14,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from learning_to_learn.errors import UserError
 from learning_to_learn.gradients.gradient import Carry, Gradient, Segment
 from learning_to_learn.lazy import torch
 from learning_to_learn.topology.network import Layer, LayerParameters, Network, linear
+from learning_to_learn.topology.vector_units import VectorUnit
 
 
 class Rtrl(Gradient):
@@ -25,6 +27,16 @@ class Rtrl(Gradient):
     name: ClassVar[str] = "rtrl"
     fused: ClassVar[bool] = True
     forward_mode: ClassVar[bool] = True
+
+    def check(self, network: Network) -> None:
+        """Raise UserError on vector units, whose states are too many to carry the derivatives of."""
+        for unit in (block.unit for layer in network.layers for block in layer.blocks):
+            if isinstance(unit, VectorUnit):
+                d, p = network.state_size, network.parameters
+                raise UserError(
+                    f"gradient rtrl does not run vector units, such as {unit.name}: it would carry {d} states x {p} parameters "
+                    f"= {d * p:,} derivatives a sequence, at some {d * d * p:,} multiplications a cycle; use bptt or truncated"
+                )
 
     def segment(
         self, network: Network, parameters: torch.Tensor, x: torch.Tensor, target: torch.Tensor, carry: Carry | None
@@ -42,24 +54,29 @@ class Rtrl(Gradient):
             layers = network.split(parameters)
             total, outputs = torch.zeros_like(parameters), []
             for t in range(length):
-                y, state, sensitivities = _step(network, layers, state, sensitivities, x[:, :, t])
-                error = 2 * (y - target[:, :, t]) / (batch * length)
-                total += torch.einsum("rb,rbp->rp", error, sensitivities[:, :, -1])
+                y, state, sensitivities, d_z = _step(network, layers, state, sensitivities, x[:, :, t])
+                error = (y - target[:, :, t]) / (batch * length)
+                if network.loss == "log":  # its derivative by the pre-activations is y - target
+                    total += torch.einsum("rbm,rbmp->rp", error, d_z)
+                else:
+                    total += torch.einsum("rbm,rbmp->rp", 2 / network.outputs * error, sensitivities[:, :, -network.outputs :])
                 outputs.append(y)
-            return Segment(total, torch.stack(outputs, -1), Carry(state, sensitivities))
+            return Segment(total, torch.stack(outputs, 2), Carry(state, sensitivities))
 
 
 def _step(
     network: Network, parameters: list[LayerParameters], state: torch.Tensor, sensitivities: torch.Tensor, x: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Run one cycle. Return the outputs [R, B], the next states [R, B, D] and their sensitivities [R, B, D, P]."""
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Run one cycle. Return the outputs [R, B, m], the next states [R, B, D], their sensitivities [R, B, D, P], and those of
+    the output neurons' pre-activations [R, B, m, P].
+    """
     hs, ss, previous = network.split_state(state)
     sizes = [n for layer in network.layers for n in (layer.own, layer.states)]
-    *pieces, d_previous = sensitivities.split([*sizes, 1], dim=2)
+    *pieces, d_previous = sensitivities.split([*sizes, network.outputs], dim=2)
     x = network.with_feedback(x, previous)
     d_x = sensitivities.new_zeros(*x.shape, network.parameters)
     if network.fed_back:
-        d_x[:, :, -1:] = network.fed_back * d_previous
+        d_x[:, :, -network.outputs :] = network.fed_back * d_previous
     if network.last_layer_feedback:
         x, d_x = torch.cat([hs[-1], x], -1), torch.cat([pieces[-2], d_x], 2)
     new, d_new, first = [], [], 0
@@ -72,7 +89,10 @@ def _step(
         first += layer.parameters
     z, d_z = _pre_activations(network.output, parameters[-1].matrix, x, d_x, first)
     y, _, d_y, _ = _apply(network.output, parameters[-1].numbers, z, z[..., :0], d_z, d_z[:, :, :0], first)
-    return y.squeeze(-1), torch.cat([*new, y], -1), torch.cat([*d_new, d_y], 2)
+    if network.kind == "softmax":
+        y = z.softmax(-1)
+        d_y = y.unsqueeze(-1) * (d_z - torch.einsum("rbm,rbmp->rbp", y, d_z).unsqueeze(2))
+    return y, torch.cat([*new, y], -1), torch.cat([*d_new, d_y], 2), d_z
 
 
 def _pre_activations(

@@ -10,7 +10,17 @@ from learning_to_learn.config import Config
 from learning_to_learn.config_check import make_network
 from learning_to_learn.errors import UserError
 from learning_to_learn.figures import curve_figure, save, stream_figure
-from learning_to_learn.runs.run_folder import CURVE, REPLICAS, RESULT, STREAM, RunFolder, read_rows, write_json, write_rows
+from learning_to_learn.runs.run_folder import (
+    CURVE,
+    REPLICAS,
+    RESULT,
+    STREAM,
+    RunFolder,
+    read_json,
+    read_rows,
+    write_json,
+    write_rows,
+)
 from learning_to_learn.runs.saved_config import config_damage
 
 if TYPE_CHECKING:  # it imports torch and Lightning, which the dashboard need not wait for
@@ -42,16 +52,18 @@ def write_evaluation(found: "Evaluation", folder: Path) -> None:
 def draw_pictures(folder: Path, config: Config) -> dict[str, Path]:
     """Draw figures/curve.png and figures/stream.png from the folder's CSV files; return their paths by name."""
     title = f"{config.arch.name} ({make_network(config).describe()}) on {config.family.name}"
-    return _draw(folder, title, config.family.sequence_length)
+    return _draw(folder, title, config.family.length(test=True))
 
 
 def _draw(folder: Path, title: str, sequence_length: int) -> dict[str, Path]:
     curve, stream = read_rows(folder / CURVE), read_rows(folder / STREAM)
     curves = np.array([[float(v) for key, v in row.items() if key.startswith("seed_")] for row in curve]).T
     best = np.array([float(row["bayes"]) for row in curve])
+    result = read_json(folder / RESULT) or {}
+    loss, never = result.get("loss", "squared"), result.get("no_learning")
     panels = {key: np.array([float(row[key]) for row in stream]) for key in stream[0] if key != "time"}
     return {
-        "curve_picture": save(curve_figure(curves, best, title=title), folder / CURVE_PICTURE),
+        "curve_picture": save(curve_figure(curves, best, title=title, loss=loss, no_learning=never), folder / CURVE_PICTURE),
         "stream_picture": save(stream_figure(panels, sequence_length, title=title), folder / STREAM_PICTURE),
     }
 
@@ -72,4 +84,5 @@ def draw_missing(folder: Path) -> None:
         return
     with suppress(UserError, OSError, ValueError, TypeError, KeyError, IndexError):
         saved = run.settings()
-        _draw(folder, f"{saved['arch.name']} on {saved['family.name']}", int(saved["family.sequence_length"]))
+        length = int(saved.get("family.test.length") or saved["family.sequence_length"])
+        _draw(folder, f"{saved['arch.name']} on {saved['family.name']}", length)

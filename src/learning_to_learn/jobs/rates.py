@@ -37,9 +37,9 @@ SENSITIVITY = 6
 """Multiplications that take as long as a sensitivity takes in a cycle, by the rows of rtrl in reports/bench.csv."""
 SHAPE = (
     "arch.layers", "arch.parameters", "arch.gradient", "arch.window", "arch.update_every", "engine", "replicas",
-    "family.carry_state", "family.sequence_length", "family.feedback", "optimizer.name", "trainer.sequences", "trainer.batch",
-    "trainer.average", "trainer.curriculum", "trainer.curriculum_part", "threads", "launcher.name", "launcher.jobs",
-    "launcher.cores",
+    "family.carry_state", "family.sequence_length", "family.feedback", "family.encoding", "optimizer.name", "trainer.sequences",
+    "trainer.batch", "trainer.average", "trainer.curriculum", "trainer.curriculum_part", "threads", "launcher.name",
+    "launcher.jobs", "launcher.cores",
 )  # fmt: skip
 REPLICAS, UPDATES = 4, 10
 SHORT, LONG = 1, 256
@@ -133,7 +133,7 @@ def measure_rates(seconds: float = 0.15) -> Rates:
         weights = torch.nn.Parameter(torch.rand(REPLICAS, network.parameters) - 0.5)
         optimizer, alive = make_optimizer(weights, AdamConfig()), torch.ones(REPLICAS, dtype=torch.bool)
         inputs = torch.rand(REPLICAS, LANES * UPDATES, cycles, network.inputs)
-        targets = torch.rand(REPLICAS, LANES * UPDATES, cycles)
+        targets = torch.rand(REPLICAS, LANES * UPDATES, cycles, network.outputs)
         outputs = torch.empty_like(targets)
 
         def run() -> None:

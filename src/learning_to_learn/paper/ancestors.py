@@ -73,12 +73,12 @@ def _online(made: FixedWeight, hidden: int, rate: float, engine: str, dtype: tor
     weights, expected = initial.clone(), []
     for t in range(CYCLES):
         leaf = weights.clone().requires_grad_()
-        y = network.forward(leaf, x[:, None, t : t + 1])[0][:, 0, 0]
+        y = network.forward(leaf, x[:, None, t : t + 1])[0][:, 0, 0, 0]
         weights -= rate * torch.autograd.grad(((target[:, t] - y) ** 2 / 2).sum(), leaf)[0]
         expected.append(y.detach())
     run = make_engine(engine, made.network, make_gradient("bptt"), dtype=dtype)
     found = run.outputs(made.parameters(initial).to(dtype), _shown(x, target).to(dtype))[0]
-    return float((found[:, 0].double() - torch.stack(expected, 1)).abs().max())
+    return float((found[:, 0, :, 0].double() - torch.stack(expected, 1)).abs().max())
 
 
 def _shown(x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -119,7 +119,7 @@ def multipliers(sizes: tuple[int, ...]) -> list[dict[str, Any]]:
         off = (outputs - expected).abs()
         found.append({
             "neurons": size, "parameters": plain.network.parameters, "error": multiplier.error,
-            "outputs": float(off.max()), "last": float(off[..., -1].mean()),
+            "outputs": float(off.max()), "last": float(off[:, :, -1].mean()),
         })  # fmt: skip
     return found
 

@@ -149,7 +149,7 @@ def descend(runs: int, steps: int, *, rate: float = 0.03) -> list[Found]:
     coefficients = torch.from_numpy(np.random.default_rng(1).normal(size=(runs, len(CHALMERS))) / 10)
     optimizer = torch.optim.Adam([coefficients], lr=rate, betas=(0.9, 0.99))
     for _ in range(steps):
-        found = engine.segment(zero + coefficients @ slopes, x, target).gradient @ slopes.T
+        found = engine.segment(zero + coefficients @ slopes, x, target.unsqueeze(-1)).gradient @ slopes.T
         found = found.nan_to_num(0.0, 0.0, 0.0)
         coefficients.grad = found / found.norm(dim=1, keepdim=True).clamp(min=0.1)
         optimizer.step()

@@ -78,7 +78,7 @@ def _cost(size: int) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(size)
     replicas, batch, length = 4, 16, 32
     weights = torch.rand(replicas, network.parameters, generator=generator) - 0.5
-    x, y = (torch.rand(replicas, batch, length, *more, generator=generator) for more in ((3,), ()))
+    x, y = (torch.rand(replicas, batch, length, *more, generator=generator) for more in ((3,), (1,)))
     seconds, gradients = {}, {}
     for name in ("truncated", "bptt", "rtrl", "es"):
         engine = make_engine("auto", network, make_gradient(name, population=POPULATION if name == "es" else None))
@@ -92,7 +92,7 @@ def _cost(size: int) -> dict[str, Any]:
         )
 
         def errors(r: int, candidates: torch.Tensor) -> torch.Tensor:
-            return errors_of(engine.outputs, candidates, x[r], y[r], None)
+            return errors_of(network, engine.outputs, candidates, x[r], y[r], None)
 
         optimizer.search(errors, alive)
         began = time.perf_counter()

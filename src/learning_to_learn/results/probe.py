@@ -80,7 +80,7 @@ def _are_truth_tables(mappings: np.ndarray) -> bool:
 @torch.no_grad()
 def trajectory(learner: MetaLearner, sequences: int = SEQUENCES) -> Trajectory:
     """Run the median replica through so many test sequences, in plain torch; return its cells' states."""
-    errors = curves_on(learner, held_out(learner.config, Stream.TEST)).mean(1)
+    errors = curves_on(learner, held_out(learner.config, Stream.TEST), test=True).mean(1)
     replica = int(np.argsort(errors)[(len(errors) - 1) // 2])
     evaluation = dataclasses.replace(learner.config.evaluation, mappings=sequences)
     data = held_out(dataclasses.replace(learner.config, evaluation=evaluation), Stream.TEST)

@@ -26,6 +26,8 @@ NAMES = ("arch.name", "family.name")
 
 NUMBERS = ("success", "worse", "score", "MSE", "floor", "excess", "cycles", "n_parameters", "seconds")
 """The headings of the results in a table."""
+LOSS = "loss"
+"""The heading of the mean loss where that is not a squared error in every row."""
 SIZES = {"n_parameters": "parameters", "state_size": "state_size", "multiplications": "multiplications"}
 """The columns that say how large a network is, with the keys of result.json. `arch.parameters` is what was asked for."""
 
@@ -202,12 +204,21 @@ def result_table(rows: Sequence[dict[str, Any]], topics: Sequence[str], width: i
 def _columns(rows: Sequence[dict[str, Any]], headings: dict[str, str]) -> list[Column]:
     found = [Column(headings[topic], [str(row[topic]) for row in rows]) for topic in headings]
     cells = [_numbers(row) for row in rows]
+    logarithmic = any(row.get("loss") == "log" for row in rows)
     needless = {"worse"} if all(cell["worse"] == "0" for cell in cells) else set()
     needless |= {"n_parameters"} if len({cell["n_parameters"] for cell in cells}) == 1 else set()
     shown = [name for name in NUMBERS if name not in needless]
     return [
         *found,
-        *(Column(n, [cell[n] for cell in cells], number=True, always=n not in ("floor", "excess", "cycles")) for n in shown),
+        *(
+            Column(
+                LOSS if n == "MSE" and logarithmic else n,
+                [cell[n] for cell in cells],
+                number=True,
+                always=n not in ("floor", "excess", "cycles"),
+            )
+            for n in shown
+        ),
     ]
 
 
@@ -233,7 +244,7 @@ def plain(value: object) -> object:
 
 def _pool(counted: Sequence[Counted]) -> dict[str, Any]:
     result = counted[0].result
-    floor = Floor(*(result[k] for k in ("no_learning", "no_learning_error", "floor", "floor_error")))
+    floor = Floor(**{key: result[key] for key in (f.name for f in fields(Floor)) if key in result})
     metrics = [_metrics(one.replica) for one in counted]
     found = summarise(metrics, floor)
     low, high = found.pop("success_interval")

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from learning_to_learn.errors import UserError, unknown
 from learning_to_learn.lazy import torch
 from learning_to_learn.topology.units import Unit
+from learning_to_learn.topology.vector_units import VectorUnit
 
 
 def held(unit: Unit, numbers: Mapping[str, float]) -> Unit:
@@ -31,10 +32,16 @@ def held(unit: Unit, numbers: Mapping[str, float]) -> Unit:
         raise UserError(f"arch.hold fixes every pre-activation of {unit.name}: {', '.join(fixed)}; leave one to learn")
     # Both are followed by the cache of kernels, which thereby tells one number from another.
     step, constants = unit.step, tuple(fixed.get(name) for name in unit.pre_activations)
+    shapes = tuple(unit.shape(name) for name in unit.pre_activations) if isinstance(unit, VectorUnit) else None
 
     def step_with_constants(*values: torch.Tensor, **numbers: torch.Tensor) -> tuple[torch.Tensor, ...]:
         given = iter(values)
-        pre_activations = [next(given) if c is None else torch.full_like(values[0], c) for c in constants]
+        pre_activations = [
+            next(given) if c is None
+            else torch.full_like(values[0], c) if shapes is None
+            else values[0].new_full(shapes[i], c)
+            for i, c in enumerate(constants)
+        ]  # fmt: skip
         return step(*pre_activations, *given, **numbers)
 
     name = f"{unit.name}({', '.join(f'{key}={number:g}' for key, number in fixed.items())})"

@@ -1,7 +1,9 @@
 """A topology has layers of blocks of units. Each layer is fully connected within itself, unless its units or its options say
-less, and one logistic neuron is the output.
+less, and the last one has the output neurons: by default one, which is logistic.
 
-In the paper's notation `H1: 6 Memory + 6 Standard` is `Network.of([{"memory_cell": 6, "neuron": 6}])`.
+In the paper's notation `H1: 6 Memory + 6 Standard` is `Network.of([{"memory_cell": 6, "neuron": 6}])`. A vector unit is given
+as `{"delta_rule": {"count": 2, "width": 8}}`: two groups of eight numbers, each with a state of its own. In what follows a
+group counts as a unit, and each of its numbers has a row, a state or an output of its own; those of one group lie side by side.
 
 All parameters of all replicas lie in one flat buffer [R, P], layer after layer. A layer has M rows, one for every
 pre-activation, and K + 1 sources: its own H outputs of the cycle before (if it is recurrent), then the I outputs of the layer
@@ -10,37 +12,40 @@ within that head after head, block after block, all units' first pre-activation,
 all sources, the layer's parameters are the matrix [M, K + 1], row-major. Else a weight that does not exist has no place: the
 parameters are several smaller matrices, one after the other, which `Layer.products` lists. After them come the numbers that
 each unit has of its own, head after head, block after block, all units' first number, then the second, ... . The output
-neuron's [1, H + 1] comes last.
+neurons' [m, H + 1] comes last.
 
 One flat buffer [R, B, D] holds all states: for each layer its outputs [H] (if it is recurrent) and the states of its units
-[S], and last the network's previous output. `error_feedback` subtracts it from the third input; with `output_feedback` it is
-an input of its own, after the others.
+[S], and last the network's previous outputs [m]. `error_feedback` subtracts them from the last m inputs; with
+`output_feedback` they are inputs of their own, after the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 from jaxtyping import Float
 
-from learning_to_learn.errors import UserError, choose
+from learning_to_learn.errors import UserError, unknown
 from learning_to_learn.lazy import torch
+from learning_to_learn.losses import nothing_known
 from learning_to_learn.topology.hold import check_hold, held
 from learning_to_learn.topology.units import UNITS, Sources, Unit
+from learning_to_learn.topology.vector_units import VectorUnit
 
 OPTIONS = ("heads", "recurrent", "residual", "feedback", "fixed", "radius")
 """What a layer can be given besides its units."""
 LAST_LAYER = "last_layer"
-NOTHING_KNOWN = 0.5
-"""The previous target and the previous output before the first cycle: y[0]."""
+LINEAR = Unit("linear", lambda z: (z,), ("z",))
+"""The linear neuron, and what a softmax takes; only the output layer has it."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """A block of `count` equal units, and where they stand in their layer."""
+    """A block of `count` equal units, and where they stand in their layer. The numbers of a vector unit lie side by side."""
 
     unit: Unit
     count: int
@@ -55,19 +60,20 @@ class Block:
 
     def rows(self) -> list[slice]:
         """Return the rows of each pre-activation."""
-        return [slice(i, i + self.count) for i in self.row]
+        names = self.unit.pre_activations
+        return [slice(i, i + self.count * self.unit.size(name)) for i, name in zip(self.row, names, strict=True)]
 
     def outputs(self) -> list[slice]:
         """Return the indices of each output."""
-        return self._slices(self.output, self.unit.outputs)
+        return self._slices(self.output, [self.unit.width] * self.unit.outputs)
 
     def states(self) -> list[slice]:
         """Return the indices of each state."""
-        return self._slices(self.state, len(self.unit.states))
+        return self._slices(self.state, map(self.unit.size, self.unit.states))
 
     def numbers(self) -> list[slice]:
         """Return the indices of each number, then of each initial state that is trained."""
-        return self._slices(self.number, len(self.unit.trained))
+        return self._slices(self.number, map(self.unit.size, self.unit.trained))
 
     def initial_states(self) -> list[tuple[slice, float | slice]]:
         """Return the indices of each state with the value before the first cycle, or the indices of the numbers it is."""
@@ -75,8 +81,9 @@ class Block:
         given = [trained.get(name, self.unit.initial.get(name, 0.0)) for name in self.unit.states]
         return list(zip(self.states(), given, strict=True))  # type: ignore[arg-type]
 
-    def _slices(self, start: int, n: int) -> list[slice]:
-        return [slice(i, i + self.count) for i in range(start, start + n * self.count, self.count)]
+    def _slices(self, start: int, sizes: Iterable[int]) -> list[slice]:
+        ends = list(accumulate((self.count * size for size in sizes), initial=start))
+        return [slice(*ends_of_one) for ends_of_one in pairwise(ends)]
 
 
 class Product(NamedTuple):
@@ -128,7 +135,7 @@ class Layer:
 
     @property
     def outputs(self) -> int:
-        return sum(b.count * b.unit.outputs for b in self.blocks)
+        return sum(b.count * b.unit.outputs * b.unit.width for b in self.blocks)
 
     @property
     def own(self) -> int:
@@ -137,15 +144,15 @@ class Layer:
 
     @property
     def rows(self) -> int:
-        return sum(b.count * len(b.unit.pre_activations) for b in self.blocks)
+        return sum(b.count * b.unit.size(name) for b in self.blocks for name in b.unit.pre_activations)
 
     @property
     def states(self) -> int:
-        return sum(b.count * len(b.unit.states) for b in self.blocks)
+        return sum(b.count * b.unit.size(name) for b in self.blocks for name in b.unit.states)
 
     @property
     def numbers(self) -> int:
-        return sum(b.count * len(b.unit.trained) for b in self.blocks)
+        return sum(b.count * b.unit.size(name) for b in self.blocks for name in b.unit.trained)
 
     @property
     def sources(self) -> int:
@@ -209,7 +216,7 @@ class Layer:
         states: list[torch.Tensor] = []
         for block in self.blocks:
             own = dict(zip(block.unit.numbers, (numbers[..., i] for i in block.numbers()), strict=False))
-            results = block.unit.step(*(z[..., i] for i in block.rows()), *(s[..., i] for i in block.states()), **own)
+            results = block.unit.run(*(z[..., i] for i in block.rows()), *(s[..., i] for i in block.states()), **own)
             outputs += results[: block.unit.outputs]
             states += results[block.unit.outputs :]
         return torch.cat(outputs, -1), torch.cat(states, -1) if states else s
@@ -223,11 +230,15 @@ class Network:
     output: Layer
     inputs: int = 3
     error_feedback: bool = False
-    """Whether the network's previous output is subtracted from the last input. This is the paper's other supplementary
+    """Whether the network's previous outputs are subtracted from the last inputs. This is the paper's other supplementary
     input.
     """
     output_feedback: bool = False
-    """Whether the first layer hears the network's previous output besides the inputs (Jordan 1986)."""
+    """Whether the first layer hears the network's previous outputs besides the inputs (Jordan 1986)."""
+    kind: str = "logistic"
+    """What the output neurons are: logistic, linear, or together a softmax."""
+    loss: str = "squared"
+    """What the gradient is that of: `squared`, the mean over outputs, or `log`, in nats a cycle."""
     last_layer_feedback: bool = False
     """Whether the first layer hears, before the inputs, the last hidden layer's outputs of the cycle before."""
 
@@ -236,10 +247,14 @@ class Network:
         layers: Sequence[Mapping[str, Any]],
         *,
         inputs: int = 3,
+        outputs: int = 1,
+        kind: str = "logistic",
+        loss: str = "squared",
         error_feedback: bool = False,
         hold: Mapping[str, float] | None = None,
     ) -> Network:
-        """Build from `[{unit name: count, ..., option: value, ...}, ...]`. The options of a layer are:
+        """Build from `[{unit name: count, ..., option: value, ...}, ...]`. A vector unit has `{count: 2, width: 8}` in place of
+        a count, two groups of eight, and beside them its own options. The options of a layer are:
 
         - `heads: n`: every count is divided into n heads, and the layer's recurrent weights connect units of the same head
           only. 1 is fully connected; with as many heads as units, every unit hears only itself.
@@ -252,13 +267,15 @@ class Network:
         - `radius: r`: the recurrent weights are scaled to the spectral radius r. Only in a recurrent layer of units that have
           one pre-activation and one output each.
 
+        `outputs` is the number of output neurons, `kind` what they are and `loss` what they are trained by.
+
         `hold` fixes pre-activations of the hidden units, by name, at numbers. Raises UserError on an unknown unit, no layer, a
         count < 1, an option that does not fit, or a `hold` that no unit can follow.
         """
         if not layers:
             raise UserError("arch.layers is empty: give at least one layer, such as [{memory_cell: 6, neuron: 6}]")
         feedback = layers[0].get("feedback", False)
-        built, below = [], inputs + (1 if feedback in (True, LAST_LAYER) else 0)
+        built, below = [], inputs + (outputs if feedback in (True, LAST_LAYER) else 0)
         for number, given in enumerate(layers, 1):
             counts = {name: count for name, count in given.items() if name not in OPTIONS}
             if not counts:
@@ -271,15 +288,8 @@ class Network:
                 raise UserError(f"layer {number}: feedback: only the first layer can hear the network's previous output")
             if not _is_count(heads):
                 raise UserError(f"layer {number}: heads: {heads!r}; it must be a whole number >= 1")
-            for name, count in counts.items():
-                choose("unit or option of a layer", name, {**UNITS, **dict.fromkeys(OPTIONS)})
-                if not _is_count(count):
-                    raise UserError(f"layer {number}: {name}: {count!r} units; the count must be a whole number >= 1")
-                if count % heads:
-                    raise UserError(f"layer {number}: {count} units of {name} cannot be divided into {heads} equal heads")
-            layer = _layer(
-                {name: (held(UNITS[name], hold or {}), count) for name, count in counts.items()}, below, recurrent, heads
-            )
+            units = {name: _units(name, count, number, heads) for name, count in counts.items()}
+            layer = _layer({name: (held(u, hold or {}), count) for name, (u, count) in units.items()}, below, recurrent, heads)
             radius, residual = _radius(given.get("radius"), layer, number), given.get("residual", False)
             if residual and (number == 1 or layer.outputs != below):
                 raise UserError(
@@ -289,21 +299,27 @@ class Network:
             built.append(replace(layer, residual=residual, fixed=given.get("fixed", False), radius=radius))
             below = layer.outputs
         check_hold(hold or {}, [UNITS[name] for given in layers for name in given if name not in OPTIONS])
-        output = _layer({"logistic": (UNITS["logistic"], 1)}, below, recurrent=False)
+        neuron = UNITS["logistic"] if kind == "logistic" else LINEAR
+        output = _layer({neuron.name: (neuron, outputs)}, below, recurrent=False)
         built[0] = _hearing(built) if feedback == LAST_LAYER else built[0]
         if feedback and error_feedback:
             raise UserError("layer 1: feedback: the network's previous output is an input already, as family.feedback=error")
-        return Network(tuple(built), output, inputs, error_feedback, bool(feedback), feedback == LAST_LAYER)
+        return Network(tuple(built), output, inputs, error_feedback, bool(feedback), kind, loss, feedback == LAST_LAYER)
 
     @property
     def fed_back(self) -> int:
-        """How much of its previous output the network hears in the first layer's last source: 0, 1, or, as an error, -1."""
+        """How much of its previous outputs the network hears in the first layer's last sources: 0, 1, or, as an error, -1."""
         return 1 if self.output_feedback else -1 if self.error_feedback else 0
 
     @property
     def all_layers(self) -> tuple[Layer, ...]:
-        """The hidden layers and, last, the output neuron as a layer without recurrence."""
+        """The hidden layers and, last, the output neurons as a layer without recurrence."""
         return (*self.layers, self.output)
+
+    @property
+    def outputs(self) -> int:
+        """m, the number of output neurons."""
+        return self.output.outputs
 
     @property
     def parameters(self) -> int:
@@ -323,21 +339,21 @@ class Network:
     @property
     def state_size(self) -> int:
         """D, the number of values that one sequence carries from cycle to cycle."""
-        return sum(layer.own + layer.states for layer in self.layers) + 1
+        return sum(layer.own + layer.states for layer in self.layers) + self.outputs
 
     def split(self, parameters: Float[torch.Tensor, "R P"]) -> list[LayerParameters]:
-        """Return the parameters of each layer, those of the output neuron last."""
+        """Return the parameters of each layer, those of the output neurons last."""
         pieces = parameters.split([layer.parameters for layer in self.all_layers], dim=-1)
         return [layer.split(piece) for layer, piece in zip(self.all_layers, pieces, strict=True)]
 
     def matrices(self, parameters: Float[torch.Tensor, "R P"]) -> list[Float[torch.Tensor, "R M K1"]]:
-        """Return a matrix [R, M, K + 1] for each layer. The output neuron's matrix comes last."""
+        """Return a matrix [R, M, K + 1] for each layer. The output neurons' matrix comes last."""
         return [layer.matrix for layer in self.split(parameters)]
 
     def initial_state(self, parameters: Float[torch.Tensor, "R P"], batch: int) -> Float[torch.Tensor, "R B D"]:
-        """Return the state before the first cycle: zero outputs, the units' initial states, and the previous output 0.5."""
+        """Return the state before the first cycle: zero outputs, the units' initial states, and y[0], which says nothing."""
         state = parameters.new_zeros(len(parameters), batch, self.state_size)
-        state[..., -1] = NOTHING_KNOWN
+        state[..., -self.outputs :] = nothing_known(self.kind, self.outputs)
         for states, value in self.initial_states():
             state[..., states] = parameters[:, None, value] if isinstance(value, slice) else value
         return state
@@ -357,12 +373,12 @@ class Network:
         return found
 
     def split_state(self, state: Float[torch.Tensor, "R B D"]) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
-        """Split a state into the outputs [R, B, H] and unit states [R, B, S] of each layer, and the network's previous output
-        [R, B]. The outputs of a layer that is not recurrent are no part of the state: [R, B, 0].
+        """Split a state into the outputs [R, B, H] and unit states [R, B, S] of each layer, and the network's previous outputs
+        [R, B, m]. The outputs of a layer that is not recurrent are no part of the state: [R, B, 0].
         """
         sizes = [n for layer in self.layers for n in (layer.own, layer.states)]
-        *pieces, y = state.split([*sizes, 1], dim=-1)
-        return list(pieces[0::2]), list(pieces[1::2]), y.squeeze(-1)
+        *pieces, y = state.split([*sizes, self.outputs], dim=-1)
+        return list(pieces[0::2]), list(pieces[1::2]), y
 
     def step(
         self,
@@ -371,10 +387,16 @@ class Network:
         x: Float[torch.Tensor, "R B I"],
         *,
         detach_recurrent: bool = False,
-    ) -> tuple[Float[torch.Tensor, "R B"], Float[torch.Tensor, "R B D"]]:
-        """Run one cycle, and return the output y and the next state. `detach_recurrent` stops gradients at every recurrent
+    ) -> tuple[Float[torch.Tensor, "R B m"], Float[torch.Tensor, "R B D"]]:
+        """Run one cycle, and return the outputs y and the next state. `detach_recurrent` stops gradients at every recurrent
         edge.
         """
+        return self.cycle(parameters, state, x, detach_recurrent=detach_recurrent)[1:]
+
+    def cycle(
+        self, parameters: Sequence[LayerParameters], state: torch.Tensor, x: torch.Tensor, *, detach_recurrent: bool = False
+    ) -> tuple[Float[torch.Tensor, "R B m"], Float[torch.Tensor, "R B m"], Float[torch.Tensor, "R B D"]]:
+        """Run one cycle, and return the output neurons' pre-activations, the outputs y, and the next state."""
         outputs, states, previous = self.split_state(state)
         previous = previous.detach() if detach_recurrent else previous
         x = self.with_feedback(x, previous)
@@ -386,15 +408,17 @@ class Network:
             h, s = layer.apply(linear(own.matrix, source), s, own.numbers.unsqueeze(1))
             pieces += [h, s] if layer.recurrent else [s]
             x = h + x if layer.residual else h
-        y, _ = self.output.apply(linear(parameters[-1].matrix, x), x[..., :0], parameters[-1].numbers.unsqueeze(1))
-        return y.squeeze(-1), torch.cat([*pieces, y], -1)
+        z = linear(parameters[-1].matrix, x)
+        y, _ = self.output.apply(z, x[..., :0], parameters[-1].numbers.unsqueeze(1))
+        y = y.softmax(-1) if self.kind == "softmax" else y
+        return z, y, torch.cat([*pieces, y], -1)
 
-    def with_feedback(self, x: Float[torch.Tensor, "R B I"], previous: Float[torch.Tensor, "R B"]) -> torch.Tensor:
+    def with_feedback(self, x: Float[torch.Tensor, "R B I"], previous: Float[torch.Tensor, "R B m"]) -> torch.Tensor:
         """Return what the first layer hears besides its own outputs: the inputs, and in them or beside them y[t-1]."""
-        y = previous.unsqueeze(-1)
         if self.error_feedback:
-            return torch.cat([x[..., :-1], x[..., -1:] - y], -1)
-        return torch.cat([x, y], -1) if self.output_feedback else x
+            m = self.outputs
+            return torch.cat([x[..., :-m], x[..., -m:] - previous], -1)
+        return torch.cat([x, previous], -1) if self.output_feedback else x
 
     def forward(
         self,
@@ -403,15 +427,22 @@ class Network:
         state: Float[torch.Tensor, "R B D"] | None = None,
         *,
         detach_recurrent: bool = False,
-    ) -> tuple[Float[torch.Tensor, "R B T"], Float[torch.Tensor, "R B D"]]:
+    ) -> tuple[Float[torch.Tensor, "R B T m"], Float[torch.Tensor, "R B D"]]:
         """Run T cycles in plain torch, and return the outputs and the last state."""
+        return self.run(parameters, x, state, detach_recurrent=detach_recurrent)[1:]
+
+    def run(
+        self, parameters: torch.Tensor, x: torch.Tensor, state: torch.Tensor | None = None, *, detach_recurrent: bool = False
+    ) -> tuple[Float[torch.Tensor, "R B T m"], Float[torch.Tensor, "R B T m"], Float[torch.Tensor, "R B D"]]:
+        """Run T cycles as `forward` does, and return the output neurons' pre-activations besides."""
         layers = self.split(parameters)
         state = self.initial_state(parameters, x.shape[1]) if state is None else state
-        ys = []
+        zs, ys = [], []
         for t in range(x.shape[2]):
-            y, state = self.step(layers, state, x[:, :, t], detach_recurrent=detach_recurrent)
+            z, y, state = self.cycle(layers, state, x[:, :, t], detach_recurrent=detach_recurrent)
+            zs.append(z)
             ys.append(y)
-        return torch.stack(ys, -1), state
+        return torch.stack(zs, 2), torch.stack(ys, 2), state
 
     def describe(self) -> str:
         """The topology in the paper's notation, such as `H1: 6 memory_cell + 6 neuron`."""
@@ -440,11 +471,11 @@ def _layer(units: Mapping[str, tuple[Unit, int]], inputs: int, recurrent: bool =
             for name in unit.pre_activations:
                 wiring = unit.sources.get(name, Sources.BOTH)
                 rows.append(starts[wiring])
-                starts[wiring] += count
+                starts[wiring] += count * unit.size(name)
             built.append(Block(unit, count, tuple(rows), output, state, number))
-            output += count * unit.outputs
-            state += count * len(unit.states)
-            number += count * len(unit.trained)
+            output += count * unit.outputs * unit.width
+            state += count * sum(map(unit.size, unit.states))
+            number += count * sum(map(unit.size, unit.trained))
     hears_itself = start > _rows_of(first.blocks, Sources.BELOW)
     return Layer(tuple(built), inputs, recurrent and hears_itself, heads)
 
@@ -456,9 +487,36 @@ def _hearing(built: Sequence[Layer]) -> Layer:
     return replace(built[0], inputs=built[0].inputs + built[-1].outputs)
 
 
+def _units(name: str, given: object, layer: int, heads: int) -> tuple[Unit, int]:
+    """Return a unit and how many of it a layer has, or raise UserError."""
+    if name not in UNITS:
+        raise unknown("unit or option of a layer", name, (*UNITS, *OPTIONS))
+    unit = UNITS[name]
+    count: object = given
+    if isinstance(unit, VectorUnit):
+        if not isinstance(given, Mapping) or not {"count", "width"} <= set(given):
+            raise UserError(
+                f"layer {layer}: {name}: {given!r}; it is a vector unit: give {{count: 2, width: 8}}, two groups of eight"
+            )
+        options = {str(key): value for key, value in given.items()}
+        count, width = options.pop("count"), options.pop("width")
+        if not _is_count(width):
+            raise UserError(f"layer {layer}: {name}: width: {width!r}; it must be a whole number >= 1")
+        try:
+            unit = unit.of_width(width, options)
+        except UserError as error:
+            raise UserError(f"layer {layer}: {error}") from None
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise UserError(f"layer {layer}: {name}: {count!r} units; the count must be a whole number >= 1")
+    if count % heads:
+        raise UserError(f"layer {layer}: {count} units of {name} cannot be divided into {heads} equal heads")
+    return unit, count
+
+
 def _rows_of(blocks: Sequence[Block], wiring: Sources) -> int:
     """How many rows of the blocks sum over that."""
-    return sum(b.count for b in blocks for name in b.unit.pre_activations if b.unit.sources.get(name, Sources.BOTH) is wiring)
+    names = ((b, name) for b in blocks for name in b.unit.pre_activations)
+    return sum(b.count * b.unit.size(name) for b, name in names if b.unit.sources.get(name, Sources.BOTH) is wiring)
 
 
 def _radius(radius: object, layer: Layer, number: int) -> float | None:

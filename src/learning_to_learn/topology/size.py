@@ -29,17 +29,19 @@ def scale_layers(
     'H1: 6 memory_cell + 6 neuron'
 
     `build` makes a network of layers. Every count is multiplied by the same factor and rounded to whole units, in a layer with
-    heads to whole units a head. A layer in which every unit has a head for itself keeps that. Raises UserError where no network
-    of this shape comes near.
+    heads to whole units a head. A layer in which every unit has a head for itself keeps that. Vector units
+    become wider, not more. Raises UserError where no network of this shape comes near.
     """
     build(layers)  # says what is wrong with them as they stand
     places = [(n, name) for n, layer in enumerate(layers) for name in layer if name not in OPTIONS]
-    steps = [1 if _is_diagonal(layers[n]) else layers[n].get("heads", 1) for n, _ in places]
+    whole = [_is_diagonal(layers[n]) or isinstance(layers[n][name], Mapping) for n, name in places]
+    steps = [1 if any_number else layers[n].get("heads", 1) for any_number, (n, _) in zip(whole, places, strict=True)]
 
     def built(counts: Sequence[int], without: Sequence[str] = ()) -> Network:
         scaled = [{name: value for name, value in layer.items() if name not in without} for layer in layers]
         for (n, name), count in zip(places, counts, strict=True):
-            scaled[n][name] = count
+            groups = layers[n][name]
+            scaled[n][name] = {**groups, "width": count} if isinstance(groups, Mapping) else count
             if _is_diagonal(layers[n]):
                 scaled[n]["heads"] = count
         return build(scaled)
@@ -51,7 +53,7 @@ def scale_layers(
             return False
         return True
 
-    given = [layers[n][name] for n, name in places]
+    given = [groups["width"] if isinstance(groups := layers[n][name], Mapping) else groups for n, name in places]
     return built(solve(given, steps, parameters, lambda counts: built(counts, ("residual",)).parameters, fits))
 
 

@@ -19,6 +19,7 @@ it starts with, or the distribution of that value.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -44,6 +45,10 @@ Own = Annotated["torch.Tensor", Sources.OWN]
 
 Number: TypeAlias = Any
 """The annotation of a keyword-only argument: a tensor when the unit runs, and by default what it starts with."""
+
+
+Option: TypeAlias = Any
+"""The annotation of a keyword-only argument of a vector unit that the topology chooses, and that is not trained."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,23 @@ class Unit:
         """All trainable numbers of a unit besides its weights and biases, in the order of their parameters."""
         return {**self.numbers, **self.trained_states}
 
+    @property
+    def width(self) -> int:
+        """How many numbers an output has."""
+        return 1
+
+    def shape(self, name: str) -> tuple[int, ...]:  # noqa: ARG002 - of every argument
+        """Return the shape that the argument of that name has for one unit: of a scalar unit (), of a vector unit its axes."""
+        return ()
+
+    def size(self, name: str) -> int:
+        """Return how many numbers the argument of that name has."""
+        return math.prod(self.shape(name))
+
+    def run(self, *inputs: torch.Tensor, **numbers: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Pre-activations and states [..., count] and numbers that broadcast to these, to outputs and new states."""
+        return self.step(*inputs, **numbers)
+
 
 UNITS: dict[str, Unit] = {}
 
@@ -105,15 +127,19 @@ def unit(
     """
 
     def register(step: Callable) -> Unit:
-        made = _from_signature(step, states, outputs, dict(bias or {}), dict(initial or {}))
+        made = from_signature(step, states, outputs, dict(bias or {}), dict(initial or {}))
         UNITS[made.name] = made
         return made
 
     return register
 
 
-def _from_signature(step: Callable, states: int, outputs: int, bias: dict, initial: dict) -> Unit:
-    name, arguments = step.__name__, inspect.signature(step).parameters.values()
+def from_signature(
+    step: Callable, states: int, outputs: int, bias: dict, initial: dict, *, options: tuple[str, ...] = ()
+) -> Unit:
+    """Return the unit that a function's signature describes. `options`: keyword-only arguments that are not trained."""
+    name = step.__name__
+    arguments = [a for a in inspect.signature(step).parameters.values() if a.name not in options]
     names = tuple(a.name for a in arguments if a.kind is not a.KEYWORD_ONLY)
     split = len(names) - states
     if any(a.kind in (a.VAR_POSITIONAL, a.VAR_KEYWORD) for a in arguments):

@@ -3,7 +3,7 @@
 import math
 
 from learning_to_learn.compiled import compiled, prange
-from learning_to_learn.families.family import SURE
+from learning_to_learn.losses import SURE
 
 SQUARED, BINARY, CLASSES = 0, 1, 2
 """Kinds of loss: mean squared, the log loss of truth values, the log loss of a class."""

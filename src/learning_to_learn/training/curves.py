@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from learning_to_learn.families import Family
-from learning_to_learn.families.family import loss_of
+from learning_to_learn.losses import loss_of
 
 
 def error_curves(

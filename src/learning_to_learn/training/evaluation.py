@@ -12,7 +12,7 @@ from torch import Tensor
 
 from learning_to_learn.config import Config
 from learning_to_learn.families import FAMILIES
-from learning_to_learn.families.family import loss_of
+from learning_to_learn.losses import loss_of
 from learning_to_learn.randomness import Stream
 from learning_to_learn.topology.size import size_of
 from learning_to_learn.training.baselines import bayes_of_a_finite_prior
@@ -127,10 +127,10 @@ def metrics_of_errors(config: Config, errors: Errors) -> list[Metrics]:
     ]
 
 
-def curves_on(learner: MetaLearner, data: Sequences) -> np.ndarray:
-    """Return the error curve of every replica on test data, which are the same for all, [R, T]."""
-    family = learner.config.family
-    return error_curves(family.make(test=True), learner.outputs(data), data.targets, family.length(test=True))
+def curves_on(learner: MetaLearner, data: Sequences, *, test: bool = False) -> np.ndarray:
+    """Return the error curve of every replica on validation or test data, which are the same for all, [R, T]."""
+    length = learner.config.family.length(test=test)
+    return error_curves(learner.family, learner.outputs(data), data.targets, length)
 
 
 def metrics_of(config: Config, curves: np.ndarray, *, test: bool = False) -> list[Metrics]:
@@ -160,6 +160,7 @@ def describe(config: Config) -> dict[str, object]:
         "family": config.family.name,
         "gradient": config.arch.gradient,
         "sequence_length": config.family.length(test=True),
+        "loss": config.family.make().loss,
         "carry_state": config.family.carry_state,
         "seed": config.seed,
     }

@@ -86,7 +86,7 @@ def bayes_outputs(config: Config, data: Sequences) -> Float[Tensor, "1 M T m"]:
     if key not in _kept:
         in_a_row = data.targets.shape[2] // length
         data = next(data.pieces(max(1, family.predictable // in_a_row)))
-        x, y = (v[0].reshape(-1, length, *v.shape[3:]) for v in (data.x, data.targets))
+        x, y = (v[0].reshape(v.shape[1] * in_a_row, length, v.shape[3]) for v in (data.x, data.targets))
         mappings = data.mappings[0].flatten(0, 1) if in_a_row > 1 else data.mappings[0]
         if len(_kept) == KEPT:
             del _kept[next(iter(_kept))]

@@ -16,6 +16,7 @@ from learning_to_learn.config_check import make_gradient_of, make_network
 from learning_to_learn.engine import Engine, make_engine
 from learning_to_learn.gradients import Carry
 from learning_to_learn.gradients.es import errors_of
+from learning_to_learn.losses import loss_of
 from learning_to_learn.optimizers import make_optimizer, rate
 from learning_to_learn.training.curves import error_curves
 from learning_to_learn.training.sequences import Sequences
@@ -59,7 +60,7 @@ class MetaLearner(pl.LightningModule):
         """Spent in `training_step`."""
         self.carry: Carry | None = None
         self.train_mse = np.full(len(settings), np.nan)
-        """Mean squared error of each replica over the last epoch, while it was learning."""
+        """The mean loss of each replica over the last epoch, while it was learning."""
         self.validation_curves: np.ndarray | None = None
         length = config.family.sequence_length
         self.family = config.family.make()
@@ -122,12 +123,12 @@ class MetaLearner(pl.LightningModule):
                 self.carry = None
             for x, y, output in zip(*(v.split(step, 2) for v in batched), strict=True):
                 before = self.carry
-                segment = self.engine.segment(weights, x, y.squeeze(-1), before)
+                segment = self.engine.segment(weights, x, y, before)
                 self.carry = segment.carry
                 if fixed:
                     segment.gradient[:, fixed] = 0.0
                 if self.optimizer.searches:
-                    self.optimizer.search(self._errors_on(x, y.squeeze(-1), before), alive)
+                    self.optimizer.search(self._errors_on(x, y, before), alive)
                 else:
                     now = rate(self.config.optimizer, update / (updates * epochs), self._lr)
                     self.optimizer.step(segment.gradient, now, alive)
@@ -135,12 +136,15 @@ class MetaLearner(pl.LightningModule):
                     weights[:, fixed] = kept  # an optimizer's weight decay moves them, too
                 if decay:
                     self.average.lerp_(weights, 1 - decay)
-                output.squeeze(-1).copy_(segment.outputs)
+                output.copy_(segment.outputs)
                 update += 1
         alive &= weights.isfinite().all(1)
         self.diverged_at[(self.diverged_at == ALIVE) & ~alive] = batch.epoch
-        norms = torch.linalg.vector_norm(outputs.sub_(batch.targets), dim=(1, 2, 3))
-        self.train_mse = (norms.square() / batch.targets[0].numel()).numpy()
+        if self.family.loss == "squared":
+            norms = torch.linalg.vector_norm(outputs.sub_(batch.targets), dim=(1, 2, 3))
+            self.train_mse = (norms.square() / batch.targets[0].numel()).numpy()
+        else:
+            self.train_mse = loss_of(outputs, batch.targets, self.family.output, self.family.loss).mean((1, 2)).numpy()
         self.epochs_done = batch.epoch + 1
         self.seconds += time.perf_counter() - began
 
@@ -149,7 +153,7 @@ class MetaLearner(pl.LightningModule):
 
         def errors(r: int, candidates: Tensor) -> Tensor:
             state = None if carry is None else carry.state[r]
-            return errors_of(self.engine.outputs, candidates, x[r], y[r], state)
+            return errors_of(self.network, self.engine.outputs, candidates, x[r], y[r], state)
 
         return errors
 
@@ -168,7 +172,7 @@ class MetaLearner(pl.LightningModule):
         """Return every replica's outputs on data that is the same for all (R = 1)."""
         replicas = self.weights.shape[0]
         inputs = batch.inputs.expand(replicas, *batch.inputs.shape[1:])
-        return self.engine.outputs(self.evaluated, inputs, state)[0].unsqueeze(-1)
+        return self.engine.outputs(self.evaluated, inputs, state)[0]
 
     @property
     def diverged(self) -> dict[int, int]:
@@ -192,7 +196,8 @@ class MetaLearner(pl.LightningModule):
     def empty_carry(self) -> dict[str, Any]:
         """Return a `carry` as `learning_state` has it, after one cycle of zeros: what a checkpoint's must look like."""
         x = self.weights.new_zeros(self.config.replicas, self.config.trainer.batch, 1, self.network.inputs).detach()
-        carry = self.engine.segment(self.weights.detach(), x, x[..., 0].contiguous(), None).carry
+        targets = x[..., : self.network.outputs].contiguous()
+        carry = self.engine.segment(self.weights.detach(), x, targets, None).carry
         return {"state": carry.state, "sensitivities": carry.sensitivities}
 
     def load_learning_state(self, state: dict[str, Any]) -> None:

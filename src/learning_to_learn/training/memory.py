@@ -21,10 +21,8 @@ WORD = 4
 """Bytes of a number."""
 LANES = 16
 """Sequences that a kernel runs side by side."""
-DRAWN = 15
-"""Numbers for each cycle of a training sequence: inputs, targets and outputs of two epochs, and what one is drawn from."""
 HELD_OUT, COMPARED = 20, 4
-"""Numbers for each cycle of validation and test data, and of each replica's outputs on them."""
+"""Numbers for each cycle of validation and test data, and of each replica's outputs on them, of one output and three inputs."""
 COPIES = 4
 """Weights, gradient, running average, and a temporary."""
 
@@ -49,7 +47,10 @@ def estimate_memory(config: Config, *, training: bool = True) -> dict[str, int]:
     network, gradient = make_network(config), make_gradient_of(config)
     replicas, sequences = config.replicas, config.trainer.sequences if training else 0
     length = max([config.family.sequence_length, *map(int, config.trainer.curriculum)])
-    measured = config.evaluation.mappings
+    # Inputs, targets and outputs of two epochs, and what one is drawn from.
+    drawn = 2 * (network.inputs + 2 * network.outputs) + network.inputs + 2
+    measured, cycles = config.evaluation.mappings, config.family.length(test=True)
+    wider = math.ceil((network.inputs + network.outputs) / 4)
     threads = config.threads or os.cpu_count() or 1
     blocks = replicas * math.ceil(config.trainer.batch / LANES)
     lanes = (blocks if config.engine == "reference" else min(threads, blocks)) * LANES
@@ -62,9 +63,9 @@ def estimate_memory(config: Config, *, training: bool = True) -> dict[str, int]:
     return {
         "weights (replicas, arch.layers)": weights,
         "the optimizer (replicas, arch.layers, optimizer)": replicas * optimizer_memory(network, config.optimizer),
-        "sequences (replicas, trainer.sequences, family.sequence_length)": replicas * sequences * length * DRAWN * WORD,
+        "sequences (replicas, trainer.sequences, family.sequence_length)": replicas * sequences * length * drawn * WORD,
         "evaluation (replicas, evaluation.mappings, family.sequence_length)": (
-            measured * length * (HELD_OUT + COMPARED * replicas) * WORD
+            measured * cycles * (HELD_OUT * wider + COMPARED * network.outputs * replicas) * WORD
         ),
         "gradients (arch.layers, arch.gradient, family.sequence_length)": work * WORD,
     }

@@ -20,7 +20,7 @@ def initial_weights(job: Config, network: Network) -> Float[torch.Tensor, "R P"]
     """
     if not job.arch.rule or job.arch.start == "random":
         return initial_parameters(network, seeds_of(job), scale=job.arch.init_scale, bias=job.arch.bias)
-    made, size = make_fixed_weight(job), learner(hidden=job.arch.hidden).parameters
+    made, size = make_fixed_weight(job), learner(job.family.make().input_size, job.arch.hidden).parameters
     own = torch.zeros(job.replicas, size)
     if job.arch.hidden:
         own = (2 * torch.from_numpy(uniform(seeds_of(job), Stream.WEIGHTS, 0, size)) - 1) * job.arch.init_scale

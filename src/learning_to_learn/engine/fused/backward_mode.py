@@ -7,12 +7,15 @@ gradient of a weight one long dot product of two rows. Places of layer i, beside
     pre_activation_errors0 [M, SLAB], of one slab    output_errors0 [H], from above and from the cycle after
     state_errors0 [S]    passed_errors0 [H], of a residual layer: from above only
     number_errors0: sums over time of the errors of the units' own numbers
+    kept0 [steps + 1, values]: what groups of a vector unit keep (groups.py)
 """
 
 from learning_to_learn.engine.fused.elementwise import statements
-from learning_to_learn.engine.fused.kernel import ARGUMENTS, HEAD, Kernel, KernelBlock, KernelLayer, place
+from learning_to_learn.engine.fused.groups import Groups
+from learning_to_learn.engine.fused.kernel import ARGUMENTS, HEAD, Kernel, KernelBlock, KernelLayer, kept_rows, place
 from learning_to_learn.engine.fused.lanes import LANES
 from learning_to_learn.engine.fused.loop import BLOCK, typed
+from learning_to_learn.engine.fused.nests import Nests
 from learning_to_learn.topology.network import Network, Product
 
 SLAB = 16
@@ -54,13 +57,26 @@ class BackwardMode(Kernel):
                 (f"saved{i}", self._saved(part) * self.row, 0),
                 (f"pre_activation_errors{i}", 0, layer.rows * self.row),
                 (f"output_errors{i}", 0, layer.outputs * LANES),
-                (f"state_errors{i}", 0, layer.states * LANES),
+                (f"state_errors{i}", 0, self._state_errors(part) * LANES),
             ]
+            if part.has_groups:
+                places.append((f"kept{i}", part.all_values(kept_rows) * self.row, 0))
             if layer.residual:
                 places.append((f"passed_errors{i}", 0, layer.outputs * LANES))
             if layer.numbers:
                 places.append((f"number_errors{i}", 0, layer.numbers * LANES))
         return places
+
+    @staticmethod
+    def _state_errors(part: KernelLayer) -> int:
+        """The rows of a layer's state errors, which take turns in two places where the layer has groups."""
+        return part.layer.states * (2 if part.has_groups else 1)
+
+    def _nests(self, part: KernelLayer, block: KernelBlock) -> list[Nests]:
+        found = super()._nests(part, block)
+        if block.groups:
+            found.append(block.groups.backward(part.index, self.group_places(part, block), self.row))
+        return found
 
     @staticmethod
     def _saved(part: KernelLayer) -> int:
@@ -69,6 +85,12 @@ class BackwardMode(Kernel):
     def _saved_row(self, part: KernelLayer, block: KernelBlock, slot: int) -> str:
         """The place of value number `slot` that is saved of unit j."""
         return f"saved{part.index}_now + {block.value(slot, part.values(block, _saved))} * {self.row}"
+
+    def _name_kept(self, part: KernelLayer, time: str) -> None:
+        """Name the places of what the groups of a layer keep, at a cycle and at the one after it."""
+        if part.has_groups:
+            i, rows = part.index, part.all_values(kept_rows) * LANES
+            self.s.add(f"kept{i}_now = kept{i} + {time} * {rows}", f"kept{i}_next = kept{i}_now + {rows}")
 
     def _at(self, name: str, place: str, rows: int, time: str) -> str:
         return f"{name} = {place} + {time} // {SLAB} * {rows * self.row} + {time} % {SLAB} * LANES"
@@ -84,8 +106,12 @@ class BackwardMode(Kernel):
         self.transpose_weights()
         self.compute_constants()
         self.load_state()
+        for part in self.layers:
+            self._name_kept(part, "0")
+        self.move_states(into=True)
         with s.loop("cycle", "steps"):
             for part in self.layers:
+                self._name_kept(part, "cycle")
                 i = part.index
                 s.add(
                     self._at(f"sources{i}_now", f"sources{i}", part.sources, "cycle"),
@@ -97,6 +123,8 @@ class BackwardMode(Kernel):
                 self.layer_forward(part)
         for part in self.layers:
             s.add(self._at(f"sources{part.index}_now", f"sources{part.index}", part.sources, "steps"))
+            self._name_kept(part, "steps")
+        self.move_states(into=False)
         self.store_state()
         with s.block("if not learn:"):
             s.add("return")
@@ -115,17 +143,16 @@ class BackwardMode(Kernel):
         for part in self.layers:
             with s.loop("i", part.layer.numbers):
                 s.add(f"store(memory, number_errors{part.index} + i * LANES, 0.0)")
-        output = self.layers[-1].index
         with s.loop("back", "steps"):
             s.add("cycle = steps - 1 - back", f"now = cycle % {SLAB} * LANES")
             for part in self.layers:
                 s.add(self._at(f"saved{part.index}_now", f"saved{part.index}", self._saved(part), "cycle"))
-            extra = " + memory[network_output + lane]" if self.network.fed_back else ""
-            with s.loop("lane", "live"):
-                s.add(
-                    f"memory[output_errors{output} + lane] = "
-                    f"scale * (outputs[lane0 + lane, cycle] - target[lane0 + lane, cycle]){extra}"
-                )
+                self._name_kept(part, "cycle")
+                if part.has_groups:
+                    turn = f"state_errors{part.index} + cycle % 2 * {part.layer.states * LANES}"
+                    other = f"state_errors{part.index} + (cycle + 1) % 2 * {part.layer.states * LANES}"
+                    s.add(f"state_errors{part.index}_now = {turn}", f"state_errors{part.index}_next = {other}")
+            self._output_errors(self.layers[-1])
             for part in reversed(self.layers):
                 self._layer_backward(part)
             self._initial_states()
@@ -149,14 +176,51 @@ class BackwardMode(Kernel):
                 total = f"total(load(memory, number_errors{part.index} + i * LANES))"
                 s.add(f"gradient[{part.first + part.layer.weights} + i] = {total}")
 
+    @property
+    def direct(self) -> bool:
+        """Whether the errors of the output neurons' pre-activations are computed at once: the log loss makes them simple, and a
+        softmax is no function of single neurons.
+        """
+        return self.network.loss == "log" or self.network.kind == "softmax"
+
+    def _output_errors(self, part: KernelLayer) -> None:
+        """The errors of the network's outputs at this cycle, or where that is simpler those of their pre-activations.
+
+        What comes from the next cycle, where the outputs are fed back, lies at `network_output`.
+        """
+        s, m, i, network = self.s, self.network.outputs, part.index, self.network
+        difference = "scale * (outputs[lane0 + lane, cycle, i] - target[lane0 + lane, cycle, i])"
+        fed_back = "memory[network_output + i * LANES + lane]"
+        if not self.direct:
+            with s.loop("lane", "live"), s.loop("i", m):
+                extra = f" + {fed_back}" if network.fed_back else ""
+                s.add(f"memory[output_errors{i} + i * LANES + lane] = {difference}{extra}")
+            return
+        with s.loop("i", m):
+            s.add(f"store(memory, pre_activation_errors{i} + now + i * {self.row}, 0.0)")
+        with s.loop("lane", "live"):
+            errors = [difference] if network.loss == "squared" else []
+            errors += [fed_back] if network.fed_back else []
+            if errors and network.kind == "softmax":
+                s.add("mean_error = 0.0")
+                with s.loop("i", m):
+                    s.add(f"mean_error += outputs[lane0 + lane, cycle, i] * ({' + '.join(errors)})")
+            with s.loop("i", m):
+                s.add("y = outputs[lane0 + lane, cycle, i]")
+                terms = [difference] if network.loss == "log" else []
+                if errors:
+                    slope = {"softmax": f"y * ({' + '.join(errors)} - mean_error)", "linear": fed_back}
+                    terms.append(slope.get(network.kind, f"y * (1.0 - y) * {fed_back}"))
+                s.add(f"memory[pre_activation_errors{i} + now + i * {self.row} + lane] = {' + '.join(terms)}")
+
     def _clear(self, layers: list[KernelLayer]) -> None:
         """No error goes on to the cycle before."""
         for part in layers:
-            for name, n in (("output_errors", part.layer.outputs), ("state_errors", part.layer.states)):
+            for name, n in (("output_errors", part.layer.outputs), ("state_errors", self._state_errors(part))):
                 with self.s.loop("i", n):
                     self.s.add(f"store(memory, {name}{part.index} + i * LANES, 0.0)")
-        if self.network.fed_back:
-            self.s.add("store(memory, network_output, 0.0)")
+        for k in range(self.network.outputs if self.network.fed_back else 0):
+            self.s.add(f"store(memory, network_output + {k * LANES}, 0.0)")
 
     def _initial_states(self) -> None:
         """What is left of the states' errors before the first cycle is that of the initial states that are trained."""
@@ -169,6 +233,11 @@ class BackwardMode(Kernel):
                 with self.units(block):
                     for n, name in enumerate(block.unit.trained_states, block.numbers):
                         state = block.state(block.unit.states.index(name))
+                        if block.groups:
+                            with s.loop("i", block.unit.size(name)):
+                                error = f"load(memory, state_errors{part.index}_next + ({state} + i) * LANES)"
+                                s.add(f"store(memory, number_errors{part.index} + ({block.number(n)} + i) * LANES, {error})")
+                            continue
                         s.add(
                             f"error = load(memory, state_errors{part.index} + {state} * LANES)",
                             f"store(memory, number_errors{part.index} + {block.number(n)} * LANES, error)",
@@ -176,7 +245,7 @@ class BackwardMode(Kernel):
 
     def _layer_backward(self, part: KernelLayer) -> None:
         s, layer, i = self.s, part.layer, part.index
-        for block in part.blocks:
+        for block in part.blocks if i + 1 < len(self.layers) or not self.direct else ():
             with self.units(block):
                 self._unit_backward(part, block)
         if i and self.layers[i - 1].layer.residual:
@@ -223,11 +292,13 @@ class BackwardMode(Kernel):
             self.s.add(f"store(memory, {target} + i * LANES, {sum_})")
 
     def _feed_back(self, part: KernelLayer) -> None:
-        """Send error to the output of the cycle before, which the first layer's last source is, or is minus."""
+        """Send error to the outputs of the cycle before, which the first layer's last sources are, or are minus."""
         if not part.index and self.network.fed_back:
-            self._back(part, part.layer.sources - 1, part.layer.sources, "network_output", accumulate=False)
-            if self.network.fed_back < 0:
-                self.s.add("store(memory, network_output, negate(load(memory, network_output)))")
+            sources, m = part.layer.sources, self.network.outputs
+            self._back(part, sources - m, sources, "network_output", accumulate=False)
+            for k in range(m if self.network.fed_back < 0 else 0):
+                output = f"network_output + {k * LANES}"
+                self.s.add(f"store(memory, {output}, negate(load(memory, {output})))")
 
     def _back(self, part: KernelLayer, first: int, last: int, target: str, *, accumulate: bool) -> None:
         """Send the errors of the pre-activations to the sources from `first` up to `last`, whose errors lie at `target`."""
@@ -250,7 +321,18 @@ class BackwardMode(Kernel):
         """The place of the errors of a product's rows, at this cycle."""
         return place(f"pre_activation_errors{part.index} + now", p.row * self.row, p, p.rows * self.row)
 
+    def _group_backward(self, part: KernelLayer, block: KernelBlock, groups: Groups) -> None:
+        s, nests = self.s, groups.backward(part.index, self.group_places(part, block), self.row)
+        s.add(*nests.lines)
+        for n, (name, error) in enumerate(zip(block.unit.numbers, nests.places[block.rows + block.states :], strict=True)):
+            with s.loop("i", block.unit.size(name)):
+                target = f"number_errors{part.index} + ({block.number(n)} + i) * LANES"
+                s.add(f"store(memory, {target}, load(memory, {target}) + load(memory, {error.base} + i * LANES))")
+
     def _unit_backward(self, part: KernelLayer, block: KernelBlock) -> None:
+        if block.groups:
+            self._group_backward(part, block, block.groups)
+            return
         s, i, backward, names = self.s, part.index, block.trace.backward, {}
         for slot, variable in enumerate(block.trace.saved):
             names[variable] = f"backward_{variable}"
@@ -276,4 +358,4 @@ class BackwardMode(Kernel):
 
 
 def _saved(block: KernelBlock) -> int:
-    return len(block.trace.saved)
+    return 0 if block.groups else len(block.trace.saved)

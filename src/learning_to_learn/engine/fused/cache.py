@@ -29,7 +29,7 @@ from learning_to_learn.compiled import cache_folder, place_numba_cache
 from learning_to_learn.engine.fused.loop import print_loop
 from learning_to_learn.engine.fused.matmul import print_matmul
 from learning_to_learn.engine.fused.trace import UnsupportedOperation
-from learning_to_learn.topology import Network
+from learning_to_learn.topology import LogUniform, Network, Uniform
 
 _log = logging.getLogger(__name__)
 
@@ -144,14 +144,17 @@ def _machine() -> str:
 
 def _fingerprint(network: Network) -> str | None:
     """A text that changes whenever the kernel of the network would; None where that cannot be promised."""
-    parts = [f"{network.inputs} {network.fed_back} {network.last_layer_feedback}"]
+    parts = [f"{network.inputs} {network.fed_back} {network.last_layer_feedback} {network.kind} {network.loss}"]
     for layer in network.all_layers:
         for block in layer.blocks:
             code = function_fingerprint(block.unit.step)
             if code is None:
                 return None
             unit = block.unit
-            signature = (unit.name, unit.states, len(unit.numbers), list(unit.trained_states), bool(unit.initial), unit.outputs)
+            shapes = [unit.shape(name) for name in (*unit.pre_activations, *unit.states, *unit.numbers)]
+            signature = (
+                unit.name, unit.states, len(unit.numbers), list(unit.trained_states), bool(unit.initial), unit.outputs, shapes,
+            )  # fmt: skip
             places = (block.count, block.row, block.output, block.state, block.number)
             parts.append(
                 f"{signature} {places} {layer.inputs} {layer.recurrent} {layer.heads} {layer.residual} {layer.products} {code}"
@@ -170,7 +173,7 @@ def function_fingerprint(function: Callable) -> str | None:
 def _value(value: object, seen: set[int]) -> str | None:
     if id(value) in seen:
         return "again"
-    if isinstance(value, bool | int | float | str | bytes | None):
+    if isinstance(value, bool | int | float | str | bytes | Uniform | LogUniform | None):
         return repr(value)
     if isinstance(value, types.ModuleType):
         return value.__name__ if value.__name__ in ("torch", "math") or value.__name__.startswith("torch.") else None

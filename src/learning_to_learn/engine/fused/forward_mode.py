@@ -7,8 +7,9 @@ of a block of lanes lie in `sensitivities`, which is kept from segment to segmen
 sequence. Places of layer i, besides those of every kernel:
 
     sources0 [K + 1], outputs0 of this cycle [H]    partials0: the units' partial derivatives at this cycle
-    pre_activation_sensitivities [2, M], of the columns at hand    fed_back [2]: those of the error fed back
-    output_derivatives [H]: of the network's output by the last hidden layer's outputs
+    pre_activation_sensitivities [2, M], of the columns at hand    fed_back [2, m]: those of the outputs fed back
+    output_derivatives [m, H]: of what `_Outputs` follows, by the last hidden layer's outputs
+    output_errors [m]: the derivatives of the loss by it
     sums over time of error x sensitivity, a row for every parameter
 """
 
@@ -52,6 +53,15 @@ def print_forward_mode(network: Network, real: str, matmul: str) -> str:
 
 
 class ForwardMode(Kernel):
+    """What is followed up to the network's end are the output neurons' pre-activations; where one neuron's squared error is
+    learnt, it is the output itself, which saves a multiplication.
+    """
+
+    @property
+    def plain(self) -> bool:
+        """Whether the output itself is followed."""
+        return self.network.outputs == 1 and self.network.loss == "squared" and self.network.kind != "softmax"
+
     @property
     def next_row(self) -> int:
         return LANES
@@ -69,8 +79,9 @@ class ForwardMode(Kernel):
         return [
             *places,
             ("pre_activation_sensitivities", 0, 2 * largest * LANES),
-            ("fed_back", 0, 2 * LANES),
-            ("output_derivatives", 0, self.layers[-2].layer.outputs * LANES),
+            ("fed_back", 0, 2 * self.network.outputs * LANES),
+            ("output_derivatives", 0, self.network.outputs * self.layers[-2].layer.outputs * LANES),
+            ("output_errors", 0, self.network.outputs * LANES),
             ("sums", 0, self.network.parameters * LANES),
         ]
 
@@ -95,7 +106,7 @@ class ForwardMode(Kernel):
     def height(self, part: KernelLayer) -> int:
         """The rows of one of its columns."""
         rows = sum(reached.layer.outputs + reached.layer.states for reached in self.reached(part))
-        return rows + (1 if self.network.fed_back else 0)
+        return rows + (self.network.outputs if self.network.fed_back else 0)
 
     def body(self) -> list[str]:
         s = self.s
@@ -117,18 +128,7 @@ class ForwardMode(Kernel):
             for part in self.layers:
                 self.layer_forward(part)
             with s.block("if learn:"):
-                s.add("store(memory, pre_activations, 0.0)")
-                with s.loop("lane", "live"):
-                    s.add(
-                        "memory[pre_activations + lane] = scale * (outputs[lane0 + lane, cycle] - target[lane0 + lane, cycle])"
-                    )
-                s.add("error = load(memory, pre_activations)")
-                output = self.layers[-1]
-                with s.loop("unit", output.layer.inputs):
-                    s.add(
-                        f"store(memory, output_derivatives + unit * LANES, "
-                        f"load(memory, partials{output.index}) * splat(memory, weights{output.index} + unit))"
-                    )
+                self._output_errors()
                 for part in self.layers:
                     self._columns(part)
             for part in self.layers[:-1]:
@@ -138,6 +138,36 @@ class ForwardMode(Kernel):
         with s.block("if learn:"), s.loop("i", self.network.parameters):
             s.add("gradient[i] = total(load(memory, sums + i * LANES))")
         return s.lines
+
+    def _output_errors(self) -> None:
+        """The derivatives of the loss by what is followed, and of that by the last hidden layer's outputs."""
+        s, m, output = self.s, self.network.outputs, self.layers[-1]
+        with s.loop("i", m):
+            s.add("store(memory, output_errors + i * LANES, 0.0)")
+        with s.loop("lane", "live"), s.loop("i", m):
+            difference = "scale * (outputs[lane0 + lane, cycle, i] - target[lane0 + lane, cycle, i])"
+            s.add(f"memory[output_errors + i * LANES + lane] = {difference}")
+        if not self.plain and self.network.loss == "squared":
+            self._through_outputs("output_errors", "memory, output_errors")
+        with s.loop("unit", output.layer.inputs), s.loop("i", m):
+            weight = f"splat(memory, weights{output.index} + unit * {m} + i)"
+            derivative = f"load(memory, partials{output.index}) * {weight}" if self.plain else weight
+            s.add(f"store(memory, output_derivatives + (i * {output.layer.inputs} + unit) * LANES, {derivative})")
+
+    def _through_outputs(self, source: str, target: str) -> None:
+        """Multiply m rows of `memory` by the derivatives of the outputs by the pre-activations, a symmetric matrix; `target` is
+        where the results go, such as "memory, place".
+        """
+        s, m, kind = self.s, self.network.outputs, self.network.kind
+        if kind == "softmax":
+            s.add("mean_change = fill(memory, 0.0)")
+            with s.loop("i", m):
+                y, change = (f"load(memory, {place} + i * LANES)" for place in ("network_output", source))
+                s.add(f"mean_change = fma({y}, {change}, mean_change)")
+        with s.loop("i", m):
+            s.add("said = load(memory, network_output + i * LANES)", f"moved = load(memory, {source} + i * LANES)")
+            through = {"softmax": "said * (moved - mean_change)", "logistic": "said * (1.0 - said) * moved", "linear": "moved"}
+            s.add(f"store({target} + i * LANES, {through[kind]})")
 
     def constants(self, block: KernelBlock) -> list[tuple[Trace, str]]:
         return [*super().constants(block), (block.trace.partial_constants, "partial_constant_")]
@@ -192,7 +222,7 @@ class ForwardMode(Kernel):
 
     def _pair(self, part: KernelLayer, second: str) -> None:
         """Update column c of a layer's parameters and the one named `second`."""
-        s, height, pair = self.s, self.height(part) * LANES, ((0, "c"), (1, second))
+        s, height, pair, outputs = self.s, self.height(part) * LANES, ((0, "c"), (1, second)), self.network.outputs
         s.add(f"next_ = {height} if {second} > c else 0")
         for c, index in pair:
             s.add(f"column{c} = {self._first_column(part)} + ({index}) * {height}")
@@ -204,7 +234,7 @@ class ForwardMode(Kernel):
                 source = f"place{c}"
             s.add(
                 f"source{c} = load(memory, sources{part.index} + {source} * LANES)",
-                f"change{c} = change_odd{c} = fill(memory, 0.0)",
+                *(f"{self._change(c, k)} = {self._change(c, k, odd=True)} = fill(memory, 0.0)" for k in range(outputs)),
             )
         bottom: list[int] = []
         at = 0
@@ -222,14 +252,40 @@ class ForwardMode(Kernel):
                 self._numbers(part, own_h, own_s, alone=second == "c")
             bottom, at = [own_h, *bottom] if reached.layer.residual else [own_h], own_s + reached.layer.states
         for c, index in pair:
-            s.add(f"change{c} = change{c} + change_odd{c}")
-            if part is self.layers[-1]:
-                s.add(f"change{c} = fma(load(memory, partials{part.index}), source{c}, change{c})")
-            s.add(f"sum{c} = fma(error, change{c}, load(memory, sums + ({part.first} + {index}) * LANES))")
+            self._add_up(part, c, index)
         for c, index in pair:
-            if self.network.fed_back:
-                s.add(f"store(sensitivities, column{c} + {at * LANES}, change{c})")
+            self._keep_outputs(c, at)
             s.add(f"store(memory, sums + ({part.first} + {index}) * LANES, sum{c})")
+
+    def _add_up(self, part: KernelLayer, c: int, index: str) -> None:
+        """Finish how column c changes what is followed, and add error x change to its sum."""
+        s = self.s
+        s.add(f"sum{c} = load(memory, sums + ({part.first} + {index}) * LANES)")
+        for k in range(self.network.outputs):
+            change = self._change(c, k)
+            s.add(f"{change} = {change} + {self._change(c, k, odd=True)}")
+            if part is self.layers[-1] and self.plain:
+                s.add(f"{change} = fma(load(memory, partials{part.index}), source{c}, {change})")
+            elif part is self.layers[-1]:
+                with s.block(f"if row{c} == {k}:"):
+                    s.add(f"{change} = {change} + source{c}")
+            s.add(f"sum{c} = fma(load(memory, output_errors + {k * LANES}), {change}, sum{c})")
+
+    def _keep_outputs(self, c: int, at: int) -> None:
+        """Keep the sensitivities of the outputs, the rows of column c from `at` on, where they are fed back."""
+        if not self.network.fed_back:
+            return
+        if self.plain:
+            self.s.add(f"store(sensitivities, column{c} + {at * LANES}, {self._change(c, 0)})")
+            return
+        changes = [self._change(c, k) for k in range(self.network.outputs)]
+        self.s.add(*(f"store(memory, fed_back + {k * LANES}, {change})" for k, change in enumerate(changes)))
+        self._through_outputs("fed_back", f"sensitivities, column{c} + {at * LANES}")
+
+    @staticmethod
+    def _change(c: int, k: int, *, odd: bool = False) -> str:
+        """The variable that adds up how column c changes what is followed of output k; `odd`: through every other unit."""
+        return f"change{'_odd' if odd else ''}{c}_{k}"
 
     def _pre_activations(self, layer: KernelLayer, owner: KernelLayer, own: int, below: list[int]) -> None:
         """Print W dsource, from the columns' rows `own` (its outputs of the cycle before) and those at `below`.
@@ -237,7 +293,8 @@ class ForwardMode(Kernel):
         What lies below a residual layer is the sum of several.
         """
         s, i = self.s, layer.index
-        far, last = layer.layer.rows * LANES, layer.layer.sources - 1
+        far, outputs = layer.layer.rows * LANES, self.network.outputs
+        last = layer.layer.sources
 
         def add(p: Product, first: int, terms: int, source: str, base: str, apart: str, accumulate: bool) -> None:
             """The share in a product of `terms` sources from number `first`."""
@@ -249,7 +306,7 @@ class ForwardMode(Kernel):
 
         for p, accumulate in layer.products():
             heard = p.terms if p.heads > 1 else max(0, min(p.source + p.terms, layer.own) - p.source)
-            from_below = 0 if p.heads > 1 else max(0, min(p.source + p.terms, last + 1) - max(p.source, layer.own))
+            from_below = 0 if p.heads > 1 else max(0, min(p.source + p.terms, last) - max(p.source, layer.own))
             if heard:
                 add(p, p.source, heard, "sensitivities", f"column0 + {own * LANES}", "next_", accumulate)
                 accumulate = True
@@ -257,11 +314,12 @@ class ForwardMode(Kernel):
                 add(p, p.source + heard, from_below, "sensitivities", f"column0 + {rows * LANES}", "next_", accumulate)
                 accumulate = True
             if i == 0 and self.network.fed_back and from_below:
-                output = (self.height(owner) - 1) * LANES
+                first = (self.height(owner) - outputs) * LANES
                 for c in (0, 1):
-                    value = self.signed(f"load(sensitivities, column{c} + {output})")
-                    s.add(f"store(memory, fed_back + {c} * LANES, {value})")
-                add(p, last, 1, "memory", "fed_back", "LANES", accumulate)
+                    for k in range(outputs):
+                        value = self.signed(f"load(sensitivities, column{c} + {first + k * LANES})")
+                        s.add(f"store(memory, fed_back + {(c * outputs + k) * LANES}, {value})")
+                add(p, last - outputs, outputs, "memory", "fed_back", f"{outputs * LANES}", accumulate)
                 accumulate = True
             if not accumulate:
                 with s.loop("i", p.heads * p.rows):
@@ -275,15 +333,15 @@ class ForwardMode(Kernel):
         with self.heads(block.heads):
             with s.loop("half", block.count // 2):
                 s.add("unit = 2 * half")
-                self._unit(layer, block, own_h, own_s, "change")
+                self._unit(layer, block, own_h, own_s, odd=False)
                 s.add("unit = 2 * half + 1")
-                self._unit(layer, block, own_h, own_s, "change_odd")
+                self._unit(layer, block, own_h, own_s, odd=True)
             if block.count % 2:
                 s.add(f"unit = {block.count - 1}")
-                self._unit(layer, block, own_h, own_s, "change")
+                self._unit(layer, block, own_h, own_s, odd=False)
 
-    def _unit(self, layer: KernelLayer, block: KernelBlock, own_h: int, own_s: int, change: str) -> None:
-        """The chain rule through unit j, in place; what it adds to the network's output goes to `change`."""
+    def _unit(self, layer: KernelLayer, block: KernelBlock, own_h: int, own_s: int, *, odd: bool) -> None:
+        """The chain rule through unit j, in place; what it adds to the network's outputs goes to `_change(c, k, odd=odd)`."""
         s, live, far = self.s, _live(block), layer.layer.rows * LANES
         inputs, width = block.rows + block.states, block.rows + block.states + block.numbers
         chained = [(slot, *divmod(index, width)) for slot, index in enumerate(live) if index % width < inputs]
@@ -306,10 +364,13 @@ class ForwardMode(Kernel):
             s.add(*(f"store(sensitivities, column{c} + {row} * LANES, result{c}_{n})" for n, row in enumerate(results)))
             if layer.index in self.heard_by_output:
                 for n in range(block.unit.outputs):
-                    s.add(
-                        f"{change}{c} = "
-                        f"fma(load(memory, output_derivatives + {block.output(n)} * LANES), result{c}_{n}, {change}{c})"
-                    )
+                    for k in range(self.network.outputs):
+                        change = self._change(c, k, odd=odd)
+                        s.add(f"{change} = fma({self._derivative(block, n, k)}, result{c}_{n}, {change})")
+
+    def _derivative(self, block: KernelBlock, n: int, k: int) -> str:
+        """The derivative of what is followed of output k by a unit's output n."""
+        return f"load(memory, output_derivatives + {block.output(n, k * self.layers[-1].layer.inputs)} * LANES)"
 
     def _numbers(self, layer: KernelLayer, own_h: int, own_s: int, *, alone: bool) -> None:
         """Add how a unit depends on its own number, where that is the parameter of a column."""
@@ -329,8 +390,9 @@ class ForwardMode(Kernel):
                             row = f"column{c} + {results[result]} * LANES"
                             s.add(f"store(sensitivities, {row}, load(sensitivities, {row}) + partial)")
                         if layer.index in self.heard_by_output and result < block.unit.outputs:
-                            derivative = f"load(memory, output_derivatives + {block.output(result)} * LANES)"
-                            s.add(f"change{c} = fma({derivative}, partial, change{c})")
+                            for k in range(self.network.outputs):
+                                change = self._change(c, k)
+                                s.add(f"{change} = fma({self._derivative(block, result, k)}, partial, {change})")
 
     @staticmethod
     def _results(block: KernelBlock, own_h: int, own_s: int) -> list[str]:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from learning_to_learn.engine.engine import check_shape
 from learning_to_learn.engine.fused.backward_mode import print_backward_mode
 from learning_to_learn.engine.fused.cache import load_kernel, load_loop, matmul_name
 from learning_to_learn.engine.fused.forward_mode import print_forward_mode
@@ -43,10 +44,12 @@ class Fused:
         self._initial = [i for _, value in network.initial_states() if isinstance(value, slice) for i in _range(value)]
 
     def outputs(self, parameters: Tensor, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        y, last, _, _ = self._run(parameters, x, x[..., 0], state, None, learn=False)
+        targets = x[..., : self.network.outputs]  # not looked at
+        y, last, _, _ = self._run(parameters, x, targets, state, None, learn=False)
         return y, last
 
     def segment(self, parameters: Tensor, x: Tensor, target: Tensor, carry: Carry | None = None) -> Segment:
+        check_shape(self.network, x, target)
         state, sensitivities = (carry.state, carry.sensitivities) if carry else (None, None)
         y, last, gradient, sensitivities = self._run(parameters, x, target, state, sensitivities, learn=True)
         return Segment(gradient, y, Carry(last, sensitivities))
@@ -58,7 +61,8 @@ class Fused:
         given = state is not None
         if state is None:
             state = self.network.initial_state(parameters, batch)
-        y, last = x.new_empty(replicas, batch, steps), torch.empty_like(state)
+        outputs = self.network.outputs
+        y, last = x.new_empty(replicas, batch, steps, outputs), torch.empty_like(state)
         gradient = torch.empty_like(parameters) if learn else parameters.new_empty(0, 0)
         jobs = replicas * -(-batch // LANES)
         pieces = np.empty((jobs, parameters.shape[1]), self._real)
@@ -66,7 +70,7 @@ class Fused:
         self._workspaces = _at_least(self._workspaces, workers, self._kernel.words(steps), self._real)
         shared = (
             parameters.detach().numpy(), x.numpy(), target.numpy(), state.numpy(), y.numpy(), last.numpy(),
-            self._real.type(2 / (batch * steps)), learn,
+            self._real.type(1 / (batch * steps) if self.network.loss == "log" else 2 / (batch * steps * outputs)), learn,
         )  # fmt: skip
         buffers = gradient.numpy(), pieces, self._workspaces[:workers]
         if not self._forward_mode:

@@ -5,7 +5,7 @@ the core's cache. Workers (threads) each own one, so memory does not grow with b
 it, for layer i:
 
     sources0 [K + 1]: own outputs of the cycle before, then those of the layer below, then 1
-    weights0, each matrix transposed    pre_activations [M]    states0 [S]    network_output
+    weights0, each matrix transposed    pre_activations [M]    states0 [S]    network_output [m]
     constants0: what the units compute of their own numbers alone, the same at every cycle
 
 `sources0` is the place of layer 0's sources in the flat array `memory`, `sources0_now` that of the sources of this cycle, and
@@ -17,11 +17,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from learning_to_learn.engine.fused.elementwise import statements
+from learning_to_learn.engine.fused.groups import SCRATCH, GroupPlaces, Groups
 from learning_to_learn.engine.fused.lanes import LANES
+from learning_to_learn.engine.fused.nests import Nests
 from learning_to_learn.engine.fused.source import Source
 from learning_to_learn.engine.fused.trace import Trace, UnitTrace, trace
+from learning_to_learn.engine.fused.vector_trace import trace_vectors
 from learning_to_learn.topology.network import Block, Layer, Network, Product
 from learning_to_learn.topology.units import Unit
+from learning_to_learn.topology.vector_units import VectorUnit
 
 HEAD = '''"""Printed by learning_to_learn.engine.fused for one network; do not edit."""
 
@@ -48,12 +52,23 @@ class KernelBlock:
     """
 
     unit: Unit
-    trace: UnitTrace
+    made: UnitTrace | Groups
     heads: int
     block: Block
     """Of the first head."""
     next_block: Block
     """The same block of the second head, if there is one."""
+
+    @property
+    def groups(self) -> Groups | None:
+        """What is printed of vector units; None of scalar ones."""
+        return self.made if isinstance(self.made, Groups) else None
+
+    @property
+    def trace(self) -> UnitTrace:
+        """What is printed of scalar units."""
+        assert isinstance(self.made, UnitTrace)
+        return self.made
 
     @property
     def count(self) -> int:
@@ -73,25 +88,34 @@ class KernelBlock:
         return len(self.unit.numbers)
 
     def row(self, n: int) -> str:
-        return self._index(self.block.row[n], self.next_block.row[n])
+        size = self.unit.size(self.unit.pre_activations[n])
+        return self._index(self.block.row[n], self.next_block.row[n], size)
 
     def output(self, n: int, before: int = 0) -> str:
         """`before`: the rows that stand before the layer's outputs."""
-        return self._index(before + self.block.output + n * self.count, before + self.next_block.output + n * self.count)
+        first, second = self.block.outputs()[n], self.next_block.outputs()[n]
+        return self._index(before + first.start, before + second.start, self.unit.width)
 
     def state(self, n: int, before: int = 0) -> str:
-        return self._index(before + self.block.state + n * self.count, before + self.next_block.state + n * self.count)
+        first, second = self.block.states()[n], self.next_block.states()[n]
+        return self._index(before + first.start, before + second.start, self.unit.size(self.unit.states[n]))
 
     def number(self, n: int, before: int = 0) -> str:
-        return self._index(before + self.block.number + n * self.count, before + self.next_block.number + n * self.count)
+        first, second, size = self.block.numbers()[n], self.next_block.numbers()[n], self.unit.size([*self.unit.trained][n])
+        return self._index(before + first.start, before + second.start, size)
 
     def value(self, n: int, before: int) -> str:
         """Value number n of those that a kernel keeps of every unit; `before` are those of the blocks before."""
         first = before + n * self.heads * self.count
         return self._index(first, first + self.count)
 
-    def _index(self, first: int, of_next_head: int) -> str:
-        return f"({first} + unit)" if self.heads == 1 else f"({first} + head * {of_next_head - first} + unit)"
+    def group(self, each: int, before: int) -> str:
+        """The first of `each` values that a kernel keeps of a group, side by side."""
+        return self._index(before, before + self.count * each, each)
+
+    def _index(self, first: int, of_next_head: int, size: int = 1) -> str:
+        unit = "unit" if size == 1 else f"unit * {size}"
+        return f"({first} + {unit})" if self.heads == 1 else f"({first} + head * {of_next_head - first} + {unit})"
 
 
 @dataclass(frozen=True)
@@ -108,6 +132,11 @@ class KernelLayer:
     def own(self) -> int:
         """How many of its sources are its own outputs."""
         return self.layer.own
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether any of its units are vector units."""
+        return any(block.groups for block in self.blocks)
 
     @property
     def sources(self) -> int:
@@ -132,13 +161,14 @@ class KernelLayer:
 
 def kernel_layers(network: Network) -> list[KernelLayer]:
     """The network's layers, the output neuron last. Raises UnsupportedOperation where a unit cannot be fused."""
-    traced: dict[str, UnitTrace] = {}
+    traced: dict[str, UnitTrace | Groups] = {}
     built, first = [], 0
     for index, layer in enumerate(network.all_layers):
         kinds, blocks = len(layer.blocks) // layer.heads, []
         for n, block in enumerate(layer.blocks[:kinds]):
             if block.unit.name not in traced:
-                traced[block.unit.name] = trace(block.unit)
+                unit = block.unit
+                traced[unit.name] = Groups(unit, trace_vectors(unit)) if isinstance(unit, VectorUnit) else trace(unit)
             second = layer.blocks[n + kinds if layer.heads > 1 else n]
             blocks.append(KernelBlock(block.unit, traced[block.unit.name], layer.heads, block, second))
         built.append(KernelLayer(layer, index, tuple(blocks), first))
@@ -155,13 +185,61 @@ class Kernel:
 
     def workspace(self) -> list[tuple[str, int, int]]:
         """(name, size a slab of cycles, size however many cycles) of every place in the workspace."""
-        places = [("network_output", 0, LANES), ("pre_activations", 0, max(part.layer.rows for part in self.layers) * LANES)]
+        places = [
+            ("network_output", 0, self.network.outputs * LANES),
+            ("pre_activations", 0, max(part.layer.rows for part in self.layers) * LANES),
+        ]
         for part in self.layers:
             i, layer = part.index, part.layer
             places += [(f"weights{i}", 0, layer.weights), (f"states{i}", 0, layer.states * LANES)]
             if layer.numbers:
                 places.append((f"constants{i}", 0, part.all_values(self._constants) * LANES))
-        return places
+        blocks = ((part, block) for part in self.layers for block in part.blocks)
+        scratch = max((nests.rows for part, block in blocks for nests in self._nests(part, block)), default=0)
+        return [*places, (SCRATCH, 0, scratch * LANES)] if scratch else places
+
+    def _nests(self, part: KernelLayer, block: KernelBlock) -> list[Nests]:
+        """All the loops that are printed of a block of vector units."""
+        if not block.groups:
+            return []
+        at = self.group_places(part, block)
+        return [block.groups.constant_nests(part.index, at), block.groups.forward(part.index, at)]
+
+    def group_places(self, part: KernelLayer, block: KernelBlock) -> GroupPlaces:
+        """Where the arguments of a group lie, in the loops over heads and over the units of one."""
+        assert block.groups
+        return GroupPlaces(
+            [block.row(n) for n in range(block.rows)],
+            [block.output(n) for n in range(block.unit.outputs)],
+            [block.state(n) for n in range(block.states)],
+            block.group(block.groups.kept_rows, part.values(block, kept_rows)),
+            block.group(block.groups.constant_rows, part.values(block, self._constants)),
+        )
+
+    def _compute_group_constants(self, part: KernelLayer, block: KernelBlock, groups: Groups) -> None:
+        at, before = self.group_places(part, block), 0
+        for n, name in enumerate(block.unit.numbers):
+            with self.s.loop("i", block.unit.size(name)):
+                number = f"splat(parameters, {block.number(n, part.first + part.layer.weights)} + i)"
+                self.s.add(f"store(memory, constants{part.index} + ({at.constants} + {before} + i) * LANES, {number})")
+            before += block.unit.size(name)
+        self.s.add(*groups.constant_nests(part.index, at).lines)
+
+    def move_states(self, *, into: bool) -> None:
+        """Copy the states of groups from where they are loaded into what is kept of this cycle, or back to be stored."""
+        s = self.s
+        for part in self.layers:
+            for block in part.blocks:
+                if not block.groups or not block.states:
+                    continue
+                at = self.group_places(part, block)
+                with self.units(block):
+                    for n, name in enumerate(block.unit.states):
+                        with s.loop("i", block.unit.size(name)):
+                            kept = f"kept{part.index}_now + ({at.kept} + {block.groups.state_offset(n)} + i) * LANES"
+                            state = f"states{part.index} + ({block.state(n)} + i) * LANES"
+                            target, source = (kept, state) if into else (state, kept)
+                            s.add(f"store(memory, {target}, load(memory, {source}))")
 
     def transpose_weights(self) -> None:
         """weights[k, m], so that the weights of neighbouring rows lie side by side."""
@@ -181,6 +259,9 @@ class Kernel:
                 if not block.numbers:
                     continue
                 with self.units(block):
+                    if block.groups:
+                        self._compute_group_constants(part, block, block.groups)
+                        continue
                     numbers = {f"number{n}": f"number{n}" for n in range(block.numbers)}
                     for n, name in enumerate(numbers):
                         s.add(f"{name} = splat(parameters, {block.number(n, part.first + part.layer.weights)})")
@@ -197,6 +278,8 @@ class Kernel:
         return [(block.trace.constants, "constant_")]
 
     def _constants(self, block: KernelBlock) -> int:
+        if block.groups:
+            return block.groups.constant_rows
         return sum(len(constants.outputs) for constants, _ in self.constants(block))
 
     def _constant(self, part: KernelLayer, block: KernelBlock, n: int) -> str:
@@ -244,8 +327,8 @@ class Kernel:
                 with s.loop("i", n), s.loop("lane", LANES):
                     s.add(f"memory[{base} + i * {stride} + lane] = state[lane0 + lane, {place} + i] if lane < live else {idle}")
                 place += n
-        with s.loop("lane", LANES):
-            s.add(f"memory[network_output + lane] = state[lane0 + lane, {place}] if lane < live else 0.0")
+        with s.loop("i", self.network.outputs), s.loop("lane", LANES):
+            s.add(f"memory[network_output + i * LANES + lane] = state[lane0 + lane, {place} + i] if lane < live else 0.0")
 
     def store_state(self) -> None:
         """The reverse, from the sources of the cycle after the last."""
@@ -258,8 +341,8 @@ class Kernel:
                 with s.loop("i", n), s.loop("lane", "live"):
                     s.add(f"last[lane0 + lane, {place} + i] = memory[{base} + i * {stride} + lane]")
                 place += n
-        with s.loop("lane", "live"):
-            s.add(f"last[lane0 + lane, {place}] = memory[network_output + lane]")
+        with s.loop("i", self.network.outputs), s.loop("lane", "live"):
+            s.add(f"last[lane0 + lane, {place} + i] = memory[network_output + i * LANES + lane]")
 
     def read_inputs(self) -> None:
         """The inputs of cycle t; lanes that are not live read zeros, never what another replica left in the workspace."""
@@ -276,11 +359,13 @@ class Kernel:
         with s.loop("lane", "live"):
             for i in range(self.network.inputs):
                 s.add(f"memory[sources0_now + {first + i * self.row} + lane] = inputs[lane0 + lane, cycle, {i}]")
-        if self.network.output_feedback:
-            s.add(f"store(memory, sources0_now + {first + self.network.inputs * self.row}, load(memory, network_output))")
-        if self.network.error_feedback:
-            last = first + (self.network.inputs - 1) * self.row
-            s.add(f"store(memory, sources0_now + {last}, load(memory, sources0_now + {last}) - load(memory, network_output))")
+        for k in range(self.network.outputs):
+            output = f"load(memory, network_output + {k * LANES})"
+            if self.network.output_feedback:
+                s.add(f"store(memory, sources0_now + {first + (self.network.inputs + k) * self.row}, {output})")
+            if self.network.error_feedback:
+                shown = f"sources0_now + {first + (self.network.inputs - self.network.outputs + k) * self.row}"
+                s.add(f"store(memory, {shown}, load(memory, {shown}) - {output})")
 
     def layer_forward(self, part: KernelLayer) -> None:
         """Sources at `sources_now` to outputs, kept for the next cycle at `outputs_next`."""
@@ -298,10 +383,34 @@ class Kernel:
             with self.units(block):
                 self._unit_forward(part, block)
         if i + 1 == len(self.layers):
-            with s.loop("lane", "live"):
-                s.add("outputs[lane0 + lane, cycle] = memory[network_output + lane]")
+            if self.network.kind == "softmax":
+                self._softmax()
+            with s.loop("lane", "live"), s.loop("i", self.network.outputs):
+                s.add("outputs[lane0 + lane, cycle, i] = memory[network_output + i * LANES + lane]")
+
+    def _softmax(self) -> None:
+        """Make probabilities of the numbers at `network_output`."""
+        s, m = self.s, self.network.outputs
+        s.add("largest = load(memory, network_output)", "sum_ = fill(memory, 0.0)")
+        with s.loop("i", m - 1):
+            s.add("largest = maximum(largest, load(memory, network_output + i * LANES + LANES))")
+        with s.loop("i", m):
+            s.add("power = exp(load(memory, network_output + i * LANES) - largest)", "sum_ = sum_ + power")
+            s.add("store(memory, network_output + i * LANES, power)")
+        with s.loop("i", m):
+            s.add("store(memory, network_output + i * LANES, load(memory, network_output + i * LANES) / sum_)")
+
+    def _group_forward(self, part: KernelLayer, block: KernelBlock, groups: Groups) -> None:
+        nests = groups.forward(part.index, self.group_places(part, block))
+        self.s.add(*nests.lines)
+        for n in range(block.unit.outputs):
+            with self.s.loop("i", block.unit.width):
+                self._put_output(part, block, n, f"load(memory, {nests.places[n].base} + i * LANES)", " + i")
 
     def _unit_forward(self, part: KernelLayer, block: KernelBlock) -> None:
+        if block.groups:
+            self._group_forward(part, block, block.groups)
+            return
         s, i, forward = self.s, part.index, block.trace.forward
         names = {f"pre{n}": f"pre{n}" for n in range(block.rows)} | {f"state{n}": f"state{n}" for n in range(block.states)}
         for n in range(block.rows):
@@ -315,20 +424,25 @@ class Kernel:
         for n, state in enumerate(states):
             s.add(f"store(memory, states{i} + {block.state(n)} * LANES, {state})")
         for n, output in enumerate(outputs):
-            if part.own:
-                s.add(f"store(memory, outputs{i}_next + {block.output(n)} * {self.next_row}, {output})")
-            if i + 1 < len(self.layers):
-                above = block.output(n, before=self.layers[i + 1].own)
-                if part.layer.residual:
-                    below = f"load(memory, sources{i}_now + {block.output(n, before=part.own)} * {self.row})"
-                    output = f"{output} + {below}"
-                s.add(f"store(memory, sources{i + 1}_now + {above} * {self.row}, {output})")
-            else:
-                s.add(f"store(memory, network_output, {output})")
+            self._put_output(part, block, n, output)
         self.keep(part, block, names | {op.name: "forward_" + op.name for op in forward.ops})
 
+    def _put_output(self, part: KernelLayer, block: KernelBlock, n: int, output: object, element: str = "") -> None:
+        """Store an output of a unit, or one element of a group's, as a source of the next cycle and of the layer above."""
+        s, i = self.s, part.index
+        if part.own:
+            s.add(f"store(memory, outputs{i}_next + {_element(block.output(n), element)} * {self.next_row}, {output})")
+        if i + 1 < len(self.layers):
+            above = _element(block.output(n, before=self.layers[i + 1].own), element)
+            if part.layer.residual:
+                below = _element(block.output(n, before=part.own), element)
+                output = f"{output} + load(memory, sources{i}_now + {below} * {self.row})"
+            s.add(f"store(memory, sources{i + 1}_now + {above} * {self.row}, {output})")
+        else:
+            s.add(f"store(memory, network_output + {block.output(n)} * LANES, {output})")
+
     def signed(self, value: str) -> str:
-        """A vector with the sign that the network's previous output has where it is fed back."""
+        """A vector with the sign that the network's previous outputs have where they are fed back."""
         return f"negate({value})" if self.network.fed_back < 0 else value
 
     @property
@@ -346,6 +460,15 @@ class Kernel:
             lines.append(f"{name} = {before}")
             before = f"{name} + {each} * {slabs} + {fixed}" if each else f"{name} + {fixed}"
         return lines
+
+
+def kept_rows(block: KernelBlock) -> int:
+    """What is kept of a cycle for each group of a block."""
+    return block.groups.kept_rows if block.groups else 0
+
+
+def _element(first: str, element: str) -> str:
+    return f"({first}{element})" if element else first
 
 
 def place(base: str, offset: int, product: Product, step: int) -> str:

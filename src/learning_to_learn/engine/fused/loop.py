@@ -10,7 +10,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-BLOCK = "void(F[::1], F[:,:,:], F[:,:], i8, F[:,::1], F[:,:], F[:,::1], F, b1, b1, i8, F[::1], F[::1], F[::1])"
+BLOCK = "void(F[::1], F[:,:,:], F[:,:,:], i8, F[:,::1], F[:,:,:], F[:,::1], F, b1, b1, i8, F[::1], F[::1], F[::1])"
 """The signature of every kernel's `block`; F is its type of numbers."""
 
 TEXT = '''"""Printed by learning_to_learn.engine.fused.loop; do not edit."""
@@ -23,8 +23,8 @@ from learning_to_learn.engine.fused.loop import call
 
 
 @njit(
-    "void(i8, F[:,::1], F[:,:,:,:], F[:,:,:], F[:,:,::1], F[:,:,:], F[:,:,::1], F, b1, b1, i8, F[:,::1], F[:,::1], F[:,::1], "
-    "F[:,::1])",
+    "void(i8, F[:,::1], F[:,:,:,:], F[:,:,:,:], F[:,:,::1], F[:,:,:,:], F[:,:,::1], F, b1, b1, i8, F[:,::1], F[:,::1], "
+    "F[:,::1], F[:,::1])",
     parallel=True, nogil=True, cache=True, error_model="numpy",
 )
 def run(block, parameters, inputs, target, state, outputs, last, scale, learn, flag, window, gradient, pieces, workspaces,

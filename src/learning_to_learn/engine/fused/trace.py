@@ -63,14 +63,14 @@ class UnitTrace:
 EXPENSIVE = {
     "sigmoid", "tanh", "exp", "log", "sqrt", "rsqrt", "div", "reciprocal", "pow", "sin", "cos", "erf", "log1p", "expm1",
 }  # fmt: skip
-_ALIASES = {"detach", "view_of", "alias", "clone", "lift_fresh_copy"}
-_MASKS = {"gt", "ge", "lt", "le", "eq", "ne", "logical_and", "logical_or", "logical_not"}
+ALIASES = {"detach", "view_of", "alias", "clone", "lift_fresh_copy"}
+MASKS = {"gt", "ge", "lt", "le", "eq", "ne", "logical_and", "logical_or", "logical_not"}
 """The operations whose result is a truth value."""
 _LOGIC = {"logical_and", "logical_or", "logical_not"}
-_CONSTANTS = {"zeros_like": 0.0, "new_zeros": 0.0, "ones_like": 1.0, "new_ones": 1.0}
-_SYNONYMS = {"bitwise_and": "logical_and", "bitwise_or": "logical_or", "bitwise_not": "logical_not"}
+CONSTANTS = {"zeros_like": 0.0, "new_zeros": 0.0, "ones_like": 1.0, "new_ones": 1.0}
+SYNONYMS = {"bitwise_and": "logical_and", "bitwise_or": "logical_or", "bitwise_not": "logical_not"}
 """On truth values; of others they are refused."""
-_DECOMPOSED = (
+DECOMPOSED = (
     "softplus", "softplus_backward", "silu", "silu_backward", "gelu", "gelu_backward", "elu", "elu_backward", "hardtanh",
     "hardtanh_backward", "leaky_relu", "leaky_relu_backward", "log_sigmoid_forward", "log_sigmoid_backward", "hardsigmoid",
     "hardsigmoid_backward", "hardswish", "hardswish_backward", "mish", "mish_backward",
@@ -137,12 +137,12 @@ def _record(unit: Unit, function: Callable, names: list[str]) -> Trace:
     from torch.fx.experimental.proxy_tensor import make_fx
 
     example = [torch.full((), 0.25) for _ in names]
-    table: Any = get_decompositions([getattr(torch.ops.aten, name) for name in _DECOMPOSED])
+    table: Any = get_decompositions([getattr(torch.ops.aten, name) for name in DECOMPOSED])
     # A second pass turns operations in place, the unit's own or autograd's, into plain ones.
     graph = make_fx(torch.func.functionalize(make_fx(function, table)(*example)))(*example).graph
     graph.eliminate_dead_code()
     values: dict[torch.fx.Node, Value] = {}
-    ops = _Operations(unit)
+    ops = Operations(unit)
     remaining = iter(names)
 
     def value(arg: object) -> Value:
@@ -157,13 +157,13 @@ def _record(unit: Unit, function: Callable, names: list[str]) -> Trace:
             values[node] = next(remaining)
         elif node.op == "call_function":
             function_name = str(node.target).removeprefix("aten.").split(".")[0]
-            if function_name in _ALIASES:
+            if function_name in ALIASES:
                 values[node] = value(node.args[0])
                 continue
-            if function_name in _CONSTANTS:
-                values[node] = _CONSTANTS[function_name]
+            if function_name in CONSTANTS:
+                values[node] = CONSTANTS[function_name]
                 continue
-            function_name = _SYNONYMS.get(function_name, function_name)
+            function_name = SYNONYMS.get(function_name, function_name)
             if function_name not in SUPPORTED:
                 raise UnsupportedOperation(f"unit {unit.name} uses {node.target}, which the fused engine cannot print")
             args = [_default(function_name, i) if a is None else value(a) for i, a in enumerate(node.args)]
@@ -179,11 +179,15 @@ def _record(unit: Unit, function: Callable, names: list[str]) -> Trace:
     return Trace(tuple(ops.made), outputs)
 
 
-class _Operations:
-    """Collects operations in the few forms that every target has; what is made of numbers alone is computed."""
+class Operations:
+    """Collects operations in the few forms that every target has; what is made of numbers alone is computed.
 
-    def __init__(self, unit: Unit) -> None:
+    `once`: an operation that is there already is not made again.
+    """
+
+    def __init__(self, unit: Unit, *, once: bool = False) -> None:
         self.unit = unit
+        self._known: dict[tuple[str, tuple[Value, ...]], str] | None = {} if once else None
         self.made: list[Op] = []
         self.masks: set[Value | None] = set()
 
@@ -230,11 +234,18 @@ class _Operations:
             if arg not in self.masks:
                 raise UnsupportedOperation(f"unit {self.unit.name}: {function} of what is not a comparison")
         args = (*args[:truths], *(self._make("where", a, 1.0, 0.0) if a in self.masks else a for a in args[truths:]))
-        op = Op(f"v{len(self.made)}", function, args)
-        self.made.append(op)
-        if function in _MASKS:
-            self.masks.add(op.name)
-        return op.name
+        name = self.make(function, args)
+        if function in MASKS:
+            self.masks.add(name)
+        return name
+
+    def make(self, function: str, args: tuple[Value, ...]) -> str:
+        """The name of an operation as it stands."""
+        name = f"v{len(self.made)}"
+        if self._known is not None and (known := self._known.setdefault((function, args), name)) != name:
+            return known
+        self.made.append(Op(name, function, args))
+        return name
 
 
 def _computed(function: str, numbers: list[float]) -> float:
@@ -277,7 +288,7 @@ def _constant(trace: Trace, numbers: list[str]) -> frozenset[str]:
     for op in trace.ops:
         variables = [a for a in op.args if isinstance(a, str)]
         # A truth value cannot be kept in memory.
-        if variables and found.issuperset(variables) and op.function not in _MASKS:
+        if variables and found.issuperset(variables) and op.function not in MASKS:
             found.add(op.name)
     return frozenset(found)
 
@@ -294,7 +305,7 @@ def _count(n: int, what: str) -> str:
 
 def _substitute(unit: Unit, trace: Trace, table: dict[str, Value]) -> Trace:
     """The trace with numbers in place of some variables, and what follows from these alone computed."""
-    ops, new = _Operations(unit), dict(table)
+    ops, new = Operations(unit), dict(table)
     for op in trace.ops:
         new[op.name] = ops.add(op.function, [new.get(a, a) if isinstance(a, str) else a for a in op.args])
     return Trace(tuple(ops.made), tuple(new.get(v, v) if isinstance(v, str) else v for v in trace.outputs))
