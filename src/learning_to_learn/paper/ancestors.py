@@ -16,7 +16,7 @@ import torch
 from learning_to_learn.config import Config
 from learning_to_learn.engine import make_engine
 from learning_to_learn.families.semilinear import RATES, gradient_descent
-from learning_to_learn.figures import lines_figure, save
+from learning_to_learn.figures import save
 from learning_to_learn.gradients import make_gradient
 from learning_to_learn.paper.rule_evolution import Found, best_delta, cosine, descend, evolve, formula, to_json
 from learning_to_learn.paper.search_cost import PASSES, compare_searches, cost_growth, trained
@@ -214,11 +214,19 @@ def _equality(rows: list[dict[str, Any]], reports: Path) -> list[str]:
 
 
 def _multipliers(rows: list[dict[str, Any]], reports: Path) -> list[str]:
+    from matplotlib.figure import Figure
+
     sizes = np.array([row["neurons"] for row in rows])
     curves = {"a product, at most": np.array([r["error"] for r in rows]), "an answer, at most": np.array([r["outputs"] for r in rows]),
               "the last answer, mean": np.array([r["last"] for r in rows])}  # fmt: skip
-    figure = lines_figure(curves, ylabel="absolute error", title="Π units replaced by plain neurons", x=sizes)
-    figure.axes[0].set(yscale="log", xlabel="neurons in the place of a Π unit", ylim=(None, None))
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.subplots()
+    for label, curve in curves.items():
+        axes.plot(sizes, curve, "o-", label=label)
+    axes.set(title="Π units replaced by plain neurons", ylabel="absolute error", xlabel="neurons in the place of a Π unit")
+    axes.set(xscale="log", yscale="log")
+    axes.set_xticks(sizes, map(str, sizes))
+    axes.legend(fontsize=8)
     save(figure, reports / "ancestors_multipliers.png")
     body = [[r["neurons"], r["parameters"], *(f"{r[k]:.1e}" for k in ("error", "outputs", "last"))] for r in rows]
     return [
