@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks import fast_weights, peers
-from benchmarks.packed import EPOCHS, RATES, packed_against_apart
+from benchmarks.packed import EPOCHS, RATES, packed_against_apart, table, write
 from benchmarks.startup import start_up
 from benchmarks.trainer import kernel_share
 from learning_to_learn.topology import Network
@@ -176,16 +176,15 @@ The fastest of five runs:
 
 
 def _packed() -> list[str]:
-    together, apart = packed_against_apart()
+    found = packed_against_apart()
+    write(found)
     return f"""\
 ## A search packed into replicas
 
-{RATES} learning rates of one replica of the LSTM on Boolean, {EPOCHS} epochs each, with every job's evaluation and run folder:
+{RATES} learning rates of one replica of the LSTM on Boolean, {EPOCHS} epochs each, with every job's evaluation and run folder
+([reports/packed.csv](../reports/packed.csv)). CPU seconds are those of the process:
 
-| launcher | seconds | times packed |
-|---|--:|--:|
-| packed: one training | {together:.1f} | 1.0 |
-| basic: {RATES} jobs one after the other | {apart:.1f} | {apart / together:.1f} |
+{chr(10).join(table(found))}
 """.splitlines()
 
 

@@ -16,7 +16,8 @@ Work = Callable[[], Any]
 def engine(name: str, network: Network, gradient: str, p: Tensor, x: Tensor, y: Tensor) -> Work:
     """One of our own engines."""
     made = make_engine(name, network, make_gradient(gradient))
-    return lambda: made.segment(p, x, y.unsqueeze(-1))
+    targets = y.view(*x.shape[:3], network.outputs)
+    return lambda: made.segment(p, x, targets)
 
 
 def plain_loop(network: Network, p: Tensor, x: Tensor, y: Tensor) -> Work:

@@ -82,4 +82,6 @@ def test_cpu_seconds_are_those_of_the_command():
 
 def test_a_packed_sweep_and_the_jobs_one_by_one_are_timed():
     small = ("trainer=quick", "family.sequence_length=20", "evaluation.mappings=16", "trainer.evaluate_every=1")
-    assert all(seconds > 0 for seconds in packed_against_apart(2, 1, *small))
+    found = packed_against_apart(2, 1, *small)
+    assert [(one.launcher, one.rates) for one in found] == [("packed", 2), ("basic", 2)]
+    assert all(one.seconds > 0 and one.cpu_seconds > 0 for one in found)

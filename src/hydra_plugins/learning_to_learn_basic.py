@@ -3,6 +3,7 @@
 Hydra imports this file at the start of every command, so it imports nothing that is slow.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,3 +34,13 @@ class BasicSweeper(basic_sweeper.BasicSweeper):
         from learning_to_learn.jobs.pairing import words_of_jobs
 
         return list(self.split_overrides_to_chunks(words_of_jobs(overrides, self.paired), max_batch_size))
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Compose every job before the first one runs, as Hydra's sweeper does, but in a tenth of the time."""
+        from learning_to_learn.alike import Composer
+
+        assert self.hydra_context is not None
+        assert self.config is not None
+        composer = Composer(self.hydra_context.config_loader, self.config)
+        for words in batch:
+            composer.check(words)

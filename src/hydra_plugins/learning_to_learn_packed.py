@@ -35,6 +35,7 @@ class PackedLauncher(Launcher):
         self._context, self._config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from learning_to_learn.alike import Composer
         from learning_to_learn.jobs.pack import run_requests
         from learning_to_learn.jobs.sweeps import Request, request_of
 
@@ -45,9 +46,9 @@ class PackedLauncher(Launcher):
         def collect(config: DictConfig) -> None:
             requests.append(request_of(config))
 
-        returned = []
+        returned, composer = [], Composer(self._context.config_loader, self._config)
         for number, overrides in enumerate(job_overrides, initial_job_idx):
-            config = self._context.config_loader.load_sweep_config(self._config, list(overrides))
+            config = composer.compose(overrides)
             with open_dict(config):
                 config.hydra.job.id = config.hydra.job.num = number
             returned.append(

@@ -66,15 +66,14 @@ class Run:
         import torch
 
         network = self.learner.network
-        if not any(layer.states for layer in network.layers):
+        if not network.cells:
             raise UserError("this network has no cells: only units with a state keep something")
         weights = self.learner.evaluated
         inputs = _sequences(self.learner, x, y).inputs.expand(len(weights), -1, -1, -1)
-        layers, kept = network.split(weights), []
-        state = network.initial_state(weights, inputs.shape[1])
+        state, kept = None, []
         with torch.no_grad():
             for t in range(inputs.shape[2]):
-                _, state = network.step(layers, state, inputs[:, :, t])
+                _, state = network.forward(weights, inputs[:, :, t : t + 1], state)
                 kept.append(torch.cat(network.split_state(state)[1], -1))
         return torch.stack(kept, 2).numpy()
 
@@ -88,6 +87,7 @@ def train(config: Config, folder: Path | str | None = None) -> Run:
     from learning_to_learn.jobs.job import run_job
 
     plugins.load(config.plugins)
+    plugins.name_class(config.arch.module)
     folder = new_folder() if folder is None else Path(folder)
     outcome = run_job(config, folder, console=False)
     if outcome.status is Status.FAILED:

@@ -32,6 +32,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from learning_to_learn import config as schema
 from learning_to_learn import plugins
+from learning_to_learn.alike import Composer
 from learning_to_learn.config import Config, conform, explain
 from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError, cause_in_a_line, unknown
@@ -140,6 +141,9 @@ def named_plugins(request: Request) -> list[str]:
         key, _, value = word.partition("=")
         if key.lstrip("+") == "plugins":
             found += listed(word)
+        elif key.lstrip("+") == "arch.module":
+            for one in value.split(","):
+                plugins.name_class(one.strip("'\""))
         elif re.fullmatch(r"\+?[\w/]+", key):
             for option, folder in itertools.product(value.split(","), folders):
                 found += plugins.named_in(folder / key.lstrip("+") / f"{option}.yaml")
@@ -287,10 +291,11 @@ def compose_jobs(
         words = words_of(found) if sweep else [[str(word) for word in found.hydra.overrides.task]]
         if words is None:
             return found, None
+        composer = Composer(hydra.config_loader, found)
 
         def compose(job: list[str]) -> DictConfig | UserError:
             try:
-                return of_a_job(hydra.config_loader.load_sweep_config(found, job) if sweep else found)
+                return of_a_job(composer.compose(job) if sweep else found)
             except Exception as error:  # noqa: BLE001 - Hydra raises many kinds
                 return error if isinstance(error, UserError) else UserError(_hydra_line(error))
 

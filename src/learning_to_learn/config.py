@@ -21,7 +21,7 @@ from learning_to_learn.engine import ENGINES
 from learning_to_learn.errors import UserError, cause_in_a_line, choose
 from learning_to_learn.families import FAMILIES, FamilyConfig
 from learning_to_learn.optimizers import OPTIMIZERS, OptimizerConfig
-from learning_to_learn.plugins import require
+from learning_to_learn.plugins import require, require_class
 from learning_to_learn.ranges import file_name, number, one_of
 from learning_to_learn.topology.fixed_weight import RULES
 
@@ -54,6 +54,13 @@ class ArchConfig:
 
     (Hydra cannot put keys into an empty typed dictionary, so that config_check.py judges its type.)
     """
+    module: str | None = None
+    """A recurrent layer or cell of another library in place of `layers`, such as torch.nn.LSTM, torchrecurrent.LEM, or a class
+    of your own; with arch=module, or by a file of conf/arch/. It is trained by bptt on the reference engine."""
+    hidden_size: int = number(12, least=1)
+    """module only: how many hidden units it is made with."""
+    options: Any = None
+    """module only: what else it is made with, such as {num_layers: 2}."""
     hold: Any = None
     """Pre-activations that are fixed at a number, such as {input_gate: 10}: a gate that is always open."""
     rule: str | None = one_of(RULES, None)
@@ -211,7 +218,9 @@ def lacking(saved: Mapping[str, Any]) -> list[str]:
             if not isinstance(node, Mapping) or key.name not in node:
                 yield name
                 continue
-            inner, table = key.type, _TABLES.get(name)
+            # A type may be a text, where its module has all annotations so; the factory is none.
+            inner: Any = key.default_factory if dataclasses.is_dataclass(key.default_factory) else key.type
+            table = _TABLES.get(name)
             if table and isinstance(node[key.name], Mapping) and (owner := table.get(str(node[key.name].get("name")))):
                 inner = owner.config
             if dataclasses.is_dataclass(inner):
@@ -248,13 +257,12 @@ def conform(raw: DictConfig | Config) -> Config:
         chosen = {group: choose(group, str(plain[group].get("name")), table) for group, table in _TABLES.items()}
         schema = Config(**{group: owner.config() for group, owner in chosen.items()})
         merged = OmegaConf.merge(OmegaConf.structured(schema), plain)
+        missing = sorted(OmegaConf.missing_keys(merged))
+        if missing:
+            raise UserError(f"no value for {', '.join(missing)}")
+        return cast(Config, OmegaConf.to_object(merged))
     except OmegaConfBaseException as error:
         raise UserError(explain(error)) from None
-    missing = sorted(OmegaConf.missing_keys(merged))
-    if missing:
-        raise UserError(f"no value for {', '.join(missing)}")
-    try:
-        return cast(Config, OmegaConf.to_object(merged))
     except TypeError as error:
         raise UserError(f"a value is of the wrong type: {cause_in_a_line(error)}") from None
 
@@ -295,7 +303,8 @@ def load(path: Path) -> Config:
         raise UserError(f"{path} is no configuration of ours")
     if "${" in json.dumps(found):  # it could name an environment variable
         raise UserError(f"{path} is no configuration of ours: it holds an interpolation ${{...}}, which is not resolved")
-    named = found.get("plugins")
+    named, arch = found.get("plugins"), found.get("arch")
+    require_class(arch.get("module") if isinstance(arch, dict) else None)
     require([str(one) for one in named] if isinstance(named, list) else [])
     try:
         config = conform(OmegaConf.create(found))

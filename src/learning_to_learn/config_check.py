@@ -8,9 +8,11 @@ from learning_to_learn.config import Config, LauncherConfig
 from learning_to_learn.errors import UserError
 from learning_to_learn.gradients import Gradient, make_gradient
 from learning_to_learn.optimizers import OPTIMIZERS
+from learning_to_learn.plugins import find_class
 from learning_to_learn.ranges import LARGEST, check_ranges
 from learning_to_learn.topology import Network
 from learning_to_learn.topology.fixed_weight import RULES, FixedWeight, check_rule, fixed_weight, learner
+from learning_to_learn.topology.module import ModuleNetwork, module_network
 from learning_to_learn.topology.size import scale_layers
 
 
@@ -18,6 +20,8 @@ def make_network(config: Config) -> Network:
     """Return the topology that the configuration describes. Raises UserError on a unit or a count that there is not."""
     if config.arch.rule:
         return make_fixed_weight(config).network
+    if config.arch.module is not None:
+        return _module_network(config)
     family = config.family.make()
     hold = {name: float(number) for name, number in (config.arch.hold or {}).items()}
 
@@ -62,6 +66,33 @@ def make_gradient_of(config: Config) -> Gradient:
     """Return the learning algorithm that the configuration names. Raises UserError where it is given what it has not."""
     arch = config.arch
     return make_gradient(arch.gradient, window=arch.window, population=arch.population, deviation=arch.deviation)
+
+
+def _module_network(config: Config) -> ModuleNetwork:
+    """Return the network of a module of torch's signature. Raises UserError, one line, on what it cannot have."""
+    arch, name = config.arch, config.arch.module
+    assert name is not None
+    if not isinstance(arch.options, dict | None):
+        raise UserError(f"arch.options={arch.options}: give what {name} is made with, such as {{num_layers: 2}}")
+    for key in ("layers", "bias", "hold"):
+        if getattr(arch, key):
+            raise UserError(f"arch.{key}: {name} has no units of ours; it takes arch.hidden_size and arch.options")
+    if config.family.feedback == "error":
+        raise UserError(f"family.feedback=error: {name} cannot hear the network's own output")
+    family = config.family.make()
+    network = module_network(
+        name, find_class(name), arch.hidden_size, arch.options or {}, arch.parameters, inputs=config.family.shown(family),
+        outputs=family.output_size, kind=family.output, loss=family.loss,
+    )  # fmt: skip
+    network.check_gradient(arch.gradient)
+    network.check_engine(config.engine)
+    if not network.state_size:
+        for key, given in (("arch.window", arch.window), ("arch.update_every", arch.update_every)):
+            if given is not None:
+                raise UserError(f"{key}={given}: {name} keeps no state of a fixed size, so that a sequence cannot be cut")
+        if config.family.carry_state:
+            raise UserError(f"family.carry_state: {name} keeps no state of a fixed size that could be carried on")
+    return network
 
 
 def check(config: Config) -> None:

@@ -76,6 +76,48 @@ def require(given: Iterable[str]) -> None:
         raise UserError(f"this run needs plugins=[{','.join(missing)}]: give it again, it is not imported from a folder")
 
 
+OURS = ("torch.nn.", "learning_to_learn.")
+"""What `arch.module` may name without being named by the user."""
+NAMED: set[str] = set()
+"""The classes that the user has named in this process."""
+
+
+def name_class(given: object) -> None:
+    """Allow `find_class` to import a class, which the user has named as `arch.module`."""
+    if isinstance(given, str):
+        NAMED.add(given)
+
+
+def require_class(given: object) -> None:
+    """Raise UserError where a run folder names a class that the user has not named in this process, nor its module."""
+    if isinstance(given, str) and not given.startswith(OURS) and given not in NAMED and _plugin_of(given) is None:
+        raise UserError(
+            f"this run needs arch.module={given}: name it again as plugins=[{given.split('.')[0]}], "
+            "it is not imported from a folder"
+        )
+
+
+def find_class(given: str) -> type:
+    """Import the class that `arch.module` names. Raises UserError where there is none, or where the user has not named it."""
+    require_class(given)
+    module, _, name = given.rpartition(".")
+    plugin = _plugin_of(given)
+    if not module:
+        raise UserError(f"arch.module={given}: name a class with its module, such as torch.nn.GRU")
+    try:
+        found = getattr(plugin.module if plugin and plugin.name == module else _import_module(module), name)
+    except Exception as error:
+        raise UserError(f"arch.module={given} cannot be imported: {cause_in_a_line(error)}") from error
+    if not isinstance(found, type):
+        raise UserError(f"arch.module={given} is no class, but a {type(found).__name__}")
+    return found
+
+
+def _plugin_of(given: str) -> Plugin | None:
+    """The plugin that a class is of: my_cells for my_cells.Cell, torchrecurrent for torchrecurrent.cells.LEM."""
+    return next((p for p in LOADED.values() if given.startswith(f"{p.name}.")), None)
+
+
 def save(given: Iterable[str], folder: Path) -> list[str]:
     """Keep the sources in the run folder, for the record; returns the names of those that have changed since they were kept."""
     changed = []
@@ -95,12 +137,14 @@ def digests(given: Iterable[str]) -> dict[str, str]:
 
 
 def named_in(path: Path) -> list[str]:
-    """The plugins that a file of `conf/` or `sweeps/` names."""
+    """The plugins that a file of `conf/` or `sweeps/` names. The class that one of conf/arch/ names may be imported, too."""
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
         return []  # Hydra says what is wrong with it
     named = found.get("plugins") if isinstance(found, dict) else None
+    if path.parent.name == "arch" and isinstance(found, dict):
+        name_class(found.get("module"))
     return [str(one) for one in named] if isinstance(named, list) else []
 
 

@@ -14,10 +14,10 @@ from learning_to_learn.commands import train
 from learning_to_learn.errors import UserError
 from learning_to_learn.jobs import plan as plans
 from learning_to_learn.jobs import rates
-from learning_to_learn.jobs.job import threads
 from learning_to_learn.jobs.plan import Plan, PlannedJob, plan
 from learning_to_learn.jobs.rates import Rates, estimate_seconds, measure_rates, measured_seconds
 from learning_to_learn.jobs.sweeps import start
+from learning_to_learn.jobs.train import threads
 from learning_to_learn.runs.run_folder import read_json
 from learning_to_learn.training.learner import MetaLearner
 from learning_to_learn.training.memory import estimate_memory

@@ -58,7 +58,7 @@ def interrupted(place):
         yield
 
 
-JOB, SWEEP, REPORT = "jobs.job.evaluate", "jobs.job.evaluate", "results.sweep_report.write_sweep_report"
+JOB, SWEEP, REPORT = "jobs.job.evaluate", "jobs.job.evaluate", "dashboard.report.write_report"
 MEASURE, STATUS = "jobs.measuring.evaluate", "commands.sweep.survey"
 CASES = [
     # what, what goes wrong, the command, the code

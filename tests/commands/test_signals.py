@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import learning_to_learn.jobs.job as jobs
+import learning_to_learn.jobs.train as training
 from learning_to_learn import commands
 from learning_to_learn.commands import train
 from learning_to_learn.jobs.job import run_job
@@ -53,7 +54,8 @@ def unbroken(tmp_path_factory):
 @pytest.mark.parametrize("when", ["before", pytest.param("after", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_signal_around_any_step_leaves_a_run_that_resumes(tmp_path, monkeypatch, capsys, unbroken, step, when):
-    original = getattr(jobs, step)
+    place = jobs if hasattr(jobs, step) else training
+    original = getattr(place, step)
     number = random.Random(step + when).choice([signal.SIGINT, signal.SIGTERM])
 
     def signalled(*arguments, **options):
@@ -64,7 +66,7 @@ def test_a_signal_around_any_step_leaves_a_run_that_resumes(tmp_path, monkeypatc
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(jobs, step, signalled)
+        patch.setattr(place, step, signalled)
         with pytest.raises(KeyboardInterrupt):
             run_job(job(), tmp_path / "run")
     said = capsys.readouterr().err

@@ -158,8 +158,7 @@ def test_the_report_is_one_tidy_table_of_any_folders(capsys):
     assert mine["score"].tolist() == pytest.approx(single["score"].tolist())
     whole = pd.read_parquet("s/report/replicas.parquet")
     assert whole["mse"].tolist() == pytest.approx(frame["mse"].tolist())
-    page = Path("s/report/report.html").read_text()
-    assert page.count("data:image/png;base64,") == 2
+    assert Path("s/report/report.html").stat().st_size > 1_000_000  # the page and its plotting library
     assert "| elman | boolean | 0.1 |" in Path("s/report/report.md").read_text()
     assert len(pd.read_csv("s/report/summary.csv")) == 3
 

@@ -23,6 +23,7 @@ from learning_to_learn.dashboard.data import collect
 from learning_to_learn.dashboard.page import to_json, with_data
 from learning_to_learn.dashboard.serve import Server
 from learning_to_learn.errors import UserError
+from learning_to_learn.results.markdown import to_html
 from learning_to_learn.runs.run_folder import set_status, write_rows
 from tests.commands.test_train import SMALL
 
@@ -211,15 +212,37 @@ def test_html_in_names_is_text_in_the_page_as_one_file(page, hostile, tmp_path):
     assert page.evaluate("[window.hacked, document.images.length]") == [None, 2]
 
 
-def test_html_in_names_is_text_in_the_report_of_a_sweep(page, hostile):
-    assert sweeps._main(["report", str(hostile)]) == 0
-    page.goto((hostile / "report" / "report.html").as_uri())
-    assert page.title() == f"Report of {hostile}"
+def test_html_in_names_is_text_in_the_report_of_a_sweep(page, hostile, tmp_path):
+    """In its Markdown, whoever renders it, and in the page beside it."""
+    into = tmp_path / "report"
+    assert sweeps._main(["report", str(hostile), f"into={into}"]) == 0
+    (into / "rendered.html").write_text(to_html((into / "report.md").read_text(), into, title=str(hostile)))
+    page.goto((into / "rendered.html").as_uri())
+    assert page.title() == str(hostile)
     cells = page.locator("td").all_inner_texts()
     assert EVIL in cells
     assert any("![](http" in cell and "| $" in cell and "</script>" in cell for cell in cells)
     assert page.evaluate("[window.hacked, document.images.length]") == [None, 2]
     assert page.locator("img").first.evaluate("(image) => image.naturalWidth") > 100
+    page.goto((into / "report.html").as_uri())
+    page.wait_for_selector("#runs tbody tr")
+    assert page.locator("#beside a").all_inner_texts() == ["report.md", "replicas.csv", "replicas.parquet", "summary.csv"]
+    assert page.evaluate("window.hacked") is None
+
+
+def test_a_report_of_several_folders_has_every_run_once(page, sweep, tmp_path):
+    """Its page links to the files of each, wherever it is written."""
+    for name in ("one", "two"):
+        shutil.copytree(sweep / "0_lstm_boolean", tmp_path / name / "0_lstm_boolean")
+    folders = [str(tmp_path / name) for name in ("one", "two", "one")]
+    assert sweeps._main(["report", *folders, f"into={tmp_path / 'both'}"]) == 0
+    page.goto((tmp_path / "both/report.html").as_uri())
+    page.wait_for_selector("#runs tbody tr")
+    assert page.locator("#runs a").all_inner_texts() == ["one/0_lstm_boolean", "two/0_lstm_boolean"]
+    page.locator("#runs a").last.click()
+    link = page.locator("ul.files a", has_text="result.json").evaluate("(a) => a.href")
+    assert link == (tmp_path / "two/0_lstm_boolean/result.json").as_uri()
+    assert (tmp_path / "both/report.md").read_text().count("| lstm") == 1  # the same replicas count once
 
 
 def test_a_script_that_is_not_the_pages_own_does_not_run(browser, served):

@@ -19,7 +19,7 @@ from learning_to_learn.gradients import make_gradient
 from learning_to_learn.topology import Network
 torch.manual_seed(0)
 net = Network.of([{"memory_cell": 6, "neuron": 6}])
-p, x, y = torch.rand(2, net.parameters) - 0.5, torch.rand(2, 10, 64, 3), torch.rand(2, 10, 64)
+p, x, y = torch.rand(2, net.parameters) - 0.5, torch.rand(2, 10, 64, 3), torch.rand(2, 10, 64, 1)
 for gradient in ("truncated", "rtrl"):
     segment = make_engine("fused", net, make_gradient(gradient)).segment(p, x, y)
     print(hashlib.md5(segment.gradient.numpy().tobytes() + segment.outputs.numpy().tobytes()).hexdigest())

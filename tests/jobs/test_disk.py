@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import learning_to_learn.jobs.job as jobs
+import learning_to_learn.jobs.train as training
 from learning_to_learn.commands import train
 from learning_to_learn.errors import UserError
 from learning_to_learn.jobs import evaluation_files, metrics_log
@@ -79,13 +80,14 @@ def test_a_disk_that_is_full_at_any_write(tmp_path, monkeypatch, capsys, unbroke
 
 @pytest.mark.parametrize("step", ["save_checkpoint", "evaluate", "write_evaluation", "draw_pictures"])
 def test_a_folder_that_is_removed_while_the_job_runs_is_not_made_again(tmp_path, monkeypatch, capsys, step):
-    original = getattr(jobs, step)
+    place = jobs if hasattr(jobs, step) else training
+    original = getattr(place, step)
 
     def removing(*arguments, **options):
         shutil.rmtree(tmp_path / "run")
         return original(*arguments, **options)
 
-    monkeypatch.setattr(jobs, step, removing)
+    monkeypatch.setattr(place, step, removing)
     assert run_job(job(), tmp_path / "run").status == "failed"
     assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "run" / "status.json").exists()

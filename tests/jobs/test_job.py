@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import learning_to_learn.jobs.job as jobs
+import learning_to_learn.jobs.train as training
 from learning_to_learn.errors import UserError
 from learning_to_learn.jobs.job import run_job
 from learning_to_learn.jobs.measuring import measure
@@ -35,13 +35,13 @@ def result(folder):
 def interrupt_after(monkeypatch, epochs):
     """As if the user pressed Ctrl-C while that epoch was trained."""
 
-    class Checkpointing(jobs.Checkpointing):
+    class Checkpointing(training.Checkpointing):
         def on_train_batch_end(self, trainer, pl_module, *more):
             if pl_module.epochs_done >= epochs:
                 signal.raise_signal(signal.SIGINT)
             super().on_train_batch_end(trainer, pl_module, *more)
 
-    monkeypatch.setattr(jobs, "Checkpointing", Checkpointing)
+    monkeypatch.setattr(training, "Checkpointing", Checkpointing)
 
 
 def test_a_run_folder_holds_everything(tmp_path):
@@ -114,7 +114,7 @@ def test_a_folder_of_another_run_is_left_alone(tmp_path, capsys):
 
 
 def test_a_failing_job_writes_its_traceback_to_its_own_log(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(jobs, "MetaLearner", lambda config: 1 / 0)
+    monkeypatch.setattr(training, "MetaLearner", lambda config: 1 / 0)
     assert run_job(job(), tmp_path).status == "failed"
     assert "Traceback" in (tmp_path / "train.log").read_text()
     assert json.loads((tmp_path / "status.json").read_text())["error"] == "ZeroDivisionError: division by zero"

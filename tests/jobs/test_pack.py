@@ -10,6 +10,7 @@ from learning_to_learn.jobs.pack import MOST_REPLICAS, packs
 from learning_to_learn.jobs.wandb_run import WandbRun
 from learning_to_learn.runs.run_folder import read_json
 from learning_to_learn.runs.sweep_folder import survey
+from learning_to_learn.training.sequences import MetaData
 from tests.commands.test_train import SMALL
 from tests.helpers import job
 
@@ -61,12 +62,12 @@ def test_a_packed_sweep_is_the_sweep(apart, tmp_path):
 
 
 def test_it_resumes_what_was_interrupted(apart, tmp_path, monkeypatch):
-    from learning_to_learn.jobs import pack
+    from learning_to_learn.jobs import train as training
 
     class Enough(KeyboardInterrupt):
         pass
 
-    real, calls = pack.EachPart.on_validation_end, []
+    real, calls = training.EachPart.on_validation_end, []
 
     def interrupt(self, trainer, learner):
         real(self, trainer, learner)
@@ -77,7 +78,7 @@ def test_it_resumes_what_was_interrupted(apart, tmp_path, monkeypatch):
         if len(calls) == 2:
             raise Enough
 
-    monkeypatch.setattr(pack.EachPart, "on_validation_end", interrupt)
+    monkeypatch.setattr(training.EachPart, "on_validation_end", interrupt)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         train._main([*JOBS, "launcher=packed", f"hydra.sweep.dir={tmp_path / 's'}"])
     monkeypatch.undo()
@@ -94,6 +95,46 @@ def test_what_cannot_be_packed_is_run_by_itself(tmp_path, capsys):
     assert code == 1
     found = sorted(str(one.status) for one in survey(tmp_path / "s"))
     assert found == ["duplicate", "failed", "finished", "finished", "finished"]
+
+
+def test_jobs_with_few_mappings_of_their_own_keep_them():
+    """Mappings that a job is trained on come of its own seeds, also where another seed's job is trained beside it."""
+    jobs = [job("family.training_mappings=3", f"seed={seed}", "replicas=2", "trainer.sequences=4") for seed in (5, 9)]
+    together = MetaData(*jobs).epoch(0)
+    for number, one in enumerate(jobs):
+        alone, replicas = MetaData(one).epoch(0), slice(2 * number, 2 * number + 2)
+        assert torch.equal(together.mappings[replicas], alone.mappings)
+        assert torch.equal(together.inputs[replicas], alone.inputs)
+
+
+def test_every_job_of_a_pack_says_how_far_it_is(tmp_path):
+    assert train._main(["-m", "arch=elman", "seed=0,2", *SMALL, "launcher=packed", f"hydra.sweep.dir={tmp_path / 's'}"]) == 0
+    folders = sorted(path.parent for path in (tmp_path / "s").glob("*/progress.json"))
+    assert len(folders) == 2
+    for folder in folders:
+        said = read_json(folder / "progress.json")
+        assert said["epoch"] == read_json(folder / "status.json")["epochs"]
+        assert said["score"] == read_json(folder / "status.json")["score"]
+
+
+def test_what_goes_wrong_with_one_job_of_a_pack_leaves_the_others_alone(tmp_path, monkeypatch):
+    """The job itself then runs as it does alone, from the checkpoint that the pack has left."""
+    from learning_to_learn.jobs import pack
+
+    real = pack.conclude
+
+    def conclude(member, *more):
+        if member.config.seed == 2:
+            raise OSError("no room")
+        return real(member, *more)
+
+    monkeypatch.setattr(pack, "conclude", conclude)
+    words = ["-m", "arch=elman", "seed=0,2,4", *SMALL, "launcher=packed", f"hydra.sweep.dir={tmp_path / 's'}"]
+    assert train._main(words) == 0
+    assert [one.status for one in survey(tmp_path / "s")] == ["finished"] * 3
+    log = (tmp_path / "s/1_elman_boolean/train.log").read_text()
+    assert "trained together with 2 other jobs" in log
+    assert log.count("resumed after epoch") == 1
 
 
 def test_which_jobs_make_a_pack():

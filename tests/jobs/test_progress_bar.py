@@ -7,9 +7,9 @@ import re
 import pytest
 from rich.console import Console
 
-from learning_to_learn.jobs.job import make_trainer
 from learning_to_learn.jobs.progress_bar import ProgressBar, ProgressFile
 from learning_to_learn.jobs.signals import Interrupted
+from learning_to_learn.jobs.train import make_trainer
 from learning_to_learn.training.evaluation import curves_on
 from learning_to_learn.training.learner import MetaLearner
 from learning_to_learn.training.sequences import MetaData

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import wandb
 
 from learning_to_learn.dashboard import workspace
 from learning_to_learn.jobs.job import run_job
@@ -124,6 +125,14 @@ def test_the_workspace_and_the_report_serialise_and_name_only_what_is_logged(tmp
     assert found["workspace"]["entity"] == "someone"
     assert '"viewType": "Run History Line Plot"' in panels
     assert "Success by topology and family" in text
+    charts = [panel for section in found["workspace"]["spec"]["section"]["panelBankConfig"]["sections"]
+              for panel in section["panels"] if panel["viewType"] == "Vega2"]  # fmt: skip
+    curve = wandb.plot.line_series([1], [[0.5]], keys=["seed_0"])
+    curve.set_key(workspace.CURVES)
+    of_wandb, mine = curve.spec.config_value["panel_config"], charts[0]["config"]
+    assert mine["panelDefId"] == of_wandb["panelDefId"]
+    assert mine["fieldSettings"] == of_wandb["fieldSettings"]
+    assert curve.spec.table_key in json.dumps(mine)
     assert workspace.push([], {"into": str(tmp_path / "d.json")}) == 0
     assert set(json.loads((tmp_path / "d.json").read_text())) == {"workspace", "report"}
 

@@ -14,7 +14,7 @@ from learning_to_learn.composing import compose_config
 from learning_to_learn.config import fingerprint
 from learning_to_learn.dashboard.data import collect
 from learning_to_learn.errors import UserError
-from learning_to_learn.results.sweep_report import write_sweep_report
+from learning_to_learn.results.sweep_report import write_tables
 from learning_to_learn.results.table import find_jobs, result_text, tabulate
 from learning_to_learn.results.text_table import Column, lay_out
 from learning_to_learn.runs.identity import study_of
@@ -39,7 +39,7 @@ def test_the_same_job_three_times_counts_once_everywhere(tmp_path):
     (row,) = tabulate(jobs)
     assert (row["successes"], row["replicas"], row["seconds"]) == (1, 3, 6.0)
     assert len(results(tmp_path)) == 3
-    write_sweep_report(jobs, tmp_path / "report", title="x")
+    write_tables(jobs, tmp_path / "report", title="x")
     assert "| lstm | boolean | 1/3 |" in (tmp_path / "report/report.md").read_text()
     counted = [run["counted"] for run in collect(tmp_path)["runs"]]
     assert sorted(counted, key=len) == [[], [], [0.2, 0.5, 0.95]]

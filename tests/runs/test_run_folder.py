@@ -10,7 +10,7 @@ import pytest
 from learning_to_learn.commands import sweep
 from learning_to_learn.config import fingerprint, to_yaml
 from learning_to_learn.dashboard.data import collect
-from learning_to_learn.results.sweep_report import write_sweep_report
+from learning_to_learn.results.sweep_report import write_tables
 from learning_to_learn.results.table import find_jobs, print_table, tabulate
 from learning_to_learn.runs.run_folder import (
     CONFIG,
@@ -140,7 +140,7 @@ def test_a_damaged_run_is_left_out_and_named(tmp_path, capsys, name, text):
 def test_a_report_leaves_a_damaged_run_out(tmp_path, capsys):
     make_run(tmp_path)
     (make_run(tmp_path, "1_lstm_boolean") / REPLICAS).write_text("seed\n1\n")
-    write_sweep_report(find_jobs(tmp_path), tmp_path / "report", title="x")
+    write_tables(find_jobs(tmp_path), tmp_path / "report", title="x")
     assert len((tmp_path / "report" / REPLICAS).read_text().splitlines()) == 3
     assert "left out" in capsys.readouterr().err
 

@@ -11,7 +11,7 @@ from learning_to_learn.jobs.job import run_job
 from learning_to_learn.runs.run_folder import RESULT
 from learning_to_learn.topology import Network
 from learning_to_learn.topology.cost import count_multiplications
-from learning_to_learn.topology.size import multiplications_of, scale_layers, size_of
+from learning_to_learn.topology.size import scale_layers, size_of
 from tests.helpers import job
 
 SIZES = {"s": 400, "m": 1600, "l": 6400}
@@ -102,10 +102,10 @@ def test_multiplications_are_counted():
 def test_multiplications_of_a_cycle():
     """Those of neurons are the weights, without the biases. A memory cell has four more: two gates, two squashings."""
     n = 5
-    assert multiplications_of(Network.of([{"neuron": n}])) == n * (n + 3) + n
-    assert multiplications_of(Network.of([{"neuron": n, "recurrent": False}])) == n * 3 + n
-    assert multiplications_of(Network.of([{"memory_cell": n}])) == 3 * n * (n + 3) + n + 4 * n
-    assert multiplications_of(Network.of([{"gru": 4, "heads": 4}])) == 4 * (3 * 3 + 3 * 1 + 3) + 4
+    assert Network.of([{"neuron": n}]).multiplications() == n * (n + 3) + n
+    assert Network.of([{"neuron": n, "recurrent": False}]).multiplications() == n * 3 + n
+    assert Network.of([{"memory_cell": n}]).multiplications() == 3 * n * (n + 3) + n + 4 * n
+    assert Network.of([{"gru": 4, "heads": 4}]).multiplications() == 4 * (3 * 3 + 3 * 1 + 3) + 4
 
 
 def test_the_result_says_how_large_the_network_is(tmp_path):

@@ -19,6 +19,8 @@ from learning_to_learn.families.family import normal
 from learning_to_learn.losses import loss_of
 from learning_to_learn.randomness import Stream
 from learning_to_learn.ranges import number
+from learning_to_learn.results.sweep_report import summary_table
+from learning_to_learn.results.table import find_jobs, tabulate
 from learning_to_learn.training.baselines import bayes_of_a_finite_prior
 from learning_to_learn.training.evaluation import evaluate as evaluation_of
 from learning_to_learn.training.excess import measure_outputs
@@ -136,7 +138,9 @@ def test_a_job_of_another_shape_from_training_to_probe(family, d, m, capsys):
     floor = run.learner.test_floor
     result = json.loads((run.folder / "result.json").read_text())
     assert floor.limit < floor.floor < floor.no_learning
-    assert result["floor_of_training_mappings"] < floor.no_learning
+    assert result["floor_of_training_mappings"] < result["mse_on_training_mappings"]
+    assert result["distance_to_memorizing"] > 0
+    assert "distance to memorizing" in "".join(summary_table(tabulate(find_jobs(run.folder)), {}))
     assert result["excess_median"] > 0
     assert result["steps_to_learn"] is None  # of one noisy sequence nobody can tell
     assert (run.folder / "figures/curve.png").stat().st_size > 5000
@@ -251,3 +255,10 @@ def test_what_does_not_go_together_is_one_line(given, says):
         check(small(*given))
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_jobs_that_are_trained_together_have_their_own_training_mappings():
+    one, other = (small("planes", "family.training_mappings=2", f"seed={seed}") for seed in (0, 7))
+    together = MetaData(one, other).epoch(0)
+    for config, replicas in ((one, slice(0, 2)), (other, slice(2, 4))):
+        torch.testing.assert_close(together.targets[replicas], MetaData(config).epoch(0).targets, rtol=0, atol=0)

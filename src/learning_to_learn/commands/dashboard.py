@@ -1,9 +1,7 @@
 """The dashboard of runs, live or as one file: `python -m src.dashboard --help`."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 import click
 
@@ -11,8 +9,6 @@ from learning_to_learn.commands.cli import Verbs, command, exit_with, invoke, sp
 from learning_to_learn.errors import UserError
 
 PORT = 8765
-PICTURED = 20
-"""The most runs of which a file holds the pictures too; the plots of a run's page, which show the same, it has of all."""
 WORDS = click.argument("words", metavar="[FOLDER] [KEY=VALUE]...", nargs=-1)
 
 
@@ -68,9 +64,11 @@ def serve(words: Sequence[str]) -> int:
 
 @dashboard.add_command
 @command(name="report")
-@WORDS
+@click.argument("words", metavar="FOLDER... [KEY=VALUE]...", nargs=-1)
 def report(words: Sequence[str]) -> int:
-    """Write the page of all runs under FOLDER as one HTML file that needs no network.
+    """Write the page of all runs under FOLDERs as one HTML file that needs no network.
+
+    It is the page of `python -m src.sweep report`, without that report's tables.
 
     Keys:
       into=<file>    where to; <folder>/dashboard.html if not given
@@ -79,25 +77,16 @@ def report(words: Sequence[str]) -> int:
       python -m src.dashboard report runs into=runs.html
 
     """
-    folders, options = split(words, ("into",))
-    folder = _folder(folders)
-    into = Path(options.get("into", folder / "dashboard.html"))
-    from learning_to_learn.dashboard.data import collect
-    from learning_to_learn.dashboard.page import with_data, with_pictures
-    from learning_to_learn.jobs.evaluation_files import draw_missing
+    given, options = split(words, ("into",))
+    folders = [_folder([word]) for word in given] or [_folder(given)]
+    from learning_to_learn.dashboard.report import write_page
     from learning_to_learn.results.table import find_jobs
-    from learning_to_learn.runs.run_folder import write_atomically
 
-    jobs = find_jobs(folder)
-    for job in jobs if len(jobs) <= PICTURED else ():
-        draw_missing(job.folder)
-    data = collect(folder)
-    if not data["runs"]:
-        raise UserError(f"{folder} holds no run")
-    into.parent.mkdir(parents=True, exist_ok=True)
-    base = quote(os.fsencode(os.path.relpath(folder, into.parent)))
-    write_atomically(into, with_data({**with_pictures(data, folder, most=PICTURED), "base": f"{base}/"}))
-    print(f"{into} is written: {len(data['runs'])} runs")
+    jobs = find_jobs(*folders)
+    if not jobs:
+        raise UserError(f"{', '.join(given)} holds no run")
+    into = write_page(jobs, folders, Path(options.get("into", folders[0] / "dashboard.html")))
+    print(f"{into} is written: {len(jobs)} runs")
     return 0
 
 

@@ -48,9 +48,13 @@ def printed(*overrides: str) -> str:
     """Return the source that `python -m src.train <overrides>` compiles. Raises UserError where the arch cannot be fused."""
     from learning_to_learn.engine.fused.fused import print_kernel
     from learning_to_learn.engine.fused.trace import UnsupportedOperation
+    from learning_to_learn.topology.module import ModuleNetwork
 
+    network, gradient = _composed(*overrides)
+    if isinstance(network, ModuleNetwork):
+        network.check_engine("fused")
     try:
-        return print_kernel(*_composed(*overrides))
+        return print_kernel(network, gradient)
     except UnsupportedOperation as error:
         raise UserError(f"{error}: the reference engine runs it") from error
 
@@ -59,9 +63,12 @@ def warm(archs: Sequence[str] = ()) -> None:
     """Compile the kernels of these archs, or of all that ship, in float32, so that no first run waits for them."""
     from learning_to_learn.composing import options
     from learning_to_learn.engine import make_engine
+    from learning_to_learn.topology.module import ModuleNetwork
 
     for name in archs or options("arch"):
         network, gradient = _composed(f"arch={name}")
+        if isinstance(network, ModuleNetwork):
+            continue  # the reference engine runs it
         began = time.perf_counter()
         make_engine("auto", network, gradient)
         print(f"kernel of {name} ({network.describe()}, {gradient.name}): {time.perf_counter() - began:.1f} s", flush=True)

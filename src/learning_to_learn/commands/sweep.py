@@ -185,7 +185,7 @@ def _jobs_of(folders: Sequence[Path]) -> list[Job]:
     """The jobs under any folders. Raises UserError where none of them is finished."""
     from learning_to_learn.results.table import find_jobs
 
-    jobs = [job for folder in folders for job in find_jobs(folder)]
+    jobs = find_jobs(*folders)
     if not any(job.status is Status.FINISHED and not job.damage for job in jobs):
         raise UserError(f"there is no finished run under {', '.join(map(str, folders))}")
     return jobs
@@ -228,24 +228,32 @@ def resume(words: tuple[str, ...]) -> int:
 
 @sweep.add_command
 @command(name="report")
-@FOLDERS
+@click.argument("words", metavar="FOLDER... [into=FOLDER]", nargs=-1)
 def report(words: tuple[str, ...]) -> int:
-    """Make one tidy table and pictures of the runs under any folders, in the report/ folder of the first.
+    """Write one report of the runs under any folders, in two forms, into the report/ folder of the first.
 
-    Example:
-      python -m src.sweep report runs/2026-01-31/12-00-00 runs/other
+    report.html is the dashboard's page as one file, report.md has a table and pictures. replicas.csv (.parquet) has a row for
+    every replica with its settings, summary.csv one for every setting.
+
+    Keys:
+      into=<folder>    where to
+
+    Examples:
+      python -m src.sweep report runs/2026-01-31/12-00-00
+      python -m src.sweep report runs/2026-01-31/12-00-00 runs/other into=both
 
     """
-    folders = _folders("report", words)
-    from learning_to_learn.results.sweep_report import write_sweep_report
+    given, options = split(words, ("into",))
+    folders = _folders("report", tuple(given))
+    from learning_to_learn.dashboard.report import write_report
     from learning_to_learn.runs.sweep_request import request_damage
 
     jobs = _jobs_of(folders)
-    into = folders[0] / "report"
-    write_sweep_report(jobs, into, title=f"Report of {', '.join(map(str, folders))}")
+    into = Path(options.get("into", folders[0] / "report"))
+    page, *tables = write_report(jobs, folders, into)
     for damage in filter(None, map(request_damage, folders)):
         print(f"error: {damage}", file=sys.stderr)
-    print(f"{into / 'report.html'}, .md, replicas.csv, replicas.parquet and summary.csv are written")
+    print(f"{page} is written, with {', '.join(table.name for table in tables)}")
     _name_unfinished(jobs)
     return 0
 

@@ -1,6 +1,7 @@
 """What the page shows, as plain values: every job of any run folders, with short curves."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -41,9 +42,9 @@ PICTURED = ("figures", "probe")
 FILES = (CONFIG, METRICS, REPLICAS, CURVE, STREAM, RESULT, LOG, "checkpoints/last.ckpt", "checkpoints/best.ckpt", PROVENANCE)
 
 
-def collect(folder: Path) -> dict[str, Any]:
-    """The page's data; what is missing or damaged in a run folder is left out."""
-    jobs = [job for job in find_jobs(folder) if job.status is not Status.DUPLICATE]
+def collect(folder: Path, jobs: Sequence[Job] | None = None) -> dict[str, Any]:
+    """The page's data, of all jobs under a folder or of some; what is missing or damaged in a run folder is left out."""
+    jobs = [job for job in (find_jobs(folder) if jobs is None else jobs) if job.status is not Status.DUPLICATE]
     settings = [job.settings for job in jobs]
     names, notes = true_names(settings)
     topics = spell_topics([{} if job.damage else job.settings for job in jobs], names)
@@ -67,7 +68,7 @@ def collect(folder: Path) -> dict[str, Any]:
 
 def _run(job: Job, folder: Path) -> dict[str, Any]:
     settings = job.settings
-    path = job.folder.relative_to(folder)
+    path = Path(os.path.relpath(job.folder, folder))
     run: dict[str, Any] = {
         "id": legible(path if path.name else job.folder.name),
         "path": quote(os.fsencode(path)),

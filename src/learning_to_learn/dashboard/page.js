@@ -281,4 +281,12 @@ $("clear").addEventListener("click", () => { state.chosen.clear(); draw(); });
 window.addEventListener("hashchange", () => { draw(); $("main").focus(); window.scrollTo(0, 0); });
 dark.addEventListener("change", draw);
 const inside = $("data").textContent.trim();
-if (inside) unpack(inside).then((data) => { state.data = data; draw(); }); else poll();
+function begin(data) {
+  state.data = data;
+  const beside = data.beside ?? [];
+  $("beside").hidden = !beside.length;
+  $("beside").replaceChildren(...beside.flatMap((name, i) => [i ? " · " : "", el("a", { href: name }, name)]));
+  draw();
+}
+
+if (inside) unpack(inside).then(begin); else poll();

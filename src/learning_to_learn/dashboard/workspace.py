@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from learning_to_learn.errors import UserError, cause_in_a_line
-from learning_to_learn.jobs.wandb_run import PROJECT
+from learning_to_learn.jobs.wandb_run import CURVES, ERRORS, PROJECT, STREAMED
 from learning_to_learn.runs.run_folder import (
     EPOCH,
     SCORE,
@@ -33,11 +33,15 @@ SPREAD = (SCORE_LOWER, SCORE, SCORE_UPPER)
 FINAL = {"Success rate on test functions": "test/success_rate", "Score on test functions": "test/score_median",
          "Seconds of training": "test/seconds"}  # fmt: skip
 PICTURES = ("test/curve_picture", "test/stream_picture")
+"""What a run by itself has; of the jobs of a sweep there are the plots only."""
+PLOTS = {CURVES: ("Score of every replica", EPOCH), ERRORS: ("Error at every cycle", "cycle"),
+         STREAMED: ("Absolute error over a stream of mappings", "time")}  # fmt: skip
+"""Plots of each run that jobs/wandb_run.py logs with their tables, each with its title and what stands below it."""
 
 
 def metrics_named() -> set[str]:
     """Every metric that the panels show."""
-    return {*LEARNING.values(), *SPREAD, *FINAL.values(), *PICTURES, EPOCH, SECONDS}
+    return {*LEARNING.values(), *SPREAD, *FINAL.values(), *PICTURES, *map(_table, PLOTS), EPOCH, SECONDS}
 
 
 def workspace(entity: str, project: str) -> "Workspace":
@@ -47,8 +51,8 @@ def workspace(entity: str, project: str) -> "Workspace":
 
     sections = [
         ws.Section(name="Learning to learn", is_open=True, panels=[wr.BarPlot(title=t, metrics=[m]) for t, m in FINAL.items()]),
-        ws.Section(name="Score curves", is_open=True, panels=_learning_panels()),
-        ws.Section(name="Error against time", is_open=True, panels=[wr.MediaBrowser(media_keys=list(PICTURES))]),
+        ws.Section(name="Score curves", is_open=True, panels=[*_learning_panels(), _plot(CURVES)]),
+        ws.Section(name="Error against time", is_open=True, panels=_error_panels()),
     ]
     grouping = ws.RunsetSettings(groupby=[ws.Config("family.name"), ws.Config("arch.name")])
     return ws.Workspace(entity=entity, project=project, name=NAME, sections=sections, runset_settings=grouping)
@@ -65,8 +69,8 @@ def wandb_report(entity: str, project: str) -> "Report":
     ]
     sections: list[tuple[str, list[Any]]] = [
         ("Success by topology and family", [wr.BarPlot(title=t, metrics=[m]) for t, m in list(FINAL.items())[:2]]),
-        ("Score curves", _learning_panels()),
-        ("Error against time", [wr.MediaBrowser(media_keys=list(PICTURES))]),
+        ("Score curves", [*_learning_panels(), _plot(CURVES)]),
+        ("Error against time", _error_panels()),
         ("Time used", [wr.BarPlot(title="Seconds of training", metrics=["test/seconds"])]),
     ]
     for title, panels in sections:
@@ -80,6 +84,30 @@ def _learning_panels() -> list[Any]:
     lines = [wr.LinePlot(title=t, x=EPOCH, y=[m]) for t, m in LEARNING.items()]
     return [*lines, wr.LinePlot(title="Spread of the replicas", x=EPOCH, y=list(SPREAD)),
             wr.LinePlot(title="Score against time", x=SECONDS, y=[SCORE])]  # fmt: skip
+
+
+def _error_panels() -> list[Any]:
+    import wandb_workspaces.reports.v2 as wr
+
+    return [_plot(ERRORS), _plot(STREAMED), wr.MediaBrowser(media_keys=list(PICTURES))]
+
+
+def _plot(key: str) -> Any:
+    """A panel with the lines of a table that `wandb.plot.line_series` has made of each run."""
+    import wandb_workspaces.reports.v2 as wr
+
+    title, below = PLOTS[key]
+    return wr.CustomChart(
+        query={"id": {}, "name": {}, "summaryTable": {"tableKey": _table(key)}},
+        chart_name="wandb/lineseries/v0",
+        chart_fields={name: name for name in ("step", "lineKey", "lineVal")},
+        chart_strings={"title": title, "xname": below},
+    )
+
+
+def _table(key: str) -> str:
+    """The name of a plot's table."""
+    return f"{key}_table"
 
 
 def push(folders: list[str], options: dict[str, str]) -> int:

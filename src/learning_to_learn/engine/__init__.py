@@ -16,6 +16,7 @@ from learning_to_learn.gradients import Gradient, make_gradient
 from learning_to_learn.gradients.es import ForwardOnly
 from learning_to_learn.lazy import torch
 from learning_to_learn.topology import Network
+from learning_to_learn.topology.module import ModuleNetwork
 
 ENGINES = ("auto", "fused", "reference")
 
@@ -30,6 +31,10 @@ def make_engine(
     """
     if name not in ENGINES:
         raise unknown("engine", name, ENGINES)
+    if isinstance(network, ModuleNetwork):
+        network.check_gradient(gradient.name)
+        network.check_engine(name)
+        return Reference(network, gradient)
     if isinstance(gradient, ForwardOnly):
         return ForwardOnlyEngine(make_engine(name, network, make_gradient("bptt"), dtype=dtype), gradient)
     check_elementwise(network)

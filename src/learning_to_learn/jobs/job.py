@@ -13,28 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numba
-import pytorch_lightning as pl
-import torch
-from lightning_fabric.plugins.environments import LightningEnvironment, SLURMEnvironment
 from omegaconf import DictConfig
 
 from learning_to_learn import plugins
 from learning_to_learn.config import Config, conform, fingerprint
 from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError, cause_in_a_line
-from learning_to_learn.jobs.checkpoint import Checkpointing
-from learning_to_learn.jobs.evaluation_files import draw_pictures, write_evaluation
 from learning_to_learn.jobs.launchers import threads_of_a_job
-from learning_to_learn.jobs.metrics_log import MetricsLog
-from learning_to_learn.jobs.progress_bar import ProgressBar, ProgressFile
 from learning_to_learn.jobs.signals import interruption
-from learning_to_learn.jobs.wandb_run import FINISH_SECONDS, INTERRUPTED_SECONDS, WandbRun
-from learning_to_learn.runs.checkpoint import best_checkpoint, restore, resume_checkpoint, save_checkpoint
+from learning_to_learn.jobs.train import Member, conclude, prepare, threads, train, wandb_of
+from learning_to_learn.runs.checkpoint import resume_checkpoint
 from learning_to_learn.runs.run_folder import (
     CONFIG,
     LOG,
-    METRICS,
     RESULT,
     STATUS,
     Status,
@@ -43,16 +34,12 @@ from learning_to_learn.runs.run_folder import (
     get_status,
     held,
     read_json,
-    read_rows,
     set_status,
 )
 from learning_to_learn.runs.saved_config import load_config
 from learning_to_learn.runs.sweep_folder import find_place
-from learning_to_learn.training.evaluation import curves_on, evaluate, validation_score
-from learning_to_learn.training.learner import MetaLearner
+from learning_to_learn.training.evaluation import evaluate
 from learning_to_learn.training.memory import check_memory
-from learning_to_learn.training.metrics import is_worse_than_no_learning
-from learning_to_learn.training.sequences import MetaData
 
 _log = logging.getLogger(__name__)
 
@@ -145,13 +132,8 @@ def _run(
                 return Outcome(Status.FINISHED, folder, _score_of(folder))
             checkpoint = _checkpoint_of(config, folder)
             begin_job(config, folder, stamp)
-            score = train(config, folder, checkpoint, sweep=sweep, progress=console and sweep is None)
-            if not (folder / CONFIG).exists():
-                raise UserError(f"{folder} has been removed while the job ran")
-            seconds = (read_json(folder / RESULT) or {}).get("seconds")
-            with interruption.protected():
-                set_status(folder, Status.FINISHED, seconds=seconds, score=score, **stamp)
-            return Outcome(Status.FINISHED, folder, score)
+            score = _train(Member(config, folder, checkpoint, sweep), progress=console and sweep is None)
+            return finish_job(folder, score, stamp)
         except AnotherRun as error:
             return _refuse(say, folder, error)
         except Exception as error:  # whatever it is, the other jobs of a sweep go on
@@ -184,6 +166,26 @@ def begin_job(config: Config, folder: Path, stamp: dict[str, Any]) -> None:
         for name in plugins.save(config.plugins, folder):
             _log.warning("plugin %s has changed since this run began: plugins/%s.py is what it was", name, name)
         set_status(folder, Status.RUNNING, **stamp)
+
+
+def finish_job(folder: Path, score: float, stamp: dict[str, Any]) -> Outcome:
+    """Write down that the job is done, with the checksums of what it has written."""
+    if not (folder / CONFIG).exists():
+        raise UserError(f"{folder} has been removed while the job ran")
+    seconds = (read_json(folder / RESULT) or {}).get("seconds")
+    with interruption.protected():
+        set_status(folder, Status.FINISHED, seconds=seconds, score=score, **stamp)
+    return Outcome(Status.FINISHED, folder, score)
+
+
+def _train(member: Member, *, progress: bool) -> float:
+    """Meta-train the replicas of a job, evaluate them on test data, and return the median score on the validation data."""
+    config = member.config
+    with threads(threads_of_a_job(config), config.engine):
+        learner, data = prepare([member])
+        with wandb_of(member) as wandb_run:
+            train([member], learner, data, wandb_run, label=f"{config.arch.name} {config.family.name}" if progress else "")
+            return conclude(member, learner, evaluate(learner), wandb_run)
 
 
 def _sayer(*, console: bool) -> Callable[[str], None]:
@@ -224,85 +226,6 @@ def judge(raw: DictConfig | Config) -> tuple[Config | None, Exception | None]:
     return config, None
 
 
-def train(
-    config: Config, folder: Path, checkpoint: dict[str, Any] | None, *, sweep: str | None = None, progress: bool = True
-) -> float:
-    """Meta-train the replicas, from the checkpoint if there is one, and evaluate them on test data.
-
-    Returns the median score on the validation data at the end.
-    """
-    with threads(threads_of_a_job(config), config.engine):
-        return _train(config, folder, checkpoint, sweep=sweep, progress=progress)
-
-
-def _train(config: Config, folder: Path, checkpoint: dict[str, Any] | None, *, sweep: str | None, progress: bool) -> float:
-    data, learner = MetaData(config), MetaLearner(config)
-    if checkpoint:
-        restore(learner, checkpoint)
-        _log.info("resumed after epoch %d", learner.epochs_done)
-    data.next_epoch = learner.epochs_done
-    wandb_run = WandbRun(folder, config, sweep=sweep)
-    finished = False
-    try:
-        if wandb_run.is_new:  # a pack has trained the job, or wandb was off until now
-            wandb_run.replay(read_rows(folder / METRICS))
-        if learner.epochs_done < config.trainer.epochs:
-            callbacks = [
-                ProgressFile(folder),
-                *([ProgressBar(f"{config.arch.name} {config.family.name}")] if progress else []),
-                MetricsLog(folder, wandb_run),
-                Checkpointing(folder, config.trainer.checkpoint_seconds, best=config.logger.artifact),
-            ]
-            with interruption.deferred(), without_slurm():
-                make_trainer(config, learner.epochs_done, callbacks).fit(learner, datamodule=data)
-                save_checkpoint(folder, learner)
-        elif not config.trainer.epochs:
-            save_checkpoint(folder, learner)
-        for replica, epoch in learner.diverged.items():
-            _log.warning("seed %d diverged after epoch %d and was frozen there", config.seed + replica, epoch)
-        found = evaluate(learner)
-        if bad := [str(row["seed"]) for row in found.replicas if is_worse_than_no_learning(row["mse"], learner.test_floor)]:
-            _log.warning("worse than no learning (score < 0): seed %s", ", ".join(bad))
-        write_evaluation(found, folder)
-        # A sweep's pictures are drawn from curve.csv and stream.csv when somebody looks: they take longer than the rest.
-        pictures = {} if sweep else draw_pictures(folder, config)
-        wandb_run.conclude(found, pictures, best_checkpoint(folder, config) if config.logger.artifact else None)
-        _log.info("score %.4f, mse %.6f (medians)", found.result["score_median"], found.result["mse_median"])
-        finished = True
-    finally:
-        wandb_run.finish(failed=not finished, patience=INTERRUPTED_SECONDS if interruption.asked else FINISH_SECONDS)
-    return _validation_score(learner, data)
-
-
-def _validation_score(learner: MetaLearner, data: MetaData) -> float:
-    if learner.validation_curves is None:  # resumed after the last look
-        learner.validation_curves = curves_on(learner, data.validation())
-    return validation_score(learner)
-
-
-def make_trainer(config: Config, epochs_done: int, callbacks: list[pl.Callback]) -> pl.Trainer:
-    """Lightning calls an epoch what lies between two looks at the validation data."""
-    width = config.trainer.evaluate_every
-    stretches = -(-config.trainer.epochs // width) - epochs_done // width
-    return pl.Trainer(
-        accelerator="cpu", devices=1, max_epochs=stretches, callbacks=callbacks, logger=False,
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
-        reload_dataloaders_every_n_epochs=1,
-        plugins=[LightningEnvironment()],  # else it takes part in SLURM by itself, with signal handlers of its own
-    )  # fmt: skip
-
-
-@contextmanager
-def without_slurm() -> Iterator[None]:
-    """Keep Lightning from SLURM: it would warn where srun is installed, and load a hpc_ckpt_*.ckpt of the working folder."""
-    before = SLURMEnvironment.detect
-    SLURMEnvironment.detect = staticmethod(lambda: False)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        SLURMEnvironment.detect = staticmethod(before)  # type: ignore[method-assign]
-
-
 def is_finished(config: Config, folder: Path) -> bool:
     """Whether the folder holds this very job, done. Raises UserError where it holds another one."""
     if not (folder / CONFIG).exists():
@@ -322,21 +245,6 @@ def _checkpoint_of(config: Config, folder: Path) -> dict[str, Any] | None:
         return resume_checkpoint(folder, config)
     except UserError as error:
         raise AnotherRun(str(error)) from None
-
-
-@contextmanager
-def threads(wanted: int, engine: str) -> Iterator[None]:
-    """Let the kernels and torch use the threads of this job; afterwards as many as before."""
-    before = numba.get_num_threads(), torch.get_num_threads()
-    count = min(wanted, numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
-    numba.set_num_threads(count)
-    # What torch still does takes microseconds; its threads would wait actively on the cores that the kernels need.
-    torch.set_num_threads(1 if engine != "reference" else count)
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before[0])
-        torch.set_num_threads(before[1])
 
 
 class _File(logging.FileHandler):

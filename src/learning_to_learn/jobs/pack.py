@@ -1,187 +1,160 @@
 """Jobs of a sweep that differ only in numbers are trained together on the replica axis: `launcher=packed`.
 
-A pack only trains: it leaves in every job's folder the metrics and the checkpoint that the job alone would have left. Then each
-job runs as it always does. It finds its training done, and evaluates, or it finds a folder that the pack has left alone, and
-says why. So whatever goes wrong with a pack costs time, never a result.
+A pack trains its jobs together, measures them together, and writes into every job's folder what the job alone would have left.
+A job that a pack has to leave alone runs by itself afterwards, as it always does, and says why where it fails. So whatever goes
+wrong with a pack costs time, never a result.
 """
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
-
-import pytorch_lightning as pl
 
 from learning_to_learn.config import INCIDENTAL, Config, fingerprint, text_without
 from learning_to_learn.errors import UserError, cause_in_a_line
-from learning_to_learn.jobs.checkpoint import Checkpointing
-from learning_to_learn.jobs.job import (
-    Outcome,
-    begin_job,
-    is_finished,
-    judge,
-    logging_to,
-    make_trainer,
-    run_job,
-    stamp_of,
-    threads,
-    without_slurm,
-)
+from learning_to_learn.jobs.job import Outcome, begin_job, finish_job, is_finished, judge, logging_to, run_job, stamp_of
 from learning_to_learn.jobs.launchers import threads_of_a_job
-from learning_to_learn.jobs.metrics_log import MetricsLog
-from learning_to_learn.jobs.progress_bar import ProgressBar
-from learning_to_learn.jobs.signals import Interrupted, interruption
+from learning_to_learn.jobs.signals import interruption
 from learning_to_learn.jobs.sweeps import Request
+from learning_to_learn.jobs.train import Member, conclude, prepare, threads, train, wandb_of
 from learning_to_learn.ranges import per_replica_keys
-from learning_to_learn.runs.checkpoint import restore, resume_checkpoint, save_checkpoint
+from learning_to_learn.runs.checkpoint import resume_checkpoint
 from learning_to_learn.runs.run_folder import LOG, Status, get_status, held, is_held, set_status
-from learning_to_learn.runs.sweep_folder import find_place
-from learning_to_learn.training.learner import MetaLearner
-from learning_to_learn.training.sequences import MetaData
+from learning_to_learn.runs.sweep_folder import Places
+from learning_to_learn.training.evaluation import evaluate_parts
+from learning_to_learn.training.memory import estimate_memory, machine_memory
 
 MOST_REPLICAS = 256
 """The most replicas of a pack: beyond, an epoch's data leave the caches, and a pack gains nothing more."""
+MEMORY = 0.5
+"""The most of the machine's memory that a pack may need."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Member:
-    """A job of a pack, in its own folder."""
+class Begun:
+    """A job of a pack that has begun."""
 
-    config: Config
-    folder: Path
-    checkpoint: dict[str, Any] | None
-    """What it is resumed from."""
+    number: int
+    """Its place among the requests."""
+    member: Member
+    stamp: dict[str, Any]
+    """What its status.json says besides the status."""
+
+    @property
+    def epochs_done(self) -> int:
+        """How far its checkpoint is."""
+        return self.member.checkpoint["learning"]["epochs_done"] if self.member.checkpoint else 0
 
 
 def run_requests(requests: Sequence[Request]) -> list[Outcome]:
     """Run jobs of a sweep, those that can be packed together; return how each ended, in the order of the requests."""
     outcomes: dict[int, Outcome] = {}
+    configs = [judge(request.config)[0] for request in requests]
     with interruption.owned():
-        for numbers in packs([request.config for request in requests]):
-            pack = [requests[number] for number in numbers]
-            if len(pack) > 1:
+        for numbers in packs(configs):
+            if len(numbers) > 1:
+                pack = {number: (requests[number], config) for number in numbers if (config := configs[number])}
                 try:
-                    train_together(pack)
+                    run_together(pack, outcomes)
                 except Exception as error:  # each job then finds out by itself what is wrong
                     if interruption.asked:
                         raise
                     _log.warning("%d jobs are trained one by one: %s", len(pack), cause_in_a_line(error))
-            for number, one in zip(numbers, pack, strict=True):
-                outcomes[number] = run_job(one.config, one.folder, sweep=one.sweep, overrides=one.overrides)
+            for number in numbers:
+                if number not in outcomes:
+                    one = requests[number]
+                    outcomes[number] = run_job(one.config, one.folder, sweep=one.sweep, overrides=one.overrides)
     return [outcomes[number] for number in range(len(requests))]
 
 
-def packs(configs: Sequence[Any]) -> list[list[int]]:
+def packs(configs: Sequence[Config | None]) -> list[list[int]]:
     """Return the numbers of the jobs that are trained together, in the order of the first of each pack.
 
     They agree in every key but those that may differ from replica to replica, and those that do not matter. A job that no
-    other agrees with, one that is no sound configuration, and one that carries its state are by themselves.
+    other agrees with, one that is no sound configuration (None), and one that carries its state are by themselves.
     """
     found: dict[str, list[int]] = defaultdict(list)
-    replicas: dict[str, int] = defaultdict(int)
-    for number, raw in enumerate(configs):
-        config, _ = judge(raw)
-        key = (
-            f"alone {number}"
-            if config is None or config.family.carry_state
-            else text_without((*per_replica_keys(config), *INCIDENTAL), config)
-        )
-        size = 1 if config is None else config.replicas
-        part = (replicas[key] + size - 1) // MOST_REPLICAS
-        replicas[key] += size
-        found[f"{key} {part}"].append(number)
-    return list(found.values())
+    for number, config in enumerate(configs):
+        packed = config is not None and not config.family.carry_state
+        key = text_without((*per_replica_keys(config), *INCIDENTAL), config) if config and packed else f"alone {number}"
+        found[key].append(number)
+    return [pack for numbers in found.values() for pack in _parts(numbers, configs)]
 
 
-def train_together(pack: Sequence[Request]) -> None:
-    """Train the jobs of a pack to the last epoch, as far as they are equally far and their folders are free."""
+def _parts(numbers: Sequence[int], configs: Sequence[Config | None]) -> list[list[int]]:
+    """Return the numbers in parts that are small enough to be trained together."""
+    first = configs[numbers[0]]
+    most = _most_replicas(first) if first and len(numbers) > 1 else 1
+    parts: list[list[int]] = []
+    held = most
+    for number in numbers:
+        size = config.replicas if (config := configs[number]) else 1
+        if held + size > most:
+            parts.append([])
+            held = 0
+        parts[-1].append(number)
+        held += size
+    return parts
+
+
+def _most_replicas(config: Config) -> int:
+    """How many replicas of such jobs this machine has the memory for."""
+    one, two = (sum(estimate_memory(replace(config, replicas=count)).values()) for count in (1, 2))
+    return max(1, min(MOST_REPLICAS, int((MEMORY * machine_memory() - one) / max(1, two - one)) + 1))
+
+
+def run_together(pack: Mapping[int, tuple[Request, Config]], outcomes: dict[int, Outcome]) -> None:
+    """Run the jobs of a pack, as far as they are equally far and their folders are free; add how those ended to `outcomes`."""
     with ExitStack() as stack:
-        members = [member for request in pack if (member := stack.enter_context(_begun(request)))]
-        equally_far: dict[int, list[Member]] = defaultdict(list)
-        for member in members:
-            equally_far[member.checkpoint["learning"]["epochs_done"] if member.checkpoint else 0].append(member)
+        sweeps = {request.sweep: Places(request.sweep) for request, _ in pack.values() if request.sweep}
+        begun = [
+            one
+            for number, (request, config) in pack.items()
+            if request.sweep and (one := stack.enter_context(_begun(number, request, config, sweeps[request.sweep])))
+        ]
+        equally_far: dict[int, list[Begun]] = defaultdict(list)
+        for one in begun:
+            equally_far[one.epochs_done].append(one)
         for together in equally_far.values():
             if len(together) > 1:
-                config = together[0].config
-                with (
-                    logging_to(*(member.folder / LOG for member in together)),
-                    threads(threads_of_a_job(config), config.engine),
-                ):
-                    _log.info("trained together with %d other jobs", len(together) - 1)
-                    _train(together)
+                _run(together, outcomes)
 
 
-def _train(members: Sequence[Member]) -> None:
-    configs = [member.config for member in members]
-    config = configs[0]
-    learner, data = MetaLearner(*configs), MetaData(*configs)
-    for part, member in zip(learner.parts, members, strict=True):
-        if member.checkpoint:
-            restore(part, member.checkpoint)
-    learner.go_on_from_parts()
-    if learner.epochs_done >= config.trainer.epochs:
-        return
-    data.next_epoch = learner.epochs_done
-    callbacks: list[pl.Callback] = [
-        ProgressBar(f"{config.arch.name} {config.family.name}, {len(members)} jobs"),
-        EachPart([_callbacks(member) for member in members]),
-    ]
-    with interruption.deferred(), without_slurm():
-        make_trainer(config, learner.epochs_done, callbacks).fit(learner, datamodule=data)
-        learner.tell_parts()
-        for part, member in zip(learner.parts, members, strict=True):
-            save_checkpoint(member.folder, part)
-
-
-def _callbacks(member: Member) -> list[pl.Callback]:
-    config = member.config
-    return [
-        MetricsLog(member.folder),
-        Checkpointing(member.folder, config.trainer.checkpoint_seconds, best=config.logger.artifact),
-    ]
-
-
-class EachPart(pl.Callback):
-    """Calls for each job of a pack the callbacks that it has by itself."""
-
-    def __init__(self, callbacks: Sequence[Sequence[pl.Callback]]) -> None:
-        self.callbacks = callbacks
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self._call("on_train_start", trainer, pl_module)
-
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *more: Any) -> None:
-        self._call("on_train_batch_end", trainer, pl_module, *more)
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self._call("on_validation_end", trainer, pl_module)
-
-    def _call(self, name: str, trainer: pl.Trainer, learner: MetaLearner, *more: Any) -> None:
-        learner.tell_parts()
-        interrupted = None
-        for part, callbacks in zip(learner.parts, self.callbacks, strict=True):
+def _run(together: Sequence[Begun], outcomes: dict[int, Outcome]) -> None:
+    """Train jobs that are equally far, measure them, and write down what each has reached."""
+    members = [one.member for one in together]
+    config = members[0].config
+    with threads(threads_of_a_job(config), config.engine):
+        with logging_to(*(member.folder / LOG for member in members)):
+            _log.info("trained together with %d other jobs", len(members) - 1)
+            learner, data = prepare(members)
+            train(members, learner, data, label=f"{config.arch.name} {config.family.name}, {len(members)} jobs")
+            found = evaluate_parts(learner)
+        for one, part, evaluation in zip(together, learner.parts, found, strict=True):
+            folder = one.member.folder
             try:
-                for callback in callbacks:
-                    getattr(callback, name)(trainer, part, *more)
-            except Interrupted as error:  # when every job has its checkpoint
-                interrupted = error
-        if interrupted:
-            raise interrupted
+                with logging_to(folder / LOG), wandb_of(one.member, logged=one.epochs_done) as wandb_run:
+                    score = conclude(one.member, part, evaluation, wandb_run)
+                outcomes[one.number] = finish_job(folder, score, one.stamp)
+            except Exception as error:  # the others go on; this one finds out by itself
+                if interruption.asked:
+                    raise
+                _log.warning("%s: %s", folder, cause_in_a_line(error))
 
 
 @contextmanager
-def _begun(request: Request) -> Iterator[Member | None]:
+def _begun(number: int, request: Request, config: Config, places: Places) -> Iterator[Begun | None]:
     """A job that is begun in its own folder, which is held; None where there is a reason against it, which the job will say."""
-    config, _ = judge(request.config)
-    if config is None or request.sweep is None:
-        yield None
-        return
-    folder, twin = find_place(request.folder, request.sweep, fingerprint(config))
-    if twin or is_held(folder) or is_finished(config, folder):
+    assert request.sweep
+    folder, twin = places.find(request.folder, fingerprint(config))
+    try:
+        free = not (twin or is_held(folder) or is_finished(config, folder))
+    except UserError:
+        free = False
+    if not free:
         yield None
         return
     stamp = stamp_of(config, request.overrides)
@@ -198,4 +171,5 @@ def _begun(request: Request) -> Iterator[Member | None]:
             yield None
             return
         begin_job(config, folder, stamp)
-        yield Member(config, folder, checkpoint)
+        places.read(folder)
+        yield Begun(number, Member(config, folder, checkpoint, request.sweep.name), stamp)

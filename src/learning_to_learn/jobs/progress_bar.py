@@ -56,10 +56,8 @@ class _Watching(pl.Callback):
 class ProgressFile(_Watching):
     """Writes {"epoch": 12, "seconds": 3.5, "score": 0.25} into progress.json."""
 
-    seconds = FILE_SECONDS
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / PROGRESS
+    def __init__(self, folder: Path, seconds: float = FILE_SECONDS) -> None:
+        self.path, self.seconds = folder / PROGRESS, seconds
 
     def show(self, learner: Any) -> None:
         said = {"epoch": learner.epochs_done, "seconds": learner.seconds, "score": validation_score(learner)}

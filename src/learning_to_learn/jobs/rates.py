@@ -36,10 +36,10 @@ NONLINEARITY = 20
 SENSITIVITY = 6
 """Multiplications that take as long as a sensitivity takes in a cycle, by the rows of rtrl in reports/bench.csv."""
 SHAPE = (
-    "arch.layers", "arch.parameters", "arch.gradient", "arch.window", "arch.update_every", "engine", "replicas",
-    "family.carry_state", "family.sequence_length", "family.feedback", "family.encoding", "optimizer.name", "trainer.sequences",
-    "trainer.batch", "trainer.average", "trainer.curriculum", "trainer.curriculum_part", "threads", "launcher.name",
-    "launcher.jobs", "launcher.cores",
+    "arch.layers", "arch.parameters", "arch.module", "arch.hidden_size", "arch.options", "arch.gradient", "arch.window",
+    "arch.update_every", "engine", "replicas", "family.carry_state", "family.sequence_length", "family.feedback",
+    "family.encoding", "optimizer.name", "trainer.sequences", "trainer.batch", "trainer.average", "trainer.curriculum",
+    "trainer.curriculum_part", "threads", "launcher.name", "launcher.jobs", "launcher.cores",
 )  # fmt: skip
 REPLICAS, UPDATES = 4, 10
 SHORT, LONG = 1, 256
@@ -87,7 +87,7 @@ def estimate_seconds(config: Config, measured: Mapping[str, float], rates: Calla
     known = measured.get(shape(flatten(asdict(config))))
     if known is not None:
         return known * config.trainer.epochs
-    if config.engine == "reference":
+    if config.engine == "reference" or config.arch.module:
         return None
     trainer, cycles = config.trainer, _cycles(config)
     updates = trainer.sequences // trainer.batch * math.ceil(cycles / (config.arch.update_every or cycles))

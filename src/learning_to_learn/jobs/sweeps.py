@@ -110,6 +110,10 @@ def resume(folder: Path, given: Sequence[str] = ()) -> Started:
     # Only what the user names now is imported.
     asked = [one for word in sweep if word.startswith("plugins=") for one in composing.listed(word)]
     plugins.require(asked)
+    for word in sweep:
+        if word.lstrip("+").startswith("arch.module="):
+            for one in word.partition("=")[2].split(","):
+                plugins.require_class(one.strip("'\""))
     loaded = (
         [f"plugins=[{','.join(composing.quoted(plugins.LOADED[plugins.name_of(one)].given) for one in asked)}]"]
         if asked
@@ -159,6 +163,7 @@ def request_of(config: DictConfig) -> Request:
     """Return the job whose configuration Hydra has made the current one, in whichever process this is."""
     composing.register_resolvers()
     plugins.load(str(one) for one in config.get("plugins") or [])
+    plugins.name_class(config.arch.get("module"))
     hydra = HydraConfig.get()
     folder, typed = short(Path(hydra.runtime.output_dir)), tuple(str(word) for word in hydra.overrides.task)
     if hydra.mode == RunMode.RUN:

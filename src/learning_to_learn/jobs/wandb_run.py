@@ -49,7 +49,9 @@ from learning_to_learn.training.metrics import ranked
 PROJECT, WANDB = "learning-to-learn", "wandb.json"
 USED = ("id", "project", "entity", "group")
 """What wandb.json says besides the mode."""
-SPREAD, CURVES = "score/replicas", "score/curves"
+SPREAD = "score/replicas"
+CURVES, ERRORS, STREAMED = "score/curves", "test/curve", "test/stream"
+"""Plots of a run; the table of each has the same name with "_table" after it."""
 RISING = (SCORE, SCORE_LOWER, SCORE_UPPER, SUCCESS_RATE)
 FALLING = (TRAIN_MSE, VALIDATION_MSE, VALIDATION_MSE_MIN, VALIDATION_MSE_MAX)
 """Metrics of which wandb's summary keeps the largest, and the least."""
@@ -123,7 +125,7 @@ class WandbRun:
         self._call("log", {**final, **images})
         if self._online and not answers(_server()):
             return  # what follows is checked with the server before it is kept, and would wait for it
-        for values in ({"test/curve": curve}, {"test/stream": stream}, self._curves()):
+        for values in ({ERRORS: curve}, {STREAMED: stream}, self._curves()):
             self._call("log", values)
         if checkpoint is not None:
             artifact = wandb.Artifact(f"checkpoint-{self._run.id}", type="model", metadata=final)

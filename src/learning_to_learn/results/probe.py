@@ -58,7 +58,7 @@ class Trajectory:
 
 def probe(learner: MetaLearner, folder: Path) -> dict:
     """Measure, draw, and write probe.json; return what it holds. Raise UserError on a network without cells."""
-    if not any(layer.states for layer in learner.network.layers):
+    if not learner.network.cells:
         raise UserError("this network has no cells: only units with a state keep something that could be read")
     family = learner.config.family.name
     names = FAMILIES[family].parameter_names
@@ -85,11 +85,11 @@ def trajectory(learner: MetaLearner, sequences: int = SEQUENCES) -> Trajectory:
     evaluation = dataclasses.replace(learner.config.evaluation, mappings=sequences)
     data = held_out(dataclasses.replace(learner.config, evaluation=evaluation), Stream.TEST)
     network, weights = learner.network, learner.evaluated[replica : replica + 1]
-    layers, length = network.split(weights), data.inputs.shape[2]
+    length = data.inputs.shape[2]
     cycles = np.unique([*np.geomspace(1, length, KEPT).astype(int), *(t for t in TOLD if t <= length)])
-    state, states, means = network.initial_state(weights, data.inputs.shape[1]), [], []
+    state, states, means = None, [], []
     for t in range(length):
-        _, state = network.step(layers, state, data.inputs[:, :, t])
+        _, state = network.forward(weights, data.inputs[:, :, t : t + 1], state)
         cells = torch.cat(network.split_state(state)[1], -1)[0].double()
         means.append(cells.mean(0))
         if t + 1 in cycles:

@@ -19,7 +19,7 @@ from learning_to_learn.runs.identity import MARK, studied, study_of, true_names
 from learning_to_learn.runs.run_folder import DONE, Replica, Status, as_json
 from learning_to_learn.runs.sweep_folder import Job, survey
 from learning_to_learn.runs.varying import ABSENT, column, joined, spelled, together, typed, varying_keys
-from learning_to_learn.training.metrics import Metrics, summarise
+from learning_to_learn.training.metrics import MEMORIES, Metrics, median, summarise
 
 NAMES = ("arch.name", "family.name")
 """What every table shows, also where it does not vary."""
@@ -32,9 +32,10 @@ SIZES = {"n_parameters": "parameters", "state_size": "state_size", "multiplicati
 """The columns that say how large a network is, with the keys of result.json. `arch.parameters` is what was asked for."""
 
 
-def find_jobs(folder: Path) -> list[Job]:
-    """Return every run folder at or under `folder`, in the order of the sweep; of finished ones with what is damaged."""
-    return [judged(job) for job in survey(folder) if job.place]
+def find_jobs(*folders: Path) -> list[Job]:
+    """Return every run folder at or under `folders`, in the order of the sweep; of finished ones with what is damaged."""
+    found = {job.folder.resolve(): job for folder in folders for job in survey(folder) if job.place}  # each once
+    return [judged(job) for job in found.values()]
 
 
 def judged(job: Job) -> Job:
@@ -185,8 +186,9 @@ def to_csv(rows: Sequence[dict[str, Any]], short: dict[str, str]) -> str:
     """Return rows as CSV, their settings spelled as `short` says."""
     file = io.StringIO(newline="")
     writer = csv.writer(file)
-    writer.writerow([short.get(key, key) for key in rows[0]])
-    writer.writerows(row.values() for row in rows)
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    writer.writerow([short.get(key, key) for key in keys])
+    writer.writerows([row.get(key) for key in keys] for row in rows)
     return file.getvalue()
 
 
@@ -248,8 +250,10 @@ def _pool(counted: Sequence[Counted]) -> dict[str, Any]:
     metrics = [_metrics(one.replica) for one in counted]
     found = summarise(metrics, floor)
     low, high = found.pop("success_interval")
+    memories = {key: [one.result[key] for one in counted if one.result.get(key) is not None] for key in MEMORIES}
     return {
         **found,
+        **{key: median(values, worst=math.inf) for key, values in memories.items() if values},
         "success_low": low,
         "success_high": high,
         "seconds": sum(one.seconds for one in counted),

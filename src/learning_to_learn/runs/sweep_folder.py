@@ -109,26 +109,43 @@ def survey(folder: Path, before: Sequence[Job] = ()) -> list[Job]:
 
 
 def find_place(folder: Path, sweep: Path, fingerprint: str) -> tuple[Path, Path | None]:
-    """Return where a job of that fingerprint is to run, and the folder that makes it superfluous, if there is one.
+    """Return where a job of that fingerprint is to run, and the folder that makes it superfluous, if there is one."""
+    return Places(sweep).find(folder, fingerprint)
 
-    A job is superfluous if another folder of the sweep has finished the same job or is running it. If a folder holds the same
-    job unfinished, the job resumes there. If `folder` is another job's, the job gets a folder beside it.
-    """
-    for path in run_folders(sweep):
-        said = _said(path)
-        if path == folder or said.fingerprint != fingerprint or said.status is Status.DUPLICATE:
-            continue
-        if said.status is Status.FINISHED or is_held(path):
-            return folder, path
-        return path, None
-    other = _said(folder).fingerprint not in (None, fingerprint)
-    if not other:
-        return folder, None
-    for number in itertools.count(2):
-        beside = folder.with_name(f"{folder.name}-{number}")
-        if _said(beside).fingerprint in (None, fingerprint):
-            return beside, None
-    raise AssertionError
+
+class Places:
+    """Where the jobs of a sweep run. What its folders say is read once, and of a folder anew with `read`."""
+
+    def __init__(self, sweep: Path) -> None:
+        self._said = {path: _said(path) for path in run_folders(sweep)}
+
+    def read(self, folder: Path) -> None:
+        """Read what a folder says now."""
+        self._said[folder] = _said(folder)
+
+    def find(self, folder: Path, fingerprint: str) -> tuple[Path, Path | None]:
+        """Return where a job of that fingerprint is to run, and the folder that makes it superfluous, if there is one.
+
+        A job is superfluous if another folder of the sweep has finished the same job or is running it. If a folder holds the
+        same job unfinished, the job resumes there. If `folder` is another job's, the job gets a folder beside it.
+        """
+        for path, said in self._said.items():
+            if path == folder or said.fingerprint != fingerprint or said.status is Status.DUPLICATE:
+                continue
+            if said.status is Status.FINISHED or is_held(path):
+                return folder, path
+            return path, None
+        other = self._fingerprint(folder) not in (None, fingerprint)
+        if not other:
+            return folder, None
+        for number in itertools.count(2):
+            beside = folder.with_name(f"{folder.name}-{number}")
+            if self._fingerprint(beside) in (None, fingerprint):
+                return beside, None
+        raise AssertionError
+
+    def _fingerprint(self, folder: Path) -> str | None:
+        return (self._said.get(folder) or _said(folder)).fingerprint
 
 
 def arguments_of(folder: Path) -> list[str] | None:

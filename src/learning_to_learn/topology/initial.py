@@ -11,6 +11,7 @@ from jaxtyping import Float
 from learning_to_learn.errors import unknown
 from learning_to_learn.lazy import torch
 from learning_to_learn.randomness import Stream, uniform
+from learning_to_learn.topology.module import ModuleNetwork
 from learning_to_learn.topology.network import Network
 
 
@@ -23,6 +24,8 @@ def initial_parameters(
     network has such a pre-activation.
     """
     bias = dict(bias or {})
+    if isinstance(network, ModuleNetwork):
+        return network.initial_parameters(seeds, scale)
     known = {name for layer in network.layers for b in layer.blocks for name in b.unit.pre_activations}
     for name in bias:
         if name not in known:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
@@ -32,6 +32,7 @@ from jaxtyping import Float
 from learning_to_learn.errors import UserError, unknown
 from learning_to_learn.lazy import torch
 from learning_to_learn.losses import nothing_known
+from learning_to_learn.topology.cost import count_multiplications
 from learning_to_learn.topology.hold import check_hold, held
 from learning_to_learn.topology.units import UNITS, Sources, Unit
 from learning_to_learn.topology.vector_units import VectorUnit
@@ -341,6 +342,11 @@ class Network:
         """D, the number of values that one sequence carries from cycle to cycle."""
         return sum(layer.own + layer.states for layer in self.layers) + self.outputs
 
+    @property
+    def cells(self) -> int:
+        """How many states the units have, besides outputs that a layer hears."""
+        return sum(layer.states for layer in self.layers)
+
     def split(self, parameters: Float[torch.Tensor, "R P"]) -> list[LayerParameters]:
         """Return the parameters of each layer, those of the output neurons last."""
         pieces = parameters.split([layer.parameters for layer in self.all_layers], dim=-1)
@@ -443,6 +449,18 @@ class Network:
             zs.append(z)
             ys.append(y)
         return torch.stack(zs, 2), torch.stack(ys, 2), state
+
+    def multiplications(self, cycles: int = 1) -> int:  # noqa: ARG002 - every cycle takes as many
+        """Return how many numbers are multiplied or divided in a cycle of one sequence, without learning.
+
+        They are those of the weights with what they meet, and those in the units; not what a tanh or an exponential takes.
+        """
+        biases = sum(layer.rows for layer in self.all_layers)
+        count = sum(layer.weights for layer in self.all_layers) - biases
+        for layer in self.all_layers:
+            z, s, numbers = (torch.full((n,), 0.5) for n in (layer.rows, layer.states, layer.numbers))
+            count += count_multiplications(partial(layer.apply, z, s, numbers))
+        return count
 
     def describe(self) -> str:
         """The topology in the paper's notation, such as `H1: 6 memory_cell + 6 neuron`."""

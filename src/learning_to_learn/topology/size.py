@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from learning_to_learn.errors import UserError
-from learning_to_learn.lazy import torch
-from learning_to_learn.topology.cost import count_multiplications
 from learning_to_learn.topology.network import OPTIONS, Network
 
 TOLERANCE = 0.25
@@ -90,30 +88,19 @@ def solve(
     return sound[nearest]
 
 
-def size_of(network: Network) -> dict[str, int]:
+def size_of(network: Network, cycles: int = 1) -> dict[str, int | None]:
     """Return how large a network is: its parameters, those of them that learn, the numbers that a sequence carries from cycle
     to cycle, and the multiplications of a cycle.
+
+    A network that hears all earlier cycles again has no state of a fixed size, None, and its multiplications are those of the
+    mean cycle of a sequence of so many.
     """
     return {
         "parameters": network.parameters,
         "trained_parameters": network.parameters - len(network.fixed),
-        "state_size": network.state_size,
-        "multiplications": multiplications_of(network),
+        "state_size": network.state_size or None,
+        "multiplications": network.multiplications(cycles),
     }
-
-
-def multiplications_of(network: Network) -> int:
-    """Return how many numbers are multiplied or divided in a cycle of one sequence, without learning.
-
-    They are those of the weights with what the weights meet, and those in the units; not what a tanh or an exponential takes.
-    """
-    products = sum(p.parameters for layer in network.all_layers for p in layer.products)
-    biases = sum(layer.rows for layer in network.all_layers)
-    count = products - biases
-    for layer in network.all_layers:
-        z, s, numbers = (torch.full((n,), 0.5) for n in (layer.rows, layer.states, layer.numbers))
-        count += count_multiplications(partial(layer.apply, z, s, numbers))
-    return count
 
 
 def _is_diagonal(layer: Mapping[str, Any]) -> bool:

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from learning_to_learn.config import Config
-from learning_to_learn.families import FAMILIES
-from learning_to_learn.losses import loss_of
+from learning_to_learn.families import FAMILIES, Family
+from learning_to_learn.losses import divergence, loss_of
 from learning_to_learn.randomness import Stream
 from learning_to_learn.topology.size import size_of
 from learning_to_learn.training.baselines import bayes_of_a_finite_prior
@@ -20,6 +20,7 @@ from learning_to_learn.training.curves import error_curves
 from learning_to_learn.training.excess import Errors, bayes_outputs, join_errors, measure_outputs
 from learning_to_learn.training.learner import ALIVE, MetaLearner
 from learning_to_learn.training.metrics import (
+    MEMORIES,
     Metrics,
     beside_the_best,
     cycles_until_learnt,
@@ -32,8 +33,13 @@ from learning_to_learn.training.sequences import Sequences, draw_sequences, held
 
 AT_ONCE = 512
 """Test sequences that are measured at once."""
+REMEMBERED = 128
+"""Sequences that a replica is compared on with the learner of its own mappings, of each kind."""
+REPLICAS_AT_ONCE = 32
+"""Replicas that are measured at once: the outputs of more leave the caches."""
 STREAM = 5
 """Mappings in the stream of Figure 3."""
+CARRIED, RESET = "state carried over", "state reset"
 
 
 @dataclass(frozen=True)
@@ -53,9 +59,24 @@ class Evaluation:
 
 
 def evaluate(learner: MetaLearner) -> Evaluation:
-    """Return what the learner does on the test data of its configuration."""
+    """Return what the learner of one job does on the test data of its configuration."""
+    [found] = evaluate_parts(learner)
+    return found
+
+
+def evaluate_parts(learner: MetaLearner) -> list[Evaluation]:
+    """Return what the learner of each job does on the test data, which the jobs share. All are measured together."""
+    errors, best, streams = errors_on_test_data(learner), bayes_curve(learner.config), stream_errors_of_all(learner)
+    return [
+        _evaluation(
+            part, Errors(errors.curves[r], errors.excess[r], errors.steps[r]), best, {k: v[r] for k, v in streams.items()}
+        )
+        for part, r in zip(learner.parts, learner.places, strict=True)
+    ]
+
+
+def _evaluation(learner: MetaLearner, errors: Errors, best: np.ndarray, streams: dict[str, np.ndarray]) -> Evaluation:
     config = learner.config
-    errors = errors_on_test_data(learner)
     found = metrics_of_errors(config, errors)
     replicas = [
         {"seed": config.seed + i, **asdict(m), "diverged_at_epoch": None if at == ALIVE else int(at)}
@@ -67,11 +88,11 @@ def evaluate(learner: MetaLearner) -> Evaluation:
         "diverged": len(learner.diverged),
         "epochs": learner.epochs_done,
         "seconds": learner.seconds,
-        **size_of(learner.network),
+        **size_of(learner.network, config.family.sequence_length),
         "engine": learner.engine.name,
-        **memorizing(config),
+        **memorizing(learner),
     }
-    return Evaluation(result, replicas, errors.curves, bayes_curve(config), stream_errors(learner))
+    return Evaluation(result, replicas, errors.curves, best, _of_the_median_replica(config, streams))
 
 
 def errors_on_test_data(learner: MetaLearner) -> Errors:
@@ -80,8 +101,16 @@ def errors_on_test_data(learner: MetaLearner) -> Errors:
     data = held_out(config, Stream.TEST)
     best = bayes_outputs(config, data)
     count = max(1, AT_ONCE * config.family.length(test=True) // data.targets.shape[2])
-    pieces = zip(data.pieces(count), _pieces(best, count), strict=False)
-    return join_errors([errors_of(config, learner.outputs(piece), piece, m) for piece, m in pieces])
+    pieces = list(zip(data.pieces(count), _pieces(best, count), strict=False))
+    found = [
+        join_errors([errors_of(config, learner.outputs(piece, replicas=some), piece, m) for piece, m in pieces])
+        for some in _blocks(len(learner.weights))
+    ]
+    return Errors(*(np.concatenate([getattr(one, key) for one in found]) for key in ("curves", "excess", "steps")))
+
+
+def _blocks(replicas: int) -> list[slice]:
+    return [slice(first, first + REPLICAS_AT_ONCE) for first in range(0, replicas, REPLICAS_AT_ONCE)]
 
 
 def _pieces(best: Float[Tensor, "1 M T m"], count: int) -> Iterator[Float[Tensor, "1 _ T m"]]:
@@ -90,25 +119,60 @@ def _pieces(best: Float[Tensor, "1 M T m"], count: int) -> Iterator[Float[Tensor
         yield best[:, first : first + count]
 
 
-def memorizing(config: Config) -> dict[str, float]:
-    """Return what a learner reaches that knows the training mappings and no others; nothing where these are not a finite set.
+def memorizing(learner: MetaLearner) -> dict[str, float]:
+    """Return what the Bayes-optimal learner of the training mappings alone does, and how near the network is to it; nothing
+    where these are not a finite set.
 
     `floor_of_training_mappings` is its loss on new sequences of its own mappings, `mse_of_memorizing` that on the test
-    mappings. Both are of the first replica's mappings.
+    mappings; both are of the first replica's mappings. `mse_on_training_mappings` is the network's loss on the same new
+    sequences, `distance_to_memorizing` the divergence of its outputs from that learner's on the test mappings, to be held
+    against the excess, which is that from the family's own Bayes learner; both are medians over replicas. (Raventós et al.
+    2023, whose "dMMSE" and ridge these two learners are.)
     """
-    family, test = config.family.make(), config.family.make(test=True)
+    config, family = learner.config, learner.family
     sets = None if family.moving else training_mappings(config, dtype=torch.float64)
     if sets is None:
         return {}
-    count, seed, found = min(AT_ONCE, config.evaluation.mappings), [config.evaluation.seed], []
-    length, test_length = config.family.sequence_length, config.family.length(test=True)
-    own = draw_sequences(family, length, count, seed, Stream.TEST, 2, dtype=torch.float64, among=sets[:1])
-    others = draw_sequences(test, test_length, count, seed, Stream.TEST, 0, dtype=torch.float64)
-    for data in (own, others):
-        x, y = data.x[0].numpy(), data.targets[0].numpy()
-        said = torch.from_numpy(bayes_of_a_finite_prior(family, sets[0], x, y))
-        found.append(float(loss_of(said, data.targets[0], family.output, family.loss).mean()))
-    return dict(zip(("floor_of_training_mappings", "mse_of_memorizing"), found, strict=True))
+    kind, found = (family.output, family.loss), []
+    for replica in range(len(sets)):
+        data = _of_training_mappings(config, sets[replica : replica + 1], REMEMBERED if replica else AT_ONCE)
+        told = [_memorized(family, sets[replica], one) for one in data]
+        own, others = (next(one.pieces(REMEMBERED)) for one in data)
+        said = [_outputs_of(learner, replica, one) for one in (own, others)]
+        found.append(
+            [
+                *(float(loss_of(m, one.targets, *kind).mean()) for m, one in zip(told, data, strict=True)),
+                float(loss_of(said[0], own.targets, *kind).mean()),
+                float(divergence(told[1][:, :REMEMBERED], said[1], *kind).mean()),
+            ]
+        )
+    prior, network = found[0][:2], (median(column, worst=math.inf) for column in list(zip(*found, strict=True))[2:])
+    return dict(zip(MEMORIES, (*prior, *network), strict=True))
+
+
+def _of_training_mappings(config: Config, mappings: Float[Tensor, "1 M *E"], most: int) -> tuple[Sequences, Sequences]:
+    """Return new sequences of these mappings, and the first ones of the test data."""
+    family, seed = config.family, [config.evaluation.seed]
+    count, stacked = min(most, config.evaluation.mappings), family.encoding == "stacked"
+    own = draw_sequences(
+        family.make(), family.sequence_length, count, seed, Stream.TEST, 2, dtype=torch.float64, among=mappings, stacked=stacked
+    )
+    length = family.length(test=True)
+    test = draw_sequences(family.make(test=True), length, count, seed, Stream.TEST, 0, dtype=torch.float64, stacked=stacked)
+    return own, test
+
+
+def _memorized(family: Family, mappings: Float[Tensor, "M *E"], data: Sequences) -> Float[Tensor, "1 N T m"]:
+    """Return the outputs of the learner that knows these mappings and no others."""
+    x, y = data.x[0].numpy(), data.targets[0].numpy()
+    return torch.from_numpy(bayes_of_a_finite_prior(family, mappings, x, y))[None]
+
+
+def _outputs_of(learner: MetaLearner, replica: int, data: Sequences) -> Float[Tensor, "1 N T m"]:
+    """Return one replica's outputs."""
+    weights = learner.evaluated[replica : replica + 1]
+    with torch.no_grad():
+        return learner.engine.outputs(weights, data.inputs.to(weights))[0].double()
 
 
 def errors_of(config: Config, outputs: Float[Tensor, "R N T m"], data: Sequences, best: Float[Tensor, "1 N T m"]) -> Errors:
@@ -176,11 +240,20 @@ def stream_errors(learner: MetaLearner, mappings: int = STREAM) -> dict[str, np.
 
     Both are of one replica: the one whose error is the median in the way it was trained.
     """
+    return _of_the_median_replica(learner.config, stream_errors_of_all(learner, mappings))
+
+
+def stream_errors_of_all(learner: MetaLearner, mappings: int = STREAM) -> dict[str, np.ndarray]:
+    """Return what `stream_errors` does, of every replica: [R, time]."""
     stream = in_streams(learner.config, Stream.TEST, mappings, 1)
     length = learner.config.family.length(test=True)
     pieces = [stream.cut(slice(i * length, (i + 1) * length)) for i in range(mappings)]
     carried = (learner.outputs(stream) - stream.targets).abs()[:, 0].mean(-1).numpy()
     reset = torch.cat([(learner.outputs(p) - p.targets).abs()[:, 0].mean(-1) for p in pieces], -1).numpy()
-    trained = carried if learner.config.family.carry_state else reset
+    return {CARRIED: carried, RESET: reset}
+
+
+def _of_the_median_replica(config: Config, streams: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    trained = streams[CARRIED if config.family.carry_state else RESET]
     replica = np.argsort(trained.mean(1))[(len(trained) - 1) // 2]
-    return {"state carried over": carried[replica], "state reset": reset[replica]}
+    return {key: errors[replica] for key, errors in streams.items()}

@@ -1,5 +1,6 @@
 """The Lightning module: R replicas of a network, all updates of a meta-training epoch in one step."""
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -70,9 +71,8 @@ class MetaLearner(pl.LightningModule):
 
     def _split(self, jobs: Sequence[Config], dtype: torch.dtype) -> "list[MetaLearner]":
         """Return a learner for each job, whose tensors are views of this one's."""
-        parts, first = [], 0
-        for job in jobs:
-            replicas = slice(first, first + job.replicas)
+        parts = []
+        for job, replicas in zip(jobs, _places(jobs), strict=True):
             part = MetaLearner(job, dtype=dtype, engine=self.engine)
             part.weights.data = self.weights.detach()[replicas]
             part.diverged_at = self.diverged_at[replicas]
@@ -80,21 +80,22 @@ class MetaLearner(pl.LightningModule):
                 part.average = self.average[replicas]
             part.optimizer = self.optimizer.part(replicas)
             parts.append(part)
-            first += job.replicas
         return parts
+
+    @property
+    def places(self) -> list[slice]:
+        """Where the replicas of each of the `parts` stand on the replica axis."""
+        return _places([part.config for part in self.parts])
 
     def tell_parts(self) -> None:
         """Let the learners of the jobs know what has happened since they were told last; of the seconds each has its share."""
         if self.parts == [self]:
             return
-        first = 0
-        for part in self.parts:
-            replicas = slice(first, first + part.config.replicas)
+        for part, replicas in zip(self.parts, self.places, strict=True):
             part.epochs_done, part.optimizer.updates = self.epochs_done, self.optimizer.updates
             part.seconds = self.seconds * part.config.replicas / len(self.weights)
             part.train_mse = self.train_mse[replicas]
             part.validation_curves = None if self.validation_curves is None else self.validation_curves[replicas]
-            first += part.config.replicas
 
     def go_on_from_parts(self) -> None:
         """Go on from where the learners of the jobs are, which have all come equally far."""
@@ -168,11 +169,11 @@ class MetaLearner(pl.LightningModule):
         return self.average if self.config.trainer.average else self.weights.detach()
 
     @torch.no_grad()
-    def outputs(self, batch: Sequences, state: Tensor | None = None) -> Float[Tensor, "R N T m"]:
-        """Return every replica's outputs on data that is the same for all (R = 1)."""
-        replicas = self.weights.shape[0]
-        inputs = batch.inputs.expand(replicas, *batch.inputs.shape[1:])
-        return self.engine.outputs(self.evaluated, inputs, state)[0]
+    def outputs(self, batch: Sequences, state: Tensor | None = None, replicas: slice = slice(None)) -> Float[Tensor, "R N T m"]:
+        """Return the outputs of every replica, or of some, on data that is the same for all (R = 1)."""
+        weights = self.evaluated[replicas]
+        inputs = batch.inputs.expand(len(weights), *batch.inputs.shape[1:])
+        return self.engine.outputs(weights, inputs, state)[0]
 
     @property
     def diverged(self) -> dict[int, int]:
@@ -204,3 +205,9 @@ class MetaLearner(pl.LightningModule):
         self.epochs_done, self.seconds = int(state["epochs_done"]), float(state["seconds"])
         self.optimizer.load(state["optimizer"])
         self.carry = Carry(**state["carry"]) if state["carry"] else None
+
+
+def _places(jobs: Sequence[Config]) -> list[slice]:
+    """Where the replicas of each job stand on the replica axis of all."""
+    ends = list(itertools.accumulate(job.replicas for job in jobs))
+    return [slice(end - job.replicas, end) for end, job in zip(ends, jobs, strict=True)]

@@ -94,6 +94,8 @@ def success_interval(successes: int, trials: int, confidence: float = 0.95) -> t
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
+MEMORIES = ("floor_of_training_mappings", "mse_of_memorizing", "mse_on_training_mappings", "distance_to_memorizing")
+"""Keys of a result on a finite set of training mappings: see `evaluation.memorizing`."""
 OF_SEQUENCES = {"excess_median": "excess", "excess_error": "excess_error", "steps_to_learn": "steps_to_learn",
                 "steps_deviation": "steps_deviation"}  # fmt: skip
 """Keys of a summary, and the metrics whose medians they are; null where a replica's was not measured."""

@@ -91,9 +91,12 @@ def _chosen(among: Float[Tensor, "R M *E"], u: Float[Tensor, "R N"]) -> Float[Te
     return among[torch.arange(len(among))[:, None], index]
 
 
-def training_mappings(config: Config, *, dtype: torch.dtype = torch.float32) -> Float[Tensor, "R M *E"] | None:
-    """Return the mappings that each replica trains on where they are few: `family.training_mappings`, or a fixed corpus."""
-    family, seeds = config.family.make(), [config.seed + i for i in range(config.replicas)]
+def training_mappings(config: Config, *more: Config, dtype: torch.dtype = torch.float32) -> Float[Tensor, "R M *E"] | None:
+    """Return the mappings that each replica trains on where they are few: `family.training_mappings`, or a fixed corpus.
+
+    `more` are jobs that are trained together with the first.
+    """
+    family, seeds = config.family.make(), seeds_of(config, *more)
     if config.family.training_mappings is not None:
         count, size = config.family.training_mappings, family.dimensions_at(config.family.sequence_length)
         u = torch.from_numpy(uniform(seeds, Stream.CORPUS, 1, count * size)).view(len(seeds), count, size).to(dtype)
@@ -168,7 +171,7 @@ class MetaData(pl.LightningDataModule):
         super().__init__()
         self.config, self.dtype, self.next_epoch = config, dtype, 0
         self.family = config.family.make()
-        self._among = training_mappings(config, dtype=dtype) if config.family.training_mappings else None
+        self._among = training_mappings(config, *more, dtype=dtype) if config.family.training_mappings else None
         self._validation: Sequences | None = None
         self.seeds = seeds_of(config, *more)
 

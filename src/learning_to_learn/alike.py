@@ -1,0 +1,67 @@
+"""Compose the jobs of a sweep: one that differs from another in plain values only is composed from that one.
+
+Hydra reads and merges all files anew for every job, twice, which takes longer than a short job trains. Its defaults list
+depends on groups alone, and what is typed is laid over the rest last. So jobs with the same groups and keys differ in nothing
+but those values, and in what Hydra's own node says of them.
+"""
+
+import copy
+from collections.abc import Sequence
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+PLAIN = (int, float, bool, str, type(None))
+
+
+class Composer:
+    """Composes jobs as `load_sweep_config` of Hydra's loader does, which it asks for the first job of every kind."""
+
+    def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
+        self._loader, self._master = loader, master
+        self._parser = OverridesParser.create(config_loader=loader)
+        self._first: dict[tuple[str, ...], DictConfig] = {}
+        self._is_group: dict[str, bool] = {}
+
+    def compose(self, words: Sequence[str]) -> DictConfig:
+        """Return the configuration of the job with these overrides. Raises what Hydra raises where it cannot be composed."""
+        overrides = self._parser.parse_overrides(list(words))
+        found = copy.deepcopy(self._lay_over(overrides))
+        OmegaConf.copy_cache(from_config=self._master, to_config=found)
+        own = [override for override in overrides if not override.is_hydra_override()]
+        with open_dict(found.hydra):
+            found.hydra.overrides.task = [override.input_line for override in own]
+            look = found.hydra.job.config.override_dirname
+            found.hydra.job.override_dirname = get_overrides_dirname(
+                overrides=own, kv_sep=look.kv_sep, item_sep=look.item_sep, exclude_keys=look.exclude_keys
+            )
+        return found
+
+    def check(self, words: Sequence[str]) -> None:
+        """Raise what Hydra raises where the job cannot be composed."""
+        self._lay_over(self._parser.parse_overrides(list(words)))
+
+    def _lay_over(self, overrides: Sequence[Override]) -> DictConfig:
+        """The first job of this kind, with the plain values of this one."""
+        plain = [override for override in overrides if self._is_plain(override)]
+        kind = tuple(f"{o.key_or_group}=" if o in plain else str(o.input_line) for o in overrides)
+        if kind not in self._first:
+            words = [str(override.input_line) for override in overrides]
+            self._first[kind] = self._loader.load_sweep_config(self._master, words)
+        else:
+            ConfigLoaderImpl._apply_overrides_to_config(plain, self._first[kind])
+        return self._first[kind]
+
+    def _is_plain(self, override: Override) -> bool:
+        """Whether it only changes a value of the configuration, to one that is neither a table nor refers to another."""
+        if override.type is not OverrideType.CHANGE or override.package or override.is_hydra_override():
+            return False
+        key, value = override.key_or_group, override.value()
+        if not isinstance(value, PLAIN) or "${" in str(value):
+            return False
+        if key not in self._is_group:
+            self._is_group[key] = bool(self._loader.get_group_options(key))
+        return not self._is_group[key]

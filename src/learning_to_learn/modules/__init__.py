@@ -1,0 +1,1 @@
+"""Modules of torch, for `arch.module`, that are no networks of units."""
