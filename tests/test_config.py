@@ -113,7 +113,7 @@ def test_every_key_is_read_by_something():
         ("family.functions=[16]", "0 to 15"),
         ("arch.layers=[{lstm: 3}]", "choose one of"),
         ("arch.layers=[]", "at least one layer"),
-        ("arch.gradient=evolution", "choose one of bptt, rtrl, truncated"),
+        ("arch.gradient=evolution", "choose one of bptt, es, none, rtrl, truncated"),
         ("arch.window=3", "only bptt"),
         ("arch.bias=3", "give a number for each"),
         ("arch.bias={input_gate: x}", "give a number for each"),
