@@ -5,7 +5,7 @@ RUN := $(BIN)/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 RUNS ?= runs
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep test test-slow fuzz reliability test-cluster test-next lint reproduce-table1 reproduce-figure3 reproduce-why ancestors readme studies compare-topologies report floors bench lock clean
+.PHONY: help setup train sweep test test-slow fuzz reliability test-cluster test-next lint reproduce-table1 reproduce-figure3 reproduce-why ancestors readme studies verdict compare-topologies report archs floors bench lock clean
 
 help:  ## This list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -66,6 +66,10 @@ reproduce-why: .venv/ready  ## Section 5 of the paper: which features of the mem
 ancestors: .venv/ready  ## Section 2 of the paper: fixed-weight networks and evolution, into reports/ancestors.md (QUICK=1: small)
 	$(RUN) -m src.reproduce ancestors
 
+BUDGET ?= 3h
+verdict: .venv/ready  ## Judge the archs, each tuned with the same budget: reports/verdict.md (BUDGET=20min: the plan that fits; QUICK=1: tiny)
+	$(RUN) -m src.verdict budget=$(BUDGET)
+
 studies: .venv/ready  ## Run the studies of sweeps/, or what is left of them, and answer their questions in reports/ (QUICK=1: small)
 	$(RUN) -m src.studies
 
@@ -77,6 +81,10 @@ compare-topologies: .venv/ready  ## Which topologies learn to learn: the study o
 
 report: .venv/ready  ## The report of all runs, as one HTML file and as Markdown, into runs/report/ (RUNS=<folder>: of those)
 	$(RUN) -m src.sweep report $(RUNS)
+
+archs: .venv/ready  ## Write the table of archs, docs/archs.md and reports/archs.csv
+	$(PIP) "torchrecurrent~=0.2.5" --no-deps
+	$(RUN) -m benchmarks.archs
 
 floors: .venv/ready  ## Estimate the Bayes floors anew (two minutes)
 	$(RUN) -m src.floors

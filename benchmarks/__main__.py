@@ -20,7 +20,9 @@ from rich.progress import track
 from benchmarks import fast_weights, peers
 from benchmarks.packed import EPOCHS, RATES, packed_against_apart, table, write
 from benchmarks.startup import start_up
+from benchmarks.structure import rtrl_against_bptt
 from benchmarks.trainer import kernel_share
+from benchmarks.turns import take_turns
 from learning_to_learn.topology import Network
 
 ROOT = Path(__file__).parent.parent
@@ -53,7 +55,7 @@ def main() -> None:
         rows += compare(*case, seconds=0.2 if quick else SECONDS)
     text = [*_table(rows), *_claims(rows)]
     if not quick:
-        text += [*_scaling(), *_fast_weights(), *_trainer(), "", *_packed(), "", *start_up(), *_compiling()]
+        text += [*_scaling(), *_structure(), *_fast_weights(), *_trainer(), "", *_packed(), "", *start_up(), *_compiling()]
     print("\n".join(text))
     if not quick:
         CSV.parent.mkdir(exist_ok=True)
@@ -87,23 +89,6 @@ def compare(name: str, gradient: str, length: int, batch: int, replicas: int, *,
         }
         for engine, t in times.items()
     ]  # fmt: skip
-
-
-def take_turns(work: dict[str, peers.Work], seconds: float) -> dict[str, list[float]]:
-    """Times of every piece of work; the faster ones get more turns, all get three."""
-    times: dict[str, list[float]] = {name: [] for name in work}
-    for run in work.values():
-        run()  # compiles
-    spent = dict.fromkeys(work, 0.0)
-    while True:
-        due = [n for n in work if len(times[n]) < 3 or (spent[n] < seconds and len(times[n]) < 200)]
-        if not due:
-            return times
-        for name in due:
-            began = time.perf_counter()
-            work[name]()
-            times[name].append(time.perf_counter() - began)
-            spent[name] += times[name][-1]
 
 
 def _table(rows: list[Row]) -> list[str]:
@@ -155,6 +140,14 @@ def _scaling() -> list[str]:
         times = take_turns({"fused": peers.engine("fused", network, "bptt", p, x, y)}, 1.5)
         ms = 1e3 * median(times["fused"])
         lines.append(f"| {n} | {length} | {replicas} | {ms:.2f} | {1e6 * ms / (replicas * 128 * length):.1f} |")
+    return [*lines, ""]
+
+
+def _structure() -> list[str]:
+    lines = ["## rtrl where units do not hear each other", "", "The fused engine, 64 x 256; milliseconds.", ""]
+    lines += ["| layer | parameters | bptt | rtrl | rtrl / bptt |", "|---|--:|--:|--:|--:|"]
+    for name, parameters, bptt, rtrl in rtrl_against_bptt():
+        lines.append(f"| {name} | {parameters} | {bptt:.2f} | {rtrl:.2f} | {rtrl / bptt:.1f} |")
     return [*lines, ""]
 
 

@@ -29,7 +29,7 @@ def case(unit: str, *, replicas: int, batch: int, length: int) -> tuple[Network,
     """The network, parameters [R, P], inputs and targets."""
     net = network(unit)
     p = torch.rand(replicas, net.parameters) - 0.5
-    return net, p, torch.rand(replicas, batch, length, 3), torch.rand(replicas, batch, length, 1)
+    return net, p, torch.rand(replicas, batch, length, 3), torch.rand(replicas, batch, length)
 
 
 def works(unit: str, *, replicas: int, batch: int = 128, length: int = 256, compiled: bool = True) -> dict[str, peers.Work]:
@@ -59,7 +59,7 @@ def compiled_step(net: Network, p: Tensor, x: Tensor, y: Tensor) -> peers.Work:
             h, state = step(z[:, t], state, own.numbers[0])
             hs.append(h)
         outputs = torch.sigmoid(torch.stack(hs, 1) @ readout.matrix[0, 0, :-1] + readout.matrix[0, 0, -1])
-        (outputs - y[..., 0]).square().mean().backward()
+        (outputs - y).square().mean().backward()
 
     return lambda: [one(p[r], x[r], y[r]) for r in range(len(p))]
 
@@ -108,7 +108,7 @@ def _jitted(net: Network, heads: Callable, p: Tensor, x: Tensor, y: Tensor) -> p
         return jax.nn.sigmoid(h @ readout[:-1] + readout[-1])
 
     def loss(parameters, x, y):  # noqa: ANN001, ANN202
-        return jnp.mean((jax.vmap(sequence, in_axes=(None, 0))(parameters, x) - y[..., 0]) ** 2)
+        return jnp.mean((jax.vmap(sequence, in_axes=(None, 0))(parameters, x) - y) ** 2)
 
     work = jax.jit(jax.vmap(jax.value_and_grad(loss)))
     arguments = [jnp.asarray(a.numpy()) for a in (p, x, y)]

@@ -6,13 +6,14 @@ training keeps such a solution when it starts there or beside it, and whether it
 
     python examples/in_context_by_hand.py reports
 
-writes reports/in_context.csv and reports/in_context.png.
+writes in_context.csv, in_context.png and in_context.md into reports.
 """
 
 import csv
 import math
 import sys
 from pathlib import Path
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -79,6 +80,20 @@ def ridge_regression(x: Tensor, y: Tensor, ridge: float = RIDGE) -> Tensor:
     return torch.stack(predictions, -2)
 
 
+HEAD = f"""\
+# Represent, keep, learn
+
+Written by `python examples/in_context_by_hand.py reports`. In each cycle a network of one group sees (x[t-1], y[t-1],
+x[t]) and says what y[t] = w x[t] is: {INPUTS} inputs, w drawn anew for each sequence of {LENGTH} cycles, no noise.
+Weights that are set by hand make a DeltaNet the least-mean-squares rule (rate {RATE}) and a mesa layer ridge regression
+(ridge {RIDGE}), to 1e-10 (a test). Then {UPDATES} updates of {BATCH} sequences by Adam, {REPLICAS} replicas from each
+start. "Beside it" adds 0.3 times what is drawn at random. The loss is that on test sequences, divided by that of a
+learner that knows nothing. The distance is the mean squared difference between the network's outputs and the
+algorithm's, divided by the same. Medians over the replicas.
+
+| unit | start | loss before | loss after (worst) | distance before | distance after | the algorithm's loss |
+|---|---|--:|--:|--:|--:|--:|
+"""
 ALGORITHMS = {"delta_rule": least_mean_squares, "mesa": ridge_regression}
 
 
@@ -117,6 +132,24 @@ def main(folder: Path) -> None:
         writer.writeheader()
         writer.writerows(rows)
     picture(rows, folder / "in_context.png")
+    (folder / "in_context.md").write_text("\n".join(table(rows)) + "\n", encoding="utf-8")
+
+
+def table(rows: list[dict]) -> list[str]:
+    """What training made of each start: medians over the replicas, and the worst of them."""
+    lines = HEAD.splitlines()
+    for unit, start in dict.fromkeys((row["unit"], row["start"]) for row in rows):
+        mine = [row for row in rows if (row["unit"], row["start"]) == (unit, start)]
+        first, last = ([row for row in mine if row["update"] == at] for at in (0, UPDATES))
+        after = sorted(float(row["loss"]) for row in last)
+        before, apart, apart_after = (
+            median(float(row[key]) for row in some) for key, some in (("loss", first), ("distance", first), ("distance", last))
+        )
+        lines.append(
+            f"| `{unit}` | {start} | {before:.4f} | {median(after):.4f} ({after[-1]:.4f}) | {apart:.4f} | {apart_after:.4f} | "
+            f"{float(mine[0]['algorithm']):.4f} ({UNITS[str(unit)]}) |"
+        )
+    return [*lines, "", "![The loss over training](in_context.png)"]
 
 
 def picture(rows: list[dict], path: Path) -> None:
@@ -133,7 +166,7 @@ def picture(rows: list[dict], path: Path) -> None:
                 label = f"started {start}" if replica == 0 else None
                 axis.plot([r["update"] for r in one], [float(r["loss"]) for r in one], color=colour, lw=0.8, label=label)
         axis.axhline(float(mine[0]["algorithm"]), color="black", ls=":", label=name)
-        axis.set(title=unit, xlabel="updates", yscale="log")
+        axis.set(title=unit, xlabel="updates", yscale="log", ylim=(0.07, 3))
         axis.legend(fontsize=7)
     axes[0].set_ylabel("loss / loss without learning")
     figure.savefig(path, dpi=110)

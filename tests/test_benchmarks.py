@@ -53,7 +53,7 @@ def test_the_other_peers_run(name):
 def test_jax_forms_the_same_gradient_of_fast_weights(unit):
     pytest.importorskip("jax")
     network, p, x, y = fast_weights.case(unit, replicas=2, batch=3, length=6)
-    expected = make_engine("reference", network, make_gradient("bptt")).segment(p, x, y).gradient
+    expected = make_engine("reference", network, make_gradient("bptt")).segment(p, x, y.unsqueeze(-1)).gradient
     makers = [fast_weights.jax_scan, *([fast_weights.jax_associative] if unit == "linear_attention" else [])]
     for make in makers:
         _, found = make(network, p, x, y)()

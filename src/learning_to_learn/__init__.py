@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from learning_to_learn.results import results as results
     from learning_to_learn.results.paired import compare
     from learning_to_learn.topology import Below, LogUniform, Option, Own, Trained, Uniform, unit, vector_unit
+    from learning_to_learn.verdicts.python import verdict
 
 _HOMES = {
     **dict.fromkeys(("Run", "compose", "evaluate", "load_run", "train"), "learning_to_learn.api"),
@@ -28,6 +29,7 @@ _HOMES = {
     **dict.fromkeys(
         ("Below", "LogUniform", "Option", "Own", "Trained", "Uniform", "unit", "vector_unit"), "learning_to_learn.topology"
     ),
+    "verdict": "learning_to_learn.verdicts.python",
 }
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "train",
     "unit",
     "vector_unit",
+    "verdict",
 ]
 
 

@@ -154,13 +154,14 @@ def named_plugins(request: Request) -> list[str]:
 
 def listed(word: str) -> list[str]:
     """The names in plugins=[a,b]."""
-    value = _parse(word).value()
+    value = parse(word).value()
     if not isinstance(value, list):
         raise UserError(f"{word}: give a list, such as plugins=[my_module,path/to/file.py]")
     return [str(one) for one in value]
 
 
-def _parse(word: str) -> Override:
+def parse(word: str) -> Override:
+    """Read key=value by Hydra's grammar. Raises UserError, one line, where it cannot be read."""
     try:
         return OverridesParser.create().parse_override(word)
     except OverrideParseException as error:
@@ -173,7 +174,7 @@ def _judge(words: list[str]) -> None:
     """Raise UserError on words that Hydra would misunderstand, or complain of without naming them."""
     groups = set(group_names())
     for word in words:
-        override = _parse(word)
+        override = parse(word)
         key, several = override.key_or_group, override.is_sweep_override()
         if not key:
             raise UserError(f"cannot read {word!r}: write key=value, group=option, or key=[a,b] for a list")
@@ -191,7 +192,7 @@ def _refuse_several(words: list[str]) -> None:
     for word in words:
         if word.startswith(PAIRED):
             raise UserError(f"{ZIP}{word.removeprefix(PAIRED)} pairs the values of a sweep's keys: add -m")
-        if _parse(word).is_sweep_override():
+        if parse(word).is_sweep_override():
             raise UserError(f"{word}: several values make a sweep: add -m (a list is key=[a,b], a text with commas key='a,b')")
 
 

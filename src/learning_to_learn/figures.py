@@ -119,6 +119,35 @@ def lines_figure(curves: dict[str, np.ndarray], *, ylabel: str, title: str, x: n
     return figure
 
 
+def distances_figure(curves: dict[str, np.ndarray], *, best: str, title: str) -> "Figure":
+    """Distances [T] from other learners by cycle, on logarithmic axes; the one that is called `best` in its own colour."""
+    figure = _figure(figsize=(7.2, 4.4), layout="constrained")
+    axes = figure.subplots()
+    bottom = max(1e-12, max(float(curve.max()) for curve in curves.values()) * FAINTEST)
+    others = 0
+    for name, curve in curves.items():
+        style = {"color": BAYES, "linewidth": 2} if name == best else _style(others)
+        others += name != best
+        axes.plot(np.arange(1, len(curve) + 1), np.maximum(curve, bottom), label=literal(name), **style)
+    axes.set(xscale="log", yscale="log", xlabel="cycle within the sequence", ylabel="mean squared difference of outputs")
+    axes.set_title(literal(title), fontsize="medium")
+    axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def response_figure(x: np.ndarray, network: np.ndarray, best: np.ndarray, *, title: str) -> "Figure":
+    """Outputs [sequences, points] of a network and of the Bayes-optimal learner against the size of an input `x` [points]."""
+    figure = _figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.subplots()
+    for number, (said, wanted) in enumerate(zip(network, best, strict=True)):
+        axes.plot(x, wanted, color=BAYES, linestyle="--", label=None if number else "Bayes-optimal learner")
+        axes.plot(x, said, color=BLUE, label=None if number else "network")
+    axes.axvspan(-1, 1, color=GREY, alpha=0.15, linewidth=0, label="as in training")
+    axes.set(xlabel="input along one direction (1: as far as usual)", ylabel="output", title=literal(title))
+    axes.legend(frameon=False)
+    return figure
+
+
 def scores_figure(scores: dict[str, np.ndarray], *, threshold: float, title: str) -> "Figure":
     """The learning score of every replica, a row for each group, with its median; below -0.1 is drawn at -0.1."""
     figure = _figure(figsize=(7.2, 1.2 + 0.34 * len(scores)), layout="constrained")

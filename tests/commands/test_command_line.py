@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from learning_to_learn.commands import dashboard, evaluate, floors, sweep, train
+from learning_to_learn.commands import dashboard, evaluate, floors, sweep, train, verdict
 from learning_to_learn.commands.explain import explain_keys
 from learning_to_learn.errors import UserError
 from learning_to_learn.results.table import find_jobs
@@ -186,12 +186,19 @@ def test_a_score_is_what_the_last_row_of_the_metrics_says():
 
 
 COMMANDS = [["train"], ["sweep"], ["sweep", "status"], ["sweep", "resume"], ["sweep", "report"], ["evaluate"], ["floors"],
-            ["dashboard"], ["dashboard", "serve"], ["dashboard", "report"], ["dashboard", "push"]]  # fmt: skip
+            ["verdict"], ["dashboard"], ["dashboard", "serve"], ["dashboard", "report"], ["dashboard", "push"]]  # fmt: skip
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_every_command_has_help_with_examples(words, capsys):
-    command = {"train": train, "sweep": sweep, "evaluate": evaluate, "floors": floors, "dashboard": dashboard}[words[0]]
+    command = {
+        "train": train,
+        "sweep": sweep,
+        "evaluate": evaluate,
+        "floors": floors,
+        "verdict": verdict,
+        "dashboard": dashboard,
+    }[words[0]]
     assert command._main([*words[1:], "--help"]) == 0
     said = capsys.readouterr().out
     assert f"python -m src.{' '.join(words)}" in said

@@ -31,9 +31,11 @@ def hold_to_the_reference(net, gradient, *, dtype=torch.float64, replicas=2, bat
     compare(one.gradient, other.gradient, tolerance * 5)
 
 
-def test_all_units_beside_scalar_ones_in_heads():
+@pytest.mark.parametrize("names", [("odd",), pytest.param(VECTOR_UNITS, marks=pytest.mark.slow)], ids=["odd", "all"])
+def test_beside_scalar_units_in_heads(names):
+    """One kernel for both gradients: of a unit with axes of all kinds, or of all that there are."""
     odd()
-    units = {name: {"count": 2, "width": 3} for name in (*VECTOR_UNITS, "odd")}
+    units = {name: {"count": 2, "width": 3} for name in names}
     net = Network.of([{**units, "gru": 2, "heads": 2}, {"neuron": 3}], error_feedback=True)
     hold_to_the_reference(net, make_gradient("truncated"))
     hold_to_the_reference(net, make_gradient("bptt", window=3))
@@ -53,11 +55,15 @@ def test_every_unit_at_every_width(name, width, gradient):
 
 @pytest.mark.parametrize("name", VECTOR_UNITS)
 def test_printed_source_is_short(name):
-    """Loops, not their elements one by one: as long at width 8 as at width 3."""
-    small, large = (
-        print_kernel(Network.of([{name: {"count": 2, "width": width}}]), make_gradient("bptt")).split("\n") for width in (3, 8)
-    )
-    assert len(small) == len(large) < 600
+    """Loops, not their elements one by one: that of seven states is the longest."""
+    lines = print_kernel(Network.of([{name: {"count": 2, "width": 8}}]), make_gradient("bptt")).split("\n")
+    assert len(lines) < (700 if name == "self_referential" else 600)
+
+
+def test_printed_source_is_as_long_at_every_width():
+    nets = [Network.of([{"delta_rule": {"count": 2, "width": width}}]) for width in (3, 20)]
+    small, large = (print_kernel(net, make_gradient("bptt")).split("\n") for net in nets)
+    assert len(small) == len(large)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +71,8 @@ def test_printed_source_is_short(name):
     [
         (lambda z, s: (z, s @ s), "multiplies two matrices"),
         (lambda z, s: (z.cumsum(0), s), "uses aten.cumsum.default, which the fused engine cannot print"),
-        (lambda z, s: (z, torch.linalg.inv(s + 2)), "uses aten.linalg_inv_ex.default"),
+        (lambda z, s: (z.sort().values, s), "uses aten.sort.default"),
+        (lambda z, s: (z, torch.linalg.inv(s)), "cannot be traced: linalg.inv: "),
         (lambda z, s: (s.flatten()[: len(z)], s), "only axes of length 1 may change"),
         (lambda z, s: ((s[:, :, None] * z).sum((1, 2)), s), "on 3 axes; two can be fused"),
         (lambda z, s: (z / z.norm(1), s), "a norm of order 1"),

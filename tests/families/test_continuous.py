@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from learning_to_learn.errors import UserError
+from learning_to_learn.families.estimation import estimate
 from learning_to_learn.families.quadratic import Quadratic, value_range
 from learning_to_learn.families.semilinear import SemiLinear
 
@@ -108,6 +109,19 @@ def test_kept_variances_against_rejection_sampling(family, features, link, ks):
         mean, error = importance_mse(family, features, link, k)
         # The tube has some width: it may add a little, seen to be under 3 %.
         assert abs(mean - values[k]) < 4 * (error + errors[k]) + 0.03 * values[k], k
+
+
+@pytest.mark.parametrize(
+    ("family", "features", "link", "ks"),
+    [(SemiLinear(input_range=2.0), planes, Tanh, (0, 1, 2)), (Quadratic("global", input_range=1.5), squares, Global, (0, 3))],
+    ids=["semilinear", "quadratic"],
+)
+def test_the_floor_of_wider_inputs_against_rejection_sampling(family, features, link, ks):
+    found = estimate(family, 4, 1000)
+    assert found.values[0] > family.from_config(family.config()).variances().values[0]
+    for k in ks:
+        mean, error = importance_mse(family, features, link, k, sequences=60)
+        assert abs(mean - found.values[k]) < 4 * (error + found.errors[k]) + 0.03 * found.values[k], k
 
 
 @pytest.mark.parametrize("family", [SemiLinear(), Quadratic("global"), Quadratic("per_mapping")], ids=lambda f: f.floor_key)

@@ -86,6 +86,7 @@ def test_a_pre_activation_can_be_held():
         (2, "it is a vector unit: give {count: 2, width: 8}"),
         ({"count": 2}, "it is a vector unit"),
         ({"count": 2, "width": 0}, "width: 0; it must be a whole number >= 1"),
+        ({"count": 2, "width": 10**9}, "width: 1000000000; a group would have 1e+18 numbers, and the most is 1e+07"),
         ({"count": 0, "width": 3}, "0 units; the count must be"),
         ({"count": 2, "width": 3, "key": 1}, "unknown option of delta_rule 'key': choose one of count, keys, largest, width"),
         ({"count": 2, "width": 3, "keys": 1}, "keys: 1; it is a value such as 'silu_l2'"),

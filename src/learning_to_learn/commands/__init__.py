@@ -14,6 +14,7 @@ COMMANDS = {
     "reproduce": ("learning_to_learn.commands.reproduce", "Table 1 and Figure 3 of the paper"),
     "compare": ("learning_to_learn.commands.compare", "which topologies learn to learn"),
     "studies": ("learning_to_learn.commands.studies", "run the studies of sweeps/, and answer their questions"),
+    "verdict": ("learning_to_learn.commands.verdict", "judge archs, each tuned with the same budget, over fresh seeds"),
     "floors": ("learning_to_learn.commands.floors", "estimate the Bayes floors of the families"),
     "dashboard": ("learning_to_learn.commands.dashboard", "runs in the browser, as one file, or in wandb"),
     "kernel": ("learning_to_learn.commands.kernel", "show the printed kernel of a topology, or compile those that ship"),

@@ -37,7 +37,8 @@ def explain_keys(prefix: str = "") -> list[str]:
 
 def _for_both(before: str, line: str) -> str:
     """The line of a key that several options have: the last one's words, with the names of all."""
-    names = [found[1] for found in (re.search(r" \(([^()]+) only\)$", text) for text in (before, line)) if found]
+    found = [named[1].split(", ") for named in (re.search(r" \(([^()]+) only\)$", text) for text in (before, line)) if named]
+    names = list(dict.fromkeys(name for owners in found for name in owners))  # a plugin may have been imported again
     return line if len(names) < 2 else f"{line[: line.rindex(' (')]} ({', '.join(names)} only)"
 
 

@@ -280,6 +280,29 @@ class Family(ABC):
         `mapping` is the truth. Samplers may start from it, for it is itself a draw from the posterior; they must forget it.
         """
 
+    def bayes_variance(
+        self, x: Float[torch.Tensor, "N T d"], y: Float[torch.Tensor, "N T m"]
+    ) -> Float[torch.Tensor, "N T m"] | None:
+        """Return how far `bayes` is off, where it is a sampler: the variance about the exact predictions. None: it is exact."""
+        del x, y
+        return None
+
+    def statistics(
+        self, x: Float[torch.Tensor, "N T d"], y: Float[torch.Tensor, "N T m"]
+    ) -> dict[str, Float[torch.Tensor, "N T ?K"]]:
+        """Return what the Bayes learner knows before y[t], by name, such as {"ones": ..., "tosses": ...}; {}: nothing so short.
+
+        `src.probe` looks for them in a network's state.
+        """
+        del x, y
+        return {}
+
+    def predict(
+        self, statistics: dict[str, Float[torch.Tensor, "N T ?K"]], x: Float[torch.Tensor, "N T d"]
+    ) -> Float[torch.Tensor, "N T m"]:
+        """Return the predictions that follow from `statistics`. A family that has these has this, too."""
+        raise NotImplementedError(f"{self.name}: no statistics are known")
+
     def known(
         self, mapping: Float[torch.Tensor, "N E"], x: Float[torch.Tensor, "N T d"], y: Float[torch.Tensor, "N T m"]
     ) -> Float[torch.Tensor, "N T m"]:

@@ -6,17 +6,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
 from learning_to_learn.errors import choose
-from learning_to_learn.families.family import Family, FamilyConfig, LinearForm, Variances, mean_and_error, symmetric
+from learning_to_learn.families.family import (
+    AtTest,
+    Family,
+    FamilyConfig,
+    LinearForm,
+    Variances,
+    mean_and_error,
+    normal,
+    symmetric,
+)
 from learning_to_learn.families.polytope import centroids, hit_and_run
+from learning_to_learn.families.posterior_sampler import posterior_means
 from learning_to_learn.families.quadratic_per_mapping import KNOWN_AFTER, Shapes, critical_points, features
 from learning_to_learn.lazy import torch
+from learning_to_learn.ranges import number
 
+WIDEST = 5.0
+"""Of inputs. Outputs outside [0, 1], which wider inputs than the paper's have, are for linear output neurons."""
 SLOPE = 0.05
 LOW, SPAN = 0.2, 0.6
 COEFFICIENTS = 6
@@ -33,12 +46,27 @@ MOMENTS[[0, 1, 5, 5], [5, 5, 0, 1]] = 1 / 3
 
 
 @dataclass
+class QuadraticAtTest(AtTest):
+    """What can be different in the test data."""
+
+    noise: float | None = number(None, least=0)
+    """Standard deviation of the targets' noise; null: that of training."""
+    input_range: float | None = number(None, above=0, below=WIDEST)
+    """Test inputs are uniform in [-input_range, input_range); null: as in training."""
+
+
+@dataclass
 class QuadraticConfig(FamilyConfig):
     """The keys of the quadratic mappings."""
 
     name: str = "quadratic"
     scaling: str = "global"
     """How y is scaled to [0.2, 0.8]: `global`, by the family's range, or `per_mapping`, by each mapping's own."""
+    noise: float = number(0.0, least=0)
+    """Standard deviation of normal noise on the targets; the paper has none. The Bayes predictor is then a sampler."""
+    input_range: float = number(1.0, above=0, below=WIDEST)
+    """Inputs are uniform in [-input_range, input_range); the paper's is 1."""
+    test: QuadraticAtTest = field(default_factory=QuadraticAtTest)
 
 
 class Quadratic(Family):
@@ -52,7 +80,7 @@ class Quadratic(Family):
 
     @classmethod
     def from_config(cls, config: Any, *, test: bool = False) -> Family:  # noqa: ARG003
-        return cls(config.scaling)
+        return cls(config.scaling, config.noise, config.input_range)
 
     @classmethod
     def estimated(cls) -> list[Family]:
@@ -61,21 +89,27 @@ class Quadratic(Family):
     def linear_form(self) -> LinearForm:
         return LinearForm(phi, lambda q: 0.5 + SLOPE * q, lambda y: (y - 0.5) / SLOPE)
 
-    def __init__(self, scaling: str = "global") -> None:
+    def __init__(self, scaling: str = "global", noise: float = 0.0, input_range: float = 1.0) -> None:
+        self.noise, self.noise_uniforms, self.input_range = noise, 1 if noise else 0, input_range
         self._per_mapping = choose("family.scaling", scaling, {"global": False, "per_mapping": True})
         self.scaling = scaling
 
     @property
     def predictable(self) -> int:
+        if self.noise:
+            return 256
         return 512 if self._per_mapping else super().predictable
 
     @property
-    def certain_after(self) -> int:
+    def certain_after(self) -> int | None:
+        if self.noise:
+            return None
         return KNOWN_AFTER if self._per_mapping else COEFFICIENTS
 
     @property
     def floor_key(self) -> str:
-        return f"quadratic_{self.scaling}"
+        noise = f"_noise{self.noise:g}" if self.noise else ""
+        return f"quadratic_{self.scaling}{noise}" + (f"_range{self.input_range:g}" if self.input_range != 1 else "")
 
     def mappings(self, u: torch.Tensor) -> torch.Tensor:
         """The coefficients of y: a..f, scaled."""
@@ -95,7 +129,9 @@ class Quadratic(Family):
         return ((a * x1 + d) * x1 + (b * x2 + c * x1 + e) * x2 + f).unsqueeze(-1)
 
     def bayes(self, mapping: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Posterior means by sampling, up to the cycle from which the pairs leave one mapping; then the truth."""
+        """Posterior means by sampling, without noise up to the cycle from which the pairs leave one mapping; then the truth."""
+        if self.noise:
+            return self._sampled(x, y)[0].to(y)
         random = np.random.default_rng(0)
         out = y.double().clone()
         inputs, outputs = x.double().numpy(), y[..., 0].double().numpy()
@@ -107,6 +143,16 @@ class Quadratic(Family):
             means = 0.5 + SLOPE * _posterior_means(w, inputs)
         out[:, : means.shape[1], 0] = torch.from_numpy(means)
         return out.to(y)
+
+    def targets(self, mapping: torch.Tensor, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        y = self.evaluate(mapping, x)
+        return y + self.noise * normal(u) if self.noise else y
+
+    def bayes_variance(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor | None:
+        return self._sampled(x, y)[1] if self.noise else None
+
+    def _sampled(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return posterior_means(lambda u, x: self.evaluate(self.mappings(u), x), self.dimensions, x, y, self.noise)
 
     def estimate_variances(self, seed: int) -> Variances:
         random = np.random.default_rng(seed)

@@ -7,14 +7,26 @@ three it is a point.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 
-from learning_to_learn.families.family import Family, FamilyConfig, Learner, LinearForm, Variances, mean_and_error, symmetric
+from learning_to_learn.families.family import (
+    AtTest,
+    Family,
+    FamilyConfig,
+    Learner,
+    LinearForm,
+    Variances,
+    mean_and_error,
+    normal,
+    symmetric,
+)
 from learning_to_learn.families.polytope import chord
+from learning_to_learn.families.posterior_sampler import posterior_means
 from learning_to_learn.lazy import torch
+from learning_to_learn.ranges import number
 
 GRID = 64
 """Points a side of the midpoint rule on the polygon; on the segment, four times as many."""
@@ -22,8 +34,20 @@ SAMPLES = 40_000
 CHUNK = 1000
 RATES = np.geomspace(0.03, 30, 31)
 """Learning rates that the neuron's gradient descent is tried with."""
+WIDEST = 2.5
+"""Inputs beyond this give outputs so near to 0 or 1 that float32 no longer tells the weighted sum from them."""
 EDGE = 1e-6
 """Outputs this near to 0 or 1 count as that far away, where their inverse is taken."""
+
+
+@dataclass
+class SemiLinearAtTest(AtTest):
+    """What can be different in the test data."""
+
+    noise: float | None = number(None, least=0)
+    """Standard deviation of the targets' noise; null: that of training."""
+    input_range: float | None = number(None, above=0, below=WIDEST)
+    """Test inputs are uniform in [-input_range, input_range); null: as in training."""
 
 
 @dataclass
@@ -31,6 +55,11 @@ class SemiLinearConfig(FamilyConfig):
     """The keys of the semi-linear mappings."""
 
     name: str = "semilinear"
+    noise: float = number(0.0, least=0)
+    """Standard deviation of normal noise on the targets; the paper has none. The Bayes predictor is then a sampler."""
+    input_range: float = number(1.0, above=0, below=WIDEST)
+    """Inputs are uniform in [-input_range, input_range); the paper's is 1."""
+    test: SemiLinearAtTest = field(default_factory=SemiLinearAtTest)
 
 
 class SemiLinear(Family):
@@ -42,13 +71,29 @@ class SemiLinear(Family):
     parameter_names = ("w1", "w2", "w3")
     paper_cycles: ClassVar[dict[int, int]] = {64: 10, 1000: 50}
 
+    def __init__(self, noise: float = 0.0, input_range: float = 1.0) -> None:
+        self.noise, self.noise_uniforms, self.input_range = noise, 1 if noise else 0, input_range
+
+    @classmethod
+    def from_config(cls, config: Any, *, test: bool = False) -> Family:  # noqa: ARG003
+        return cls(config.noise, config.input_range)
+
+    @property
+    def floor_key(self) -> str:
+        noise = f"_noise{self.noise:g}" if self.noise else ""
+        return f"semilinear{noise}" + (f"_range{self.input_range:g}" if self.input_range != 1 else "")
+
+    @property
+    def predictable(self) -> int:
+        return 256 if self.noise else super().predictable
+
     @classmethod
     def estimated(cls) -> list[Family]:
         return [cls()]
 
     @property
-    def certain_after(self) -> int:
-        return self.dimensions
+    def certain_after(self) -> int | None:
+        return None if self.noise else self.dimensions
 
     def linear_form(self) -> LinearForm:
         return LinearForm(
@@ -70,8 +115,10 @@ class SemiLinear(Family):
         return torch.sigmoid(2 * (w1 * x[..., 0] + w2 * x[..., 1] + w3)).unsqueeze(-1)
 
     def bayes(self, mapping: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Quadrature over the cube, the polygon and the segment; from the fourth pair on, the truth."""
+        """Quadrature over the cube, the polygon and the segment; from the fourth pair on, the truth. With noise, a sampler."""
         del mapping
+        if self.noise:
+            return self._sampled(x, y)[0].to(y)
         out = y.double().clone()
         for first in range(0, len(y), CHUNK):
             rows = slice(first, first + CHUNK)
@@ -79,6 +126,16 @@ class SemiLinear(Family):
             for t, (mean, _) in enumerate(moments):
                 out[rows, t, 0] = torch.from_numpy(mean)
         return out.to(y)
+
+    def targets(self, mapping: torch.Tensor, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        y = self.evaluate(mapping, x)
+        return y + self.noise * normal(u) if self.noise else y
+
+    def bayes_variance(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor | None:
+        return self._sampled(x, y)[1] if self.noise else None
+
+    def _sampled(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return posterior_means(lambda u, x: self.evaluate(self.mappings(u), x), self.dimensions, x, y, self.noise)
 
     def estimate_variances(self, seed: int) -> Variances:
         random = np.random.default_rng(seed)

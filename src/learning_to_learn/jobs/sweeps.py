@@ -44,8 +44,11 @@ class Started:
     """A job has failed, or could not leave a word in a folder."""
 
 
-def start(arguments: Sequence[str]) -> Started | None:
-    """Run what the arguments say, a job or a sweep; None where Hydra was only asked for information."""
+def start(arguments: Sequence[str], *, tells: bool = True) -> Started | None:
+    """Run what the arguments say, a job or a sweep; None where Hydra was only asked for information.
+
+    Where it is interrupted it tells the command that resumes the sweep, unless its caller does (`tells=False`).
+    """
     request = composing.read(arguments)
     if request.informs:
         composing.inform(request)
@@ -58,7 +61,7 @@ def start(arguments: Sequence[str]) -> Started | None:
         return outcomes[-1].score
 
     def interrupted() -> None:
-        for one in sweeps:
+        for one in sweeps if tells else ():
             interruption.tell(f"interrupted; resume it with: python -m src.sweep resume {shlex.quote(str(one))}")
 
     with ExitStack() as stack:

@@ -2,8 +2,10 @@
 
 Boolean: do the cells' states at the end of a sequence tell the function, and with how many bits? Semi-linear and quadratic: how
 much of the function's parameters can be read off the cells by a linear map, as cycles go by, and does a cell count down like
-1/t? Everything is fitted on one half of the sequences and measured on the other. A read-out of shuffled mappings, each sequence
-with the mapping of another, stands beside every figure: what the estimate itself finds where there is nothing.
+1/t? Of any family: does the state hold what the Bayes learner knows (bayes_inside.py), and to which of a library of learners is
+the network nearest (which_algorithm.py)? Everything is fitted on one half of the sequences and measured on the other. A read-
+out of shuffled mappings, each sequence with the mapping of another, stands beside every figure: what the estimate itself finds
+where there is nothing.
 """
 
 import dataclasses
@@ -15,16 +17,16 @@ import numpy as np
 import torch
 
 from learning_to_learn.errors import UserError
-from learning_to_learn.families import FAMILIES
 from learning_to_learn.figures import lines_figure, map_figure, save
 from learning_to_learn.randomness import Stream
+from learning_to_learn.results.bayes_inside import bayes_inside
+from learning_to_learn.results.read_out import explained, read_out
+from learning_to_learn.results.which_algorithm import which_algorithm
 from learning_to_learn.runs.run_folder import write_json
 from learning_to_learn.training.evaluation import curves_on
 from learning_to_learn.training.learner import MetaLearner
 from learning_to_learn.training.sequences import held_out
 
-RIDGE = 1e-3
-"""The penalty of the read-outs, as a part of the states' variance."""
 SEQUENCES = 16_384
 """Test sequences of a probe: a plug-in estimate of 4 bits from 6 signs is then too high by 0.04 bits, from 512 by 0.7."""
 KEPT = 60
@@ -60,14 +62,16 @@ def probe(learner: MetaLearner, folder: Path) -> dict:
     """Measure, draw, and write probe.json; return what it holds. Raise UserError on a network without cells."""
     if not learner.network.cells:
         raise UserError("this network has no cells: only units with a state keep something that could be read")
-    family = learner.config.family.name
-    names = FAMILIES[family].parameter_names
+    names = learner.config.family.make(test=True).parameter_names
     seen = trajectory(learner)
-    if not names and not _are_truth_tables(seen.mappings):
-        raise UserError(f"no probe is known for the family {family}: it has no parameter_names, and no truth tables")
     folder.mkdir(parents=True, exist_ok=True)
     found = {"replica": seen.replica, "cells": seen.states.shape[2], "sequences": len(seen.states)}
-    found |= _continuous(names, seen, folder) if names else _boolean(seen, folder)
+    if names:
+        found |= _continuous(names, seen, folder)
+    elif _are_truth_tables(seen.mappings):
+        found |= _boolean(seen, folder)
+    found |= {"bayes_inside": bayes_inside(learner, seen.replica, folder)}
+    found |= {"which_algorithm": which_algorithm(learner, seen.replica, folder)}
     write_json(folder / "probe.json", found)
     return found
 
@@ -96,23 +100,6 @@ def trajectory(learner: MetaLearner, sequences: int = SEQUENCES) -> Trajectory:
             states.append(cells)
     mappings = data.mappings[0].double().numpy()
     return Trajectory(cycles, torch.stack(states, 1).numpy(), torch.stack(means).numpy(), mappings, replica)
-
-
-def read_out(states: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Return predictions [N/2, K] of `wanted` [N, K] by a linear map of `states` [N, cells], fitted on the other half."""
-    half = len(states) // 2
-    centre, spread = states[:half].mean(0), states[:half].std(0) + 1e-9
-    z = np.hstack([(states - centre) / spread, np.ones((len(states), 1))])
-    penalty = RIDGE * half * np.eye(z.shape[1])
-    penalty[-1, -1] = 0
-    weights = np.linalg.solve(z[:half].T @ z[:half] + penalty, z[:half].T @ wanted[:half])
-    return z[half:] @ weights
-
-
-def explained(states: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Return R^2 of the read-out, [K], on rows that it was not fitted on."""
-    truth = wanted[len(wanted) // 2 :]
-    return 1 - ((read_out(states, wanted) - truth) ** 2).sum(0) / ((truth - truth.mean(0)) ** 2).sum(0)
 
 
 def accuracy(states: np.ndarray, classes: np.ndarray) -> float:

@@ -30,6 +30,8 @@ from learning_to_learn.lazy import torch
 from learning_to_learn.topology.units import UNITS, Option, Trained, Unit, from_signature
 
 WIDTH = "d"
+LARGEST = 10**7
+"""The most states and pre-activations of a group."""
 Dims = tuple["int | str", ...]
 
 
@@ -65,6 +67,10 @@ class VectorUnit(Unit):
         told = {name: value for name, value in chosen.items() if value != self.options[name]}
         name = f"{self.name}({', '.join(f'{n}={v}' for n, v in told.items())})" if told else self.name
         made = dataclasses.replace(self, name=f"{name} of width {width}", step=step, width=width)
+        if (numbers := sum(map(made.size, (*made.states, *made.pre_activations)))) > LARGEST:
+            raise UserError(
+                f"{self.name}: width: {width}; a group would have {numbers:.0e} numbers, and the most is {LARGEST:.0e}"
+            )
         made.check()
         return made
 

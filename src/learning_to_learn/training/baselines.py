@@ -15,7 +15,7 @@ from learning_to_learn.families.family import Learner
 ROUNDING = 1e-9
 """Squared errors this near to each other are equal."""
 NOISE = 1e-6
-"""The variance of the targets' noise, as a part of a coefficient's prior variance: outputs are exact, but rounded."""
+"""The least variance of the targets' noise, as a part of a coefficient's prior variance: exact outputs are rounded, too."""
 
 
 def recursive_least_squares(family: Family, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -30,12 +30,12 @@ def recursive_least_squares(family: Family, x: np.ndarray, y: np.ndarray) -> np.
     z, target = form.features(x), form.inverse(y)
     n, length, size = z.shape
     covariance, weights = np.tile(np.eye(size), (n, 1, 1)), np.zeros((n, size, y.shape[2]))
-    predictions = np.empty(y.shape)
+    predictions, noise = np.empty(y.shape), NOISE + family.noise**2
     for t in range(length):
         f = z[:, t]
         predictions[:, t] = np.einsum("nim,ni->nm", weights, f)
         gain = np.einsum("nij,nj->ni", covariance, f)
-        gain /= (NOISE + np.einsum("ni,ni->n", gain, f))[:, None]
+        gain /= (noise + np.einsum("ni,ni->n", gain, f))[:, None]
         weights = weights + gain[:, :, None] * (target[:, t] - predictions[:, t])[:, None]
         covariance = covariance - gain[:, :, None] * np.einsum("nij,ni->nj", covariance, f)[:, None]
     return form.output(predictions)

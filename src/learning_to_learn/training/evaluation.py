@@ -37,6 +37,8 @@ REMEMBERED = 128
 """Sequences that a replica is compared on with the learner of its own mappings, of each kind."""
 REPLICAS_AT_ONCE = 32
 """Replicas that are measured at once: the outputs of more leave the caches."""
+SAMPLED = 32
+"""Test sequences that tell the variance of a sampler."""
 STREAM = 5
 """Mappings in the stream of Figure 3."""
 CARRIED, RESET = "state carried over", "state reset"
@@ -91,6 +93,7 @@ def _evaluation(learner: MetaLearner, errors: Errors, best: np.ndarray, streams:
         **size_of(learner.network, config.family.sequence_length),
         "engine": learner.engine.name,
         **memorizing(learner),
+        **sampling(config),
     }
     return Evaluation(result, replicas, errors.curves, best, _of_the_median_replica(config, streams))
 
@@ -173,6 +176,16 @@ def _outputs_of(learner: MetaLearner, replica: int, data: Sequences) -> Float[Te
     weights = learner.evaluated[replica : replica + 1]
     with torch.no_grad():
         return learner.engine.outputs(weights, data.inputs.to(weights))[0].double()
+
+
+def sampling(config: Config) -> dict[str, float]:
+    """Return the Bayes predictor's own variance where it is a sampler: so much of the excess is its."""
+    family = config.family.make(test=True)
+    data = next(held_out(config, Stream.TEST).pieces(SAMPLED))
+    length = config.family.length(test=True)
+    x, y = (v[0, :, :length].double() for v in (data.x, data.targets))
+    variance = family.bayes_variance(x, y)
+    return {} if variance is None else {"bayes_variance": float(variance.mean())}
 
 
 def errors_of(config: Config, outputs: Float[Tensor, "R N T m"], data: Sequences, best: Float[Tensor, "1 N T m"]) -> Errors:

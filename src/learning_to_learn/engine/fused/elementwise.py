@@ -31,6 +31,10 @@ NUMBA: Mapping[str, str] = {
 """Every operation as numba source on values of type `Lanes`; `constant` makes such a value of a number."""
 
 
+VECTORS: Mapping[str, str] = {**NUMBA, "exp": "quick_exp({0})", "expm1": "quick_exp({0}) - 1.0"}
+"""The same for vector units, which have many exponentials: softmax, elu."""
+
+
 def statements(
     trace: Trace, names: Mapping[str, str], prefix: str, table: Mapping[str, str] = NUMBA
 ) -> tuple[list[str], list[str | None]]:

@@ -1,10 +1,11 @@
 """Print the forward-mode kernel (rtrl): the sensitivities of all states by all parameters, carried along with the states.
 
-A parameter's column holds the sensitivities of everything it can reach: of the outputs and states of its own layer and the
-layers above (with error feedback: of all layers, and of the network's output). Columns are independent of each other, so
-each is updated in place, while it is in the innermost cache; two at a time, which share every load of a weight. The columns
-of a block of lanes lie in `sensitivities`, which is kept from segment to segment where the weights are updated within a
-sequence. Places of layer i, besides those of every kernel:
+A parameter's column holds the sensitivities of everything it can reach: of the outputs and states of its own layer, as far as
+`columns` says, and the layers above (with error feedback: of all layers, and of the network's output). Columns are
+independent of each other, so each is updated in place, while it is in the innermost cache; two at a time, which share every
+load of a weight. Where a column reaches a single unit, the unit's Jacobian stays in registers instead. The columns of a block
+of lanes lie in `sensitivities`, which is kept from segment to segment where the weights are updated within a sequence. Places
+of layer i, besides those of every kernel:
 
     sources0 [K + 1], outputs0 of this cycle [H]    partials0: the units' partial derivatives at this cycle
     pre_activation_sensitivities [2, M], of the columns at hand    fed_back [2, m]: those of the outputs fed back
@@ -14,8 +15,21 @@ sequence. Places of layer i, besides those of every kernel:
 """
 
 import functools
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
+from learning_to_learn.engine.fused.alone import partial_names, print_alone
+from learning_to_learn.engine.fused.columns import (
+    Group,
+    Run,
+    Stretch,
+    covering,
+    groups,
+    is_dense,
+    live_partials,
+    partial_place,
+    partials,
+)
 from learning_to_learn.engine.fused.elementwise import statements
 from learning_to_learn.engine.fused.kernel import ARGUMENTS, HEAD, Kernel, KernelBlock, KernelLayer, place
 from learning_to_learn.engine.fused.lanes import LANES
@@ -33,7 +47,7 @@ def print_forward_mode(network: Network, real: str, matmul: str) -> str:
         raise UnsupportedOperation(f"{network.describe()}: no forward-mode kernel feeds the last layer back")
     kernel = ForwardMode(network)
     fixed = sum(fixed for _, _, fixed in kernel.workspace())
-    columns = sum(kernel.height(part) * part.layer.parameters for part in kernel.layers) * LANES
+    columns = sum(kernel.words(part) for part in kernel.layers)
     return "\n".join(
         [
             HEAD.format(matmul=matmul),
@@ -73,7 +87,7 @@ class ForwardMode(Kernel):
             places += [
                 (f"sources{i}", 0, part.sources * LANES),
                 (f"outputs{i}", 0, layer.outputs * LANES),
-                (f"partials{i}", 0, part.all_values(_partials) * LANES),
+                (f"partials{i}", 0, part.all_values(partials) * LANES),
             ]
         largest = max(part.layer.rows for part in self.layers)
         return [
@@ -86,10 +100,30 @@ class ForwardMode(Kernel):
         ]
 
     def tables(self) -> list[str]:
-        """Constants of the module: the tables of those layers that need one."""
-        layers = [part for part in self.layers if not _is_uniform(part)]
-        tables = [f"parameters{part.index} = np.array({_table(part)})" for part in layers]
-        return ["import numpy as np", "", *tables] if tables else []
+        """Constants of the module: the tables of those layers that need one, and where trained initial states begin."""
+        tables: dict[str, Sequence] = {}
+        for part in self.layers:
+            if (found := self.groups(part)) is None:
+                if not _is_uniform(part):
+                    tables[f"parameters{part.index}"] = _table(part)
+            elif not all(group.alone for group in found):
+                tables[f"parameters{part.index}"] = _grouped_table(part, found)
+        if trained := self._trained():
+            tables["trained"] = trained
+        lines = [f"{name} = np.array({table})" for name, table in tables.items()]
+        return ["import numpy as np", "", *lines] if lines else []
+
+    def groups(self, part: KernelLayer) -> list[Group] | None:
+        """The groups of a layer's columns; None where all of its parameters reach the same."""
+        if self.network.fed_back or is_dense(part) or part is self.layers[-1]:
+            return None
+        return groups(part, sum(above.layer.outputs + above.layer.states for above in self.layers[part.index + 1 : -1]))
+
+    def words(self, part: KernelLayer) -> int:
+        """The size of a layer's columns."""
+        if (found := self.groups(part)) is None:
+            return self.height(part) * part.layer.parameters * LANES
+        return part.layer.heads * sum(group.size for group in found) * LANES
 
     @functools.cached_property
     def heard_by_output(self) -> set[int]:
@@ -104,7 +138,7 @@ class ForwardMode(Kernel):
         return self.layers[:-1] if self.network.fed_back else self.layers[part.index : -1]
 
     def height(self, part: KernelLayer) -> int:
-        """The rows of one of its columns."""
+        """The rows of one of its columns where all of its parameters reach the same."""
         rows = sum(reached.layer.outputs + reached.layer.states for reached in self.reached(part))
         return rows + (self.network.outputs if self.network.fed_back else 0)
 
@@ -178,32 +212,50 @@ class ForwardMode(Kernel):
             inputs |= self.load_constants(part, block, block.trace.partials, which=1)
             lines, outputs = statements(block.trace.partials, inputs, "partial_")
             self.s.add(*lines)
-            for slot, index in enumerate(_live(block)):
-                self.s.add(f"store(memory, {self._partial(part, block, slot)}, {outputs[index]})")
-
-    @staticmethod
-    def _partial(part: KernelLayer, block: KernelBlock, slot: int) -> str:
-        """The place of unit j's derivative number `slot`."""
-        return f"partials{part.index} + {block.value(slot, part.values(block, _partials))} * LANES"
+            for slot, index in enumerate(live_partials(block)):
+                self.s.add(f"store(memory, {partial_place(part, block, slot)}, {outputs[index]})")
 
     def _first_column(self, part: KernelLayer) -> int:
         """The place of a layer's first column in `sensitivities`."""
-        return sum(self.height(before) * before.layer.parameters * LANES for before in self.layers[: part.index])
+        return sum(self.words(before) for before in self.layers[: part.index])
 
     def _initial_states(self) -> None:
         """An initial state that is trained has the sensitivity 1 to itself. A window of 0 says that the state was given."""
-        s = self.s
-        trained = [(part, block) for part in self.layers for block in part.blocks if block.unit.trained_states]
-        if not trained:
-            return
-        with s.block("if fresh and window:"):
-            for part, block in trained:
-                with self.units(block):
-                    for n, name in enumerate(block.unit.trained_states, block.numbers):
-                        column = f"{block.number(n, part.layer.weights)} * {self.height(part) * LANES}"
-                        rows = sum(below.layer.outputs + below.layer.states for below in self._below(part))
-                        state = block.state(block.unit.states.index(name), rows + part.layer.outputs)
-                        s.add(f"store(sensitivities, {self._first_column(part)} + {column} + {state} * LANES, 1.0)")
+        if self._trained():
+            with self.s.block("if fresh and window:"), self.s.block("for place in trained:"):
+                self.s.add("store(sensitivities, place, 1.0)")
+
+    def _trained(self) -> list[int]:
+        """The places of the sensitivities of the trained initial states to themselves."""
+        found = []
+        for part in self.layers:
+            below = sum(reached.layer.outputs + reached.layer.states for reached in self._below(part))
+            for block in part.blocks:
+                units = [(head, unit) for head in range(block.heads) for unit in range(block.count)]
+                for n, name in enumerate(block.unit.trained_states, block.numbers):
+                    for head, unit in units:
+                        first, second, state = block.block, block.next_block, block.unit.states.index(name)
+                        index = first.number + head * (second.number - first.number) + n * block.count + unit
+                        row = first.state + head * (second.state - first.state) + state * block.count + unit
+                        row += below + part.layer.outputs
+                        start = (part.layer.weights + index) * self.height(part)
+                        if self.groups(part) is not None:
+                            start, group = self._column_of(part, block, head, unit, part.layer.weights + index)
+                            row = group.state_row(block, state, unit)
+                        found.append(self._first_column(part) + (start + row) * LANES)
+        return found
+
+    def _column_of(self, part: KernelLayer, block: KernelBlock, head: int, unit: int, index: int) -> tuple[int, Group]:
+        """The first row of the column of parameter `index` of a layer, one of that unit's, among the layer's; and its group."""
+        found = self.groups(part) or []
+        start = head * sum(group.size for group in found)
+        for group in found:
+            if block in group.blocks:
+                owner = unit if group.owner else 0
+                indices = [parameter for parameter, _, _ in group.parameters_of(head, owner)]
+                return start + (owner * len(indices) + indices.index(index)) * group.height, group
+            start += group.size
+        raise AssertionError(block)
 
     def _below(self, part: KernelLayer) -> list[KernelLayer]:
         """The layers that stand above a layer's own in its columns."""
@@ -211,51 +263,89 @@ class ForwardMode(Kernel):
 
     def _columns(self, part: KernelLayer) -> None:
         """Update the columns of all parameters of a layer, and add error x sensitivity to their sums."""
-        s, n = self.s, part.layer.parameters
+        s, found = self.s, self.groups(part)
+        if found is None:
+            self._pairs(part, part.layer.parameters)
+            return
+        s.add(f"first_column, first_parameter = {self._first_column(part)}, 0")
+        with s.loop("own_head", part.layer.heads):
+            for group in found:
+                with s.loop("owner", group.owners):
+                    if group.alone:
+                        print_alone(s, group, partial_names(s, part, group.stretches[0].block), self._derivatives)
+                    else:
+                        self._pairs(part, len(group.parameters), group)
+                    s.add(f"first_column += {len(group.parameters) * group.height} * LANES")
+                    s.add(f"first_parameter += {len(group.parameters)}")
+
+    def _pairs(self, part: KernelLayer, n: int, group: Group | None = None) -> None:
+        """Update n columns, two at a time."""
+        s = self.s
         s.add("c = 0")
         with s.block(f"while c + 2 <= {n}:"):
-            self._pair(part, "c + 1")
+            self._pair(part, "c + 1", group)
             s.add("c += 2")
         if n % 2:
             # The last column stands alone: it is computed beside itself.
-            self._pair(part, "c")
+            self._pair(part, "c", group)
 
-    def _pair(self, part: KernelLayer, second: str) -> None:
-        """Update column c of a layer's parameters and the one named `second`."""
-        s, height, pair, outputs = self.s, self.height(part) * LANES, ((0, "c"), (1, second)), self.network.outputs
+    def _pair(self, part: KernelLayer, second: str, group: Group | None) -> None:
+        """Update column c of a layer's parameters, or of a group of them, and the one named `second`."""
+        s, pair = self.s, ((0, "c"), (1, second))
+        height = (group.height if group else self.height(part)) * LANES
         s.add(f"next_ = {height} if {second} > c else 0")
+        parameters = [f"parameter{c}" if group else index for c, index in pair]
         for c, index in pair:
-            s.add(f"column{c} = {self._first_column(part)} + ({index}) * {height}")
+            self._name_column(part, group, c, index)
+        bottom: list[Run] = []
+        at = 0
+        for reached in self.reached(part):
+            if group and reached is part:
+                self._own_pre_activations(group)
+                stretches, runs, rows = group.stretches, group.runs, group.height - group.above
+            else:
+                self._pre_activations(reached, part, at, bottom)
+                outputs, rows = reached.layer.outputs, reached.layer.outputs + reached.layer.states
+                stretches, runs = tuple(Stretch(block, at, at + outputs) for block in reached.blocks), [Run(at, "", outputs)]
+            if reached is part:
+                for c in (0, 1):
+                    row = f"pre_activation_sensitivities + {c * part.layer.rows * LANES} + row{c} * LANES"
+                    with nullcontext() if not group and _is_uniform(part) else s.block(f"if row{c} >= 0:"):
+                        s.add(f"store(memory, {row}, load(memory, {row}) + source{c})")
+            for stretch in stretches:
+                self._units(reached, stretch)
+            if reached is part:
+                self._numbers(part, stretches, alone=second == "c")
+            bottom, at = [*runs, *bottom] if reached.layer.residual else runs, at + rows
+        for c in (0, 1):
+            self._add_up(part, c, parameters[c])
+        for c in (0, 1):
+            self._keep_outputs(c, at)
+            s.add(f"store(memory, sums + ({part.first} + {parameters[c]}) * LANES, sum{c})")
+
+    def _name_column(self, part: KernelLayer, group: Group | None, c: int, index: str) -> None:
+        """Name the place of column number `index` of a layer or group, and the row and the source of its parameter."""
+        s = self.s
+        if group:
+            names, table, at = ("parameter", "row", "place"), f"parameters{part.index}", f"first_parameter + {index}"
+            s.add(f"column{c} = first_column + ({index}) * {group.height * LANES}")
+            s.add(*(f"{name}{c} = {table}[{at}, {i}]" for i, name in enumerate(names)))
+            source = f"place{c}"
+        else:
+            s.add(f"column{c} = {self._first_column(part)} + ({index}) * {self.height(part) * LANES}")
             if _is_uniform(part):
                 s.add(f"row{c} = ({index}) // {part.sources}")
                 source = f"({index}) % {part.sources}"
             else:
                 s.add(*(f"{name}{c} = parameters{part.index}[{index}, {i}]" for i, name in enumerate(("row", "place"))))
                 source = f"place{c}"
-            s.add(
-                f"source{c} = load(memory, sources{part.index} + {source} * LANES)",
-                *(f"{self._change(c, k)} = {self._change(c, k, odd=True)} = fill(memory, 0.0)" for k in range(outputs)),
-            )
-        bottom: list[int] = []
-        at = 0
-        for reached in self.reached(part):
-            own_h, own_s = at, at + reached.layer.outputs
-            self._pre_activations(reached, part, own_h, bottom)
-            if reached is part:
-                for c in (0, 1):
-                    row = f"pre_activation_sensitivities + {c * part.layer.rows * LANES} + row{c} * LANES"
-                    with nullcontext() if _is_uniform(part) else s.block(f"if row{c} >= 0:"):
-                        s.add(f"store(memory, {row}, load(memory, {row}) + source{c})")
-            for block in reached.blocks:
-                self._units(reached, block, own_h, own_s)
-            if reached is part:
-                self._numbers(part, own_h, own_s, alone=second == "c")
-            bottom, at = [own_h, *bottom] if reached.layer.residual else [own_h], own_s + reached.layer.states
-        for c, index in pair:
-            self._add_up(part, c, index)
-        for c, index in pair:
-            self._keep_outputs(c, at)
-            s.add(f"store(memory, sums + ({part.first} + {index}) * LANES, sum{c})")
+        s.add(
+            f"source{c} = load(memory, sources{part.index} + {source} * LANES)",
+            *(
+                f"{self._change(c, k)} = {self._change(c, k, odd=True)} = fill(memory, 0.0)"
+                for k in range(self.network.outputs)
+            ),
+        )
 
     def _add_up(self, part: KernelLayer, c: int, index: str) -> None:
         """Finish how column c changes what is followed, and add error x change to its sum."""
@@ -287,7 +377,30 @@ class ForwardMode(Kernel):
         """The variable that adds up how column c changes what is followed of output k; `odd`: through every other unit."""
         return f"change{'_odd' if odd else ''}{c}_{k}"
 
-    def _pre_activations(self, layer: KernelLayer, owner: KernelLayer, own: int, below: list[int]) -> None:
+    def _own_pre_activations(self, group: Group) -> None:
+        """Print W dsource for what a group's columns reach in their own layer."""
+        s, part = self.s, group.part
+        i, far = part.index, part.layer.rows * LANES
+        s.add("head = own_head")
+        heard = [p for p in part.layer.products if p.source < part.own]
+        for p in heard if group.listeners else ():
+            rows = place("pre_activation_sensitivities", p.row * LANES, p, p.rows * LANES)
+            weights = place(f"weights{i}", p.first, p, p.rows * p.terms)
+            for n, run in enumerate(group.runs):
+                s.add(
+                    f"product_pair(memory, {rows}, {far}, memory, {weights} + ({run.first}) * {p.rows}, {p.rows}, "
+                    f"sensitivities, column0 + {run.row * LANES}, LANES, next_, {p.rows}, {run.terms}, {n > 0})"
+                )
+        for stretch in group.stretches:
+            block = stretch.block
+            # What hears nothing of the layer changes in the owner alone, by the source of the column's parameter.
+            silent = [n for n, row in enumerate(block.block.row) if not any(p in heard for p in covering(part, row))]
+            with self._units_of(stretch) if silent else nullcontext():
+                for c in (0, 1):
+                    for n in silent:
+                        s.add(f"store(memory, pre_activation_sensitivities + {c * far} + {block.row(n)} * LANES, 0.0)")
+
+    def _pre_activations(self, layer: KernelLayer, owner: KernelLayer, own: int, below: list[Run]) -> None:
         """Print W dsource, from the columns' rows `own` (its outputs of the cycle before) and those at `below`.
 
         What lies below a residual layer is the sum of several.
@@ -296,10 +409,13 @@ class ForwardMode(Kernel):
         far, outputs = layer.layer.rows * LANES, self.network.outputs
         last = layer.layer.sources
 
-        def add(p: Product, first: int, terms: int, source: str, base: str, apart: str, accumulate: bool) -> None:
-            """The share in a product of `terms` sources from number `first`."""
+        def add(
+            p: Product, first: int, terms: int, source: str, base: str, apart: str, accumulate: bool, further: str = ""
+        ) -> None:
+            """The share in a product of `terms` sources from number `first`, and `further` on."""
             rows = place("pre_activation_sensitivities", p.row * LANES, p, p.rows * LANES)
             weights = place(f"weights{i} + {p.first + (first - p.source) * p.rows}", 0, p, p.rows * p.terms)
+            weights += f" + ({further}) * {p.rows}" if further else ""
             with self.heads(p.heads):
                 s.add(f"product_pair(memory, {rows}, {far}, memory, {weights}, {p.rows}, {source}, "
                       f"{place(base, 0, p, terms * LANES)}, LANES, {apart}, {p.rows}, {terms}, {accumulate})")  # fmt: skip
@@ -310,8 +426,9 @@ class ForwardMode(Kernel):
             if heard:
                 add(p, p.source, heard, "sensitivities", f"column0 + {own * LANES}", "next_", accumulate)
                 accumulate = True
-            for rows in below if from_below else ():
-                add(p, p.source + heard, from_below, "sensitivities", f"column0 + {rows * LANES}", "next_", accumulate)
+            for run in below if from_below else ():
+                base = f"column0 + {run.row * LANES}"
+                add(p, p.source + heard, run.terms, "sensitivities", base, "next_", accumulate, run.of_layer)
                 accumulate = True
             if i == 0 and self.network.fed_back and from_below:
                 first = (self.height(owner) - outputs) * LANES
@@ -327,31 +444,46 @@ class ForwardMode(Kernel):
                         row = f"pre_activation_sensitivities + {p.row * LANES + c * far} + i * LANES"
                         s.add(f"store(memory, {row}, 0.0)")
 
-    def _units(self, layer: KernelLayer, block: KernelBlock, own_h: int, own_s: int) -> None:
+    def _units(self, layer: KernelLayer, stretch: Stretch) -> None:
         """Two units at a time, whose changes of the output do not wait for each other."""
         s = self.s
-        with self.heads(block.heads):
-            with s.loop("half", block.count // 2):
+        if stretch.reach == "unit":
+            s.add("unit = owner")
+            self._unit(layer, stretch, odd=False)
+            return
+        with self.heads(stretch.block.heads) if stretch.reach == "layer" else nullcontext():
+            with s.loop("half", stretch.count // 2):
                 s.add("unit = 2 * half")
-                self._unit(layer, block, own_h, own_s, odd=False)
+                self._unit(layer, stretch, odd=False)
                 s.add("unit = 2 * half + 1")
-                self._unit(layer, block, own_h, own_s, odd=True)
-            if block.count % 2:
-                s.add(f"unit = {block.count - 1}")
-                self._unit(layer, block, own_h, own_s, odd=False)
+                self._unit(layer, stretch, odd=True)
+            if stretch.count % 2:
+                s.add(f"unit = {stretch.count - 1}")
+                self._unit(layer, stretch, odd=False)
 
-    def _unit(self, layer: KernelLayer, block: KernelBlock, own_h: int, own_s: int, *, odd: bool) -> None:
+    @contextmanager
+    def _units_of(self, stretch: Stretch) -> Iterator[None]:
+        """A loop over the units of a head that a stretch has; none for one."""
+        if stretch.reach == "unit":
+            self.s.add("unit = owner")
+            yield
+        else:
+            with self.s.loop("unit", stretch.count):
+                yield
+
+    def _unit(self, layer: KernelLayer, stretch: Stretch, *, odd: bool) -> None:
         """The chain rule through unit j, in place; what it adds to the network's outputs goes to `_change(c, k, odd=odd)`."""
-        s, live, far = self.s, _live(block), layer.layer.rows * LANES
+        block = stretch.block
+        s, live, far = self.s, live_partials(block), layer.layer.rows * LANES
         inputs, width = block.rows + block.states, block.rows + block.states + block.numbers
         chained = [(slot, *divmod(index, width)) for slot, index in enumerate(live) if index % width < inputs]
-        s.add(*(f"partial{slot} = load(memory, {self._partial(layer, block, slot)})" for slot, _, _ in chained))
-        results = self._results(block, own_h, own_s)
+        s.add(*(f"partial{slot} = load(memory, {partial_place(layer, block, slot)})" for slot, _, _ in chained))
+        results = stretch.results()
         for c in (0, 1):
             texts = [
                 f"load(memory, pre_activation_sensitivities + {c * far} + {block.row(n)} * LANES)" for n in range(block.rows)
             ]
-            texts += [f"load(sensitivities, column{c} + {block.state(n, own_s)} * LANES)" for n in range(block.states)]
+            texts += [f"load(sensitivities, column{c} + {row} * LANES)" for row in results[block.unit.outputs :]]
             used = {n for _, _, n in chained}
             s.add(*(f"input{n} = {text}" for n, text in enumerate(texts) if n in used))
             sums: dict[int, str] = {}
@@ -368,24 +500,32 @@ class ForwardMode(Kernel):
                         change = self._change(c, k, odd=odd)
                         s.add(f"{change} = fma({self._derivative(block, n, k)}, result{c}_{n}, {change})")
 
+    def _derivatives(self, block: KernelBlock, n: int) -> str:
+        """The derivative of the loss by a unit's output n."""
+        errors = (f"load(memory, output_errors + {k * LANES})" for k in range(self.network.outputs))
+        return " + ".join(f"{error} * {self._derivative(block, n, k)}" for k, error in enumerate(errors))
+
     def _derivative(self, block: KernelBlock, n: int, k: int) -> str:
         """The derivative of what is followed of output k by a unit's output n."""
         return f"load(memory, output_derivatives + {block.output(n, k * self.layers[-1].layer.inputs)} * LANES)"
 
-    def _numbers(self, layer: KernelLayer, own_h: int, own_s: int, *, alone: bool) -> None:
+    def _numbers(self, layer: KernelLayer, stretches: tuple[Stretch, ...], *, alone: bool) -> None:
         """Add how a unit depends on its own number, where that is the parameter of a column."""
         s = self.s
         for kind, (block, number) in enumerate(_numbers(layer)):
-            inputs, results = block.rows + block.states, self._results(block, own_h, own_s)
+            results = next((stretch.results() for stretch in stretches if stretch.block is block), None)
+            if results is None:
+                continue
+            inputs = block.rows + block.states
             width = inputs + block.numbers
             # A trained initial state is no input of the unit at any cycle.
             mine = inputs + number if number < block.numbers else -1
-            slots = [(slot, index // width) for slot, index in enumerate(_live(block)) if index % width == mine]
+            slots = [(slot, index // width) for slot, index in enumerate(live_partials(block)) if index % width == mine]
             for c in (0, 1) if slots else ():
                 with s.block(f"if row{c} == {-1 - kind}:"):
                     s.add(f"head, unit = place{c} // {block.count}, place{c} % {block.count}")
                     for slot, result in slots:
-                        s.add(f"partial = load(memory, {self._partial(layer, block, slot)})")
+                        s.add(f"partial = load(memory, {partial_place(layer, block, slot)})")
                         if not c or not alone:  # a column that stands alone is changed once
                             row = f"column{c} + {results[result]} * LANES"
                             s.add(f"store(sensitivities, {row}, load(sensitivities, {row}) + partial)")
@@ -393,12 +533,6 @@ class ForwardMode(Kernel):
                             for k in range(self.network.outputs):
                                 change = self._change(c, k)
                                 s.add(f"{change} = fma({self._derivative(block, result, k)}, partial, {change})")
-
-    @staticmethod
-    def _results(block: KernelBlock, own_h: int, own_s: int) -> list[str]:
-        """The rows of a unit's outputs and states in a column."""
-        outputs = [block.output(n, own_h) for n in range(block.unit.outputs)]
-        return outputs + [block.state(n, own_s) for n in range(block.states)]
 
 
 def _is_uniform(part: KernelLayer) -> bool:
@@ -427,10 +561,11 @@ def _table(part: KernelLayer) -> list[list[int]]:
     return table
 
 
-def _live(block: KernelBlock) -> list[int]:
-    """Which of a unit's partial derivatives are not identically zero."""
-    return [index for index, output in enumerate(block.trace.partials.outputs) if output is not None]
-
-
-def _partials(block: KernelBlock) -> int:
-    return len(_live(block))
+def _grouped_table(part: KernelLayer, found: list[Group]) -> list[tuple[int, int, int]]:
+    """For every column of a layer, in their order: its parameter, then what `_table` says of that."""
+    heads, table = range(part.layer.heads), []
+    for head in heads:
+        for group in found:
+            for owner in range(group.owners):
+                table += group.parameters_of(head, owner)
+    return table

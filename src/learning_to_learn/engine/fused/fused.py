@@ -25,7 +25,7 @@ class Fused:
 
     `keep`: sensitivities must survive from segment to segment. Memory: every thread owns a workspace of 4 bytes x 16 lanes
     x (sources + 1 + saved values) a cycle, for the LSTM of 6 + 6 units 3 KiB a cycle; it does not grow with batch or
-    replicas. With `keep`, rtrl also holds (states x parameters) numbers for every sequence.
+    replicas. With `keep`, rtrl also holds for every sequence a number for each state and parameter that can change it.
     Raises UnsupportedOperation where a unit cannot be fused, TypeError on another type.
     """
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from learning_to_learn.engine.fused.elementwise import NUMBA
+from learning_to_learn.engine.fused.elementwise import VECTORS
 from learning_to_learn.engine.fused.trace import EXPENSIVE, MASKS, Op, UnsupportedOperation, Value
 from learning_to_learn.engine.fused.vector_trace import REDUCTIONS, VIEWS, Shape, closure, rank, sources
 
@@ -270,13 +270,13 @@ class Nests:
 
     def _text(self, v: str, args: list[str]) -> str:
         function = self.ops[v].function
-        if function not in NUMBA:
+        if function not in VECTORS:
             raise UnsupportedOperation(f"{function} has no form in the operation table")
         choices = args[1:] if function == "where" else args
         if all(map(_is_number, choices)):
             # One of the values must be a vector.
-            args = [*args[:-1], NUMBA["constant"].format(args[-1])]
-        return NUMBA[function].format(*args)
+            args = [*args[:-1], VECTORS["constant"].format(args[-1])]
+        return VECTORS[function].format(*args)
 
 
 def _symbols(shape: Shape, letters: str) -> Index:

@@ -141,7 +141,11 @@ class _Recorder:
 
         example = [torch.full(self.shapes[name], 0.25) for name in self.names]
         table: Any = get_decompositions([getattr(torch.ops.aten, name) for name in _DECOMPOSED])
-        graph = make_fx(torch.func.functionalize(make_fx(function, table)(*example)))(*example).graph
+        try:
+            graph = make_fx(torch.func.functionalize(make_fx(function, table)(*example)))(*example).graph
+        except RuntimeError as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise UnsupportedOperation(f"unit {self.unit.name} cannot be traced: {reason}") from error
         graph.eliminate_dead_code()
         values: dict[torch.fx.Node, Value] = {}
         remaining = iter(self.names)
@@ -153,6 +157,8 @@ class _Recorder:
             elif node.op == "get_attr":
                 raise UnsupportedOperation(f"unit {self.unit.name} holds a constant tensor: use plain numbers")
             else:
+                if not isinstance(node.meta["val"], Tensor):
+                    raise UnsupportedOperation(self._cannot(node))
                 shape = tuple(node.meta["val"].shape)
                 args = [values[a] if isinstance(a, torch.fx.Node) else a for a in node.args]
                 values[node] = self._value(node, args, shape)
@@ -192,6 +198,9 @@ class _Recorder:
             return self._elementwise(node, "sqrt", [square], shape)
         return self._elementwise(node, SYNONYMS.get(name, name), args, shape)
 
+    def _cannot(self, node: torch.fx.Node) -> str:
+        return f"unit {self.unit.name} uses {node.target}, which the fused engine cannot print"
+
     def _shape(self, value: Value) -> Shape:
         return self.shapes[value] if isinstance(value, str) else ()
 
@@ -210,7 +219,7 @@ class _Recorder:
 
     def _elementwise(self, node: torch.fx.Node, function: str, args: list[Any], shape: Shape) -> Value:
         if function not in SUPPORTED:
-            raise UnsupportedOperation(f"unit {self.unit.name} uses {node.target}, which the fused engine cannot print")
+            raise UnsupportedOperation(self._cannot(node))
         if node.kwargs.get("alpha", 1) != 1 or node.kwargs.get("rounding_mode"):
             raise UnsupportedOperation(f"unit {self.unit.name} uses {node.target} with {dict(node.kwargs)}")
         numbers = [float(a) if isinstance(a, bool | int | float) else a for a in args]
