@@ -37,7 +37,8 @@ class ArchConfig:
     name: str = file_name()
     """What the arch is called in tables, and its job's folder in a sweep."""
     layers: list[dict[str, Any]] = MISSING
-    """The units of each layer, such as [{memory_cell: 6, neuron: 6}], and its options, such as [{gru: 8, heads: 2}]."""
+    """The units of each layer, such as [{memory_cell: 6, neuron: 6}], and its options, such as [{gru: 8, heads: 2}]. Vector
+    units are given in groups: [{delta_rule: {count: 2, width: 8}}]."""
     parameters: int | None = number(None, least=1, below=10**6)
     """About how many parameters the network has: all counts of units are scaled by one factor that a solver finds; null: as
     `layers` says. size=s, m and l are 400, 1600 and 6400."""

@@ -61,9 +61,9 @@ def torchrecurrent_cell(name, weights, x, **options):
 def over_time(x, step, *states):
     """Run equations from states that begin with zeros: step(t, *states) -> (output, *states)."""
     outputs = []
-    states = [x.new_zeros(len(x), UNITS_OF_A_LAYER, dtype=s) for s in states]
+    kept = [x.new_zeros(len(x), UNITS_OF_A_LAYER, dtype=s) for s in states]
     for t in range(x.shape[1]):
-        h, *states = step(t, *states)
+        h, *kept = step(t, *kept)
         outputs.append(h)
     return torch.stack(outputs, 1)
 

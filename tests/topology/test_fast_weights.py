@@ -3,8 +3,9 @@
 The truths know nothing of units: they work on whole batches of heads, over all cycles at once where the paper has such a form.
 """
 
-import importlib
+import importlib.util
 import inspect
+from pathlib import Path
 
 import pytest
 import torch
@@ -132,8 +133,32 @@ def self_referential(head):
     return torch.stack(ys, 1)
 
 
+def mlstm_of_xlstm(head):
+    """The authors' own step, NX-AI/xlstm, whose file of steps needs nothing but torch. Their eps is none of the paper's."""
+    found = importlib.util.find_spec("xlstm")
+    if found is None:
+        pytest.skip("xlstm is not installed")
+    file = Path(found.submodule_search_locations[0]) / "blocks" / "mlstm" / "backends.py"
+    spec = importlib.util.spec_from_file_location("backends", file)
+    theirs = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(theirs)
+
+    def rows(x, t):
+        return x[:, None, t : t + 1].clone()
+
+    def step(t, c, n, m):
+        vectors = (rows(x, t) for x in (head.query, head.key, head.value))
+        gates = (rows(x, t) for x in (head.input_gate, head.forget_gate))
+        h, states = theirs.recurrent_step_stabilized_simple(c, n, m, *vectors, *gates, eps=0.0)
+        return torch.sigmoid(head.output_gate[:, t]) * h[:, 0, 0], *states
+
+    c = memory_of(head)[:, None]
+    return over_time(head, step, c, c[..., :1], c[..., :1, :1])
+
+
 PEERS = (additive_fast_weights, linear_attention, delta_rule, gated_delta_rule, mesa, mlstm, self_referential)
 VARIANTS = {
+    "mlstm, of xlstm": ({}, mlstm_of_xlstm),
     "delta_rule, largest=2": ({"largest": 2.0}, lambda head: delta_rule(head, largest=2.0)),
     "delta_rule, keys=plain": ({"keys": "plain"}, lambda head: delta_rule(head, lambda x: x)),
     "delta_rule, keys=softmax": ({"keys": "softmax"}, lambda head: delta_rule(head, lambda x: x.softmax(-1))),
