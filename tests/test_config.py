@@ -152,7 +152,7 @@ def test_a_saved_configuration_comes_back(tmp_path):
         (lambda text: "", "no configuration of ours"),
         (lambda text: re.sub(r"lr: [\d.]+", "lr: fast", text), "no configuration of ours.*optimizer.lr"),
         (lambda text: text + "callback: {_target_: os.system}\n", "unknown key callback"),
-        (lambda text: text.replace("name: boolean", "name: fourier"), "choose one of boolean"),
+        (lambda text: text.replace("name: boolean", "name: fourier"), "choose one of bernoulli, boolean"),
         (lambda text: text.replace("seed: 0", "seed: !!python/object/apply:os.system ['touch hacked']", 1), "is damaged"),
         (lambda text: re.sub(r"lr: [\d.]+", "lr: ${oc.env:HOME}", text), "no configuration of ours"),
     ],
