@@ -5,7 +5,7 @@ RUN := $(BIN)/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 RUNS ?= runs
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep test test-slow fuzz reliability test-cluster test-next lint reproduce-table1 reproduce-figure3 reproduce-why readme studies verdict compare-topologies report archs floors bench lock clean
+.PHONY: help setup train sweep test test-slow fuzz reliability test-cluster test-next lint reproduce-table1 reproduce-figure3 reproduce-why ancestors readme studies verdict compare-topologies report archs floors bench lock clean
 
 help:  ## This list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ reproduce-figure3: .venv/ready  ## Figure 3 of the paper, before and after meta-
 
 reproduce-why: .venv/ready  ## Section 5 of the paper: which features of the memory cell are necessary, into reports/ (QUICK=1: small)
 	$(RUN) -m src.reproduce why
+
+ancestors: .venv/ready  ## Section 2 of the paper: fixed-weight networks and evolution, into reports/ancestors.md (QUICK=1: small)
+	$(RUN) -m src.reproduce ancestors
 
 BUDGET ?= 3h
 verdict: .venv/ready  ## Judge the archs, each tuned with the same budget: reports/verdict.md (BUDGET=20min: the plan that fits; QUICK=1: tiny)

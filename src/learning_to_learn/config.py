@@ -23,6 +23,7 @@ from learning_to_learn.families import FAMILIES, FamilyConfig
 from learning_to_learn.optimizers import OPTIMIZERS, OptimizerConfig
 from learning_to_learn.plugins import require, require_class
 from learning_to_learn.ranges import file_name, number, one_of
+from learning_to_learn.topology.fixed_weight import RULES
 
 LAUNCHERS = ("basic", "packed", "joblib", "submitit_local", "submitit_slurm", "ray")
 IN_THIS_PROCESS = ("basic", "packed")
@@ -42,7 +43,7 @@ class ArchConfig:
     """About how many parameters the network has: all counts of units are scaled by one factor that a solver finds; null: as
     `layers` says. size=s, m and l are 400, 1600 and 6400."""
     gradient: str = MISSING
-    """How the error gradient is formed: bptt, truncated or rtrl."""
+    """How the error gradient is formed: bptt, truncated or rtrl; es estimates it, none forms none (optimizer=cma)."""
     window: int | None = number(None, least=1)
     """bptt only: cut the flow of error every so many cycles."""
     update_every: int | None = number(None, least=1)
@@ -63,14 +64,26 @@ class ArchConfig:
     """module only: what else it is made with, such as {num_layers: 2}."""
     hold: Any = None
     """Pre-activations that are fixed at a number, such as {input_gate: 10}: a gate that is always open."""
+    rule: str | None = one_of(RULES, None)
+    """Wire a learner and this learning rule into a network of constant weights (arch=fwnn): delta, backprop or widrow_hoff."""
+    hidden: int = number(0, least=0)
+    """arch.rule only: the learner's hidden neurons; 0: it is one logistic neuron."""
+    rate: float = number(1.0, above=0, per_replica=True)
+    """arch.rule only: the learning rate of the rule."""
+    start: str = one_of(("constructed", "random"), "constructed")
+    """arch.rule only: begin with the weights of the rule, or at random in [-init_scale, init_scale]."""
+    population: int | None = number(None, least=2)
+    """arch.gradient=es only: perturbed networks of an update, an even number; null: 32."""
+    deviation: float | None = number(None, above=0)
+    """arch.gradient=es only: standard deviation of the perturbations; null: 0.05."""
 
 
 @dataclass
 class TrainerConfig:
     """How long and on what a job trains."""
 
-    epochs: int = number(least=1)
-    """Meta-training epochs."""
+    epochs: int = number(least=0)
+    """Meta-training epochs; 0: measure the network as it begins."""
     sequences: int = number(100, least=1)
     """Sequences of an epoch."""
     batch: int = number(10, least=1)

@@ -1,20 +1,25 @@
 """What makes a configuration unfit to run, besides a single key's range: checked before anything is built."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from learning_to_learn.config import Config, LauncherConfig
 from learning_to_learn.errors import UserError
-from learning_to_learn.gradients import make_gradient
+from learning_to_learn.gradients import Gradient, make_gradient
+from learning_to_learn.optimizers import OPTIMIZERS
 from learning_to_learn.plugins import find_class
 from learning_to_learn.ranges import LARGEST, check_ranges
 from learning_to_learn.topology import Network
+from learning_to_learn.topology.fixed_weight import RULES, FixedWeight, check_rule, fixed_weight, learner
 from learning_to_learn.topology.module import ModuleNetwork, module_network
 from learning_to_learn.topology.size import scale_layers
 
 
 def make_network(config: Config) -> Network:
     """Return the topology that the configuration describes. Raises UserError on a unit or a count that there is not."""
+    if config.arch.rule:
+        return make_fixed_weight(config).network
     if config.arch.module is not None:
         return _module_network(config)
     family = config.family.make()
@@ -37,6 +42,30 @@ def make_network(config: Config) -> Network:
         return scale_layers(config.arch.layers, config.arch.parameters, build)
     except UserError as error:
         raise UserError(str(error) if str(error).startswith("arch.") else f"arch.layers: {error}") from None
+
+
+def make_fixed_weight(config: Config) -> FixedWeight:
+    """Return the network into which `arch.rule` is wired. Raises UserError where the rule does not fit the learner."""
+    arch = config.arch
+    check_rule(str(arch.rule), arch.hidden)
+    if arch.layers or arch.hold or arch.parameters is not None:
+        raise UserError("arch.rule wires its own layers: leave arch.layers=[], arch.hold=null and arch.parameters=null")
+    if config.family.feedback == "error":
+        raise UserError("arch.rule hears the previous target, as family.feedback=target shows it")
+    family = config.family.make()
+    if (family.output, family.output_size) != ("logistic", 1) or config.family.encoding != "paper":
+        raise UserError(
+            "arch.rule wires a learner with one logistic output, which is shown the previous target: not this family"
+        )
+    made = fixed_weight(learner(family.input_size, arch.hidden), RULES[str(arch.rule)](arch.rate))
+    network = replace(made.network, loss=family.loss)
+    return FixedWeight(replace(made.wired, network=network))
+
+
+def make_gradient_of(config: Config) -> Gradient:
+    """Return the learning algorithm that the configuration names. Raises UserError where it is given what it has not."""
+    arch = config.arch
+    return make_gradient(arch.gradient, window=arch.window, population=arch.population, deviation=arch.deviation)
 
 
 def _module_network(config: Config) -> ModuleNetwork:
@@ -72,7 +101,13 @@ def check(config: Config) -> None:
     for key in ("bias", "hold"):
         _check_numbers(key, getattr(config.arch, key))
     check_ranges(config.arch, "arch.")
-    make_gradient(config.arch.gradient, window=config.arch.window).check(make_network(config))
+    network = make_network(config)
+    make_gradient_of(config).check(network)
+    if OPTIMIZERS[config.optimizer.name].searches != (config.arch.gradient == "none"):
+        raise UserError(
+            f"optimizer={config.optimizer.name} with arch.gradient={config.arch.gradient}: an optimizer that searches (cma) "
+            "goes with arch.gradient=none, and no other one does"
+        )
     family = config.family.make()
     config.family.make(test=True)
     check_ranges(config)

@@ -46,7 +46,7 @@ def test_each_replica_moves_as_torchs_optimizer_moves_it(name, clip):
         torch.testing.assert_close(weights[i], peer.detach(), rtol=0, atol=1e-6)  # torch divides by norm + 1e-6
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", [name for name, optimizer in OPTIMIZERS.items() if not optimizer.searches])
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_gradient_that_is_not_finite_freezes_its_replica_alone(name, bad):
     torch.manual_seed(0)

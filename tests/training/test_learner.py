@@ -28,9 +28,12 @@ def fit(learner, data):
     ).fit(learner, datamodule=data)  # fmt: skip
 
 
-@pytest.mark.parametrize("choice", ["arch=lstm", "arch=elman", "arch=rtrl", *(f"optimizer={name}" for name in OPTIMIZERS)])
+@pytest.mark.parametrize(
+    "choice", ["arch=lstm", "arch=elman", "arch=rtrl", "arch.gradient=es", *(f"optimizer={name}" for name in OPTIMIZERS)]
+)
 def test_a_replica_is_the_same_seed_alone(choice):
-    more = ["optimizer.refresh=7"] if choice == "optimizer=soap" else []
+    more = {"optimizer=soap": ["optimizer.refresh=7"], "optimizer=cma": ["arch.gradient=none", "arch.layers=[{neuron: 2}]"],
+            "arch.gradient=es": ["arch.population=4"]}.get(choice, [])  # fmt: skip
     together = trained(choice, *more, "replicas=3", "seed=7")
     for i in range(3):
         alone = trained(choice, *more, "replicas=1", f"seed={7 + i}")

@@ -76,9 +76,8 @@ def warm(archs: Sequence[str] = ()) -> None:
 
 def _composed(*overrides: str) -> "tuple[Network, Gradient]":
     from learning_to_learn.composing import compose_config
-    from learning_to_learn.config_check import check, make_network
-    from learning_to_learn.gradients import make_gradient
+    from learning_to_learn.config_check import check, make_gradient_of, make_network
 
     config = compose_config(*overrides)
     check(config)
-    return make_network(config), make_gradient(config.arch.gradient, window=config.arch.window)
+    return make_network(config), make_gradient_of(config)

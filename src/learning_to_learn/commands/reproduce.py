@@ -18,7 +18,7 @@ def _main(arguments: list[str]) -> int:
 
 @click.group(cls=Verbs, what="report")
 def reproduce() -> None:
-    """Reproduce the paper's Table 1 and Figure 3, test its section 5, and measure the figures that README.md states.
+    """Reproduce the paper's Table 1 and Figure 3, test its sections 2 and 5, and measure the figures that README.md states.
 
     What has been trained before is not trained again. QUICK=1 in the environment trains a small version into folders of its
     own.
@@ -27,6 +27,7 @@ def reproduce() -> None:
       python -m src.reproduce table1
       python -m src.reproduce figure3
       python -m src.reproduce why
+      python -m src.reproduce ancestors
       python -m src.reproduce readme
 
     """
@@ -70,6 +71,19 @@ def why() -> int:
     reports = report_folder(quick=quick)
     unfinished = test_why(start, reports, quick=quick)
     return _end([str(job.folder) for job in unfinished], f"{reports}/why.md and .html are written")
+
+
+@reproduce.add_command
+@command(name="ancestors")
+def ancestors() -> int:
+    """Put section 2 of the paper to the test, fixed-weight networks and evolution, and write reports/ancestors.md and .html."""
+    from learning_to_learn.composing import compose_config
+    from learning_to_learn.paper.ancestors import ancestors as test_ancestors
+    from learning_to_learn.paper.reproduce import report_folder
+
+    quick = bool(os.environ.get("QUICK"))
+    test_ancestors(compose_config, report_folder(quick=quick), quick=quick)
+    return _end([], f"{report_folder(quick=quick)}/ancestors.md and .html are written")
 
 
 @reproduce.add_command

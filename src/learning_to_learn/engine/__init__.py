@@ -9,9 +9,11 @@ import warnings
 
 from learning_to_learn.engine.elementwise_check import check_elementwise
 from learning_to_learn.engine.engine import Engine
+from learning_to_learn.engine.forward_only import ForwardOnlyEngine
 from learning_to_learn.engine.reference import Reference
 from learning_to_learn.errors import unknown
-from learning_to_learn.gradients import Gradient
+from learning_to_learn.gradients import Gradient, make_gradient
+from learning_to_learn.gradients.es import ForwardOnly
 from learning_to_learn.lazy import torch
 from learning_to_learn.topology import Network
 from learning_to_learn.topology.module import ModuleNetwork
@@ -33,6 +35,8 @@ def make_engine(
         network.check_gradient(gradient.name)
         network.check_engine(name)
         return Reference(network, gradient)
+    if isinstance(gradient, ForwardOnly):
+        return ForwardOnlyEngine(make_engine(name, network, make_gradient("bptt"), dtype=dtype), gradient)
     check_elementwise(network)
     gradient.check(network)
     if name == "reference":

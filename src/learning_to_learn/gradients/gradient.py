@@ -55,6 +55,8 @@ class Gradient(ABC):
     has_window: ClassVar[bool] = False
     fused: ClassVar[bool] = False
     """Whether the flags above describe the algorithm completely, so that the fused engine can run it."""
+    forward_only: ClassVar[bool] = False
+    """Whether the algorithm needs nothing but outputs, so that every engine can run it: see `estimate` in es.py."""
 
     def __init_subclass__(cls) -> None:
         if "name" in vars(cls):

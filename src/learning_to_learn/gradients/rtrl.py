@@ -77,6 +77,8 @@ def _step(
     d_x = sensitivities.new_zeros(*x.shape, network.parameters)
     if network.fed_back:
         d_x[:, :, -network.outputs :] = network.fed_back * d_previous
+    if network.last_layer_feedback:
+        x, d_x = torch.cat([hs[-1], x], -1), torch.cat([pieces[-2], d_x], 2)
     new, d_new, first = [], [], 0
     for layer, own, h, s, d_h, d_s in zip(network.layers, parameters, hs, ss, pieces[0::2], pieces[1::2], strict=False):
         z, d_z = _pre_activations(layer, own.matrix, torch.cat([h, x], -1), torch.cat([d_h, d_x], 2), first)

@@ -16,7 +16,7 @@ from typing import Any
 
 from learning_to_learn.compiled import cache_folder
 from learning_to_learn.config import Config
-from learning_to_learn.config_check import make_network
+from learning_to_learn.config_check import make_gradient_of, make_network
 from learning_to_learn.gradients import make_gradient
 from learning_to_learn.jobs.launchers import threads_of_a_job
 from learning_to_learn.lazy import torch
@@ -176,7 +176,7 @@ def _cycles(config: Config) -> float:
 
 
 def _is_forward_mode(config: Config) -> bool:
-    return make_gradient(config.arch.gradient, window=config.arch.window).forward_mode
+    return make_gradient_of(config).forward_mode
 
 
 def _is_time(value: object) -> bool:

@@ -75,6 +75,9 @@ def train(
             learner.tell_parts()
             for part, member in zip(learner.parts, members, strict=True):
                 save_checkpoint(member.folder, part)
+    elif not config.trainer.epochs:  # the network as it begins
+        for part, member in zip(learner.parts, members, strict=True):
+            save_checkpoint(member.folder, part)
     if learner.validation_curves is None:  # resumed after the last look
         learner.validation_curves = curves_on(learner, data.validation())
         learner.tell_parts()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -48,6 +48,8 @@ class Optimizer(ABC):
     """
 
     config: ClassVar[type[OptimizerConfig]]
+    searches: ClassVar[bool] = False
+    """Whether it needs errors of candidates (`search`, see cma_es.py) in place of a gradient (`step`)."""
 
     def __init_subclass__(cls) -> None:
         if "config" in vars(cls):
@@ -72,6 +74,10 @@ class Optimizer(ABC):
         self, gradient: Float[torch.Tensor, "R P"], factors: np.ndarray, lr: np.ndarray, alive: Bool[torch.Tensor, " R"]
     ) -> None:
         """Move every replica that is alive along its gradient times its factor. `updates` counts this one."""
+
+    def search(self, errors: Callable[[int, torch.Tensor], torch.Tensor], alive: Bool[torch.Tensor, " R"]) -> None:
+        """Make an update from the errors of candidates, where the optimizer `searches`."""
+        raise NotImplementedError
 
     @abstractmethod
     def memory(self) -> dict[str, torch.Tensor]:

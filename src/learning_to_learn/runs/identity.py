@@ -14,7 +14,7 @@ from learning_to_learn.runs.varying import SEEDS, typed
 
 MARK = "*"
 """Follows the name of an arch that is another one than the name says."""
-TOPOLOGY = ("arch.layers", "arch.gradient")
+TOPOLOGY = ("arch.layers", "arch.gradient", "arch.rule", "arch.hidden", "arch.start")
 """The settings that an arch's name stands for."""
 
 

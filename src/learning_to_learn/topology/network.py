@@ -39,6 +39,7 @@ from learning_to_learn.topology.vector_units import VectorUnit
 
 OPTIONS = ("heads", "recurrent", "residual", "feedback", "fixed", "radius")
 """What a layer can be given besides its units."""
+LAST_LAYER = "last_layer"
 LINEAR = Unit("linear", lambda z: (z,), ("z",))
 """The linear neuron, and what a softmax takes; only the output layer has it."""
 
@@ -239,6 +240,8 @@ class Network:
     """What the output neurons are: logistic, linear, or together a softmax."""
     loss: str = "squared"
     """What the gradient is that of: `squared`, the mean over outputs, or `log`, in nats a cycle."""
+    last_layer_feedback: bool = False
+    """Whether the first layer hears, before the inputs, the last hidden layer's outputs of the cycle before."""
 
     @staticmethod
     def of(
@@ -260,6 +263,7 @@ class Network:
         - `residual: true`: the layer above hears the sum of this layer's outputs and of what this layer hears from below (He et
           al. 2016). Not in the first layer, and only where both are equally many. Recurrent weights hear the outputs alone.
         - `feedback: true`: the first layer hears the network's output of the cycle before, besides the inputs (Jordan 1986).
+          With `feedback: last_layer` it also hears the outputs that the last layer, which must be recurrent, had then.
         - `fixed: true`: the layer does not learn; its weights stay as they were drawn (a reservoir: Jaeger 2001).
         - `radius: r`: the recurrent weights are scaled to the spectral radius r. Only in a recurrent layer of units that have
           one pre-activation and one output each.
@@ -272,14 +276,14 @@ class Network:
         if not layers:
             raise UserError("arch.layers is empty: give at least one layer, such as [{memory_cell: 6, neuron: 6}]")
         feedback = layers[0].get("feedback", False)
-        built, below = [], inputs + (outputs if feedback is True else 0)
+        built, below = [], inputs + (outputs if feedback in (True, LAST_LAYER) else 0)
         for number, given in enumerate(layers, 1):
             counts = {name: count for name, count in given.items() if name not in OPTIONS}
             if not counts:
                 raise UserError(f"layer {number} is empty: name its units, such as {{neuron: 12}}")
             heads, recurrent = given.get("heads", 1), given.get("recurrent", True)
             for name in ("recurrent", "residual", "feedback", "fixed"):
-                if not isinstance(given.get(name, False), bool):
+                if not isinstance(given.get(name, False), bool) and (name, given[name]) != ("feedback", LAST_LAYER):
                     raise UserError(f"layer {number}: {name}: {given[name]!r}; it is true or false")
             if number > 1 and given.get("feedback"):
                 raise UserError(f"layer {number}: feedback: only the first layer can hear the network's previous output")
@@ -298,9 +302,10 @@ class Network:
         check_hold(hold or {}, [UNITS[name] for given in layers for name in given if name not in OPTIONS])
         neuron = UNITS["logistic"] if kind == "logistic" else LINEAR
         output = _layer({neuron.name: (neuron, outputs)}, below, recurrent=False)
+        built[0] = _hearing(built) if feedback == LAST_LAYER else built[0]
         if feedback and error_feedback:
             raise UserError("layer 1: feedback: the network's previous output is an input already, as family.feedback=error")
-        return Network(tuple(built), output, inputs, error_feedback, feedback, kind, loss)
+        return Network(tuple(built), output, inputs, error_feedback, bool(feedback), kind, loss, feedback == LAST_LAYER)
 
     @property
     def fed_back(self) -> int:
@@ -401,6 +406,8 @@ class Network:
         outputs, states, previous = self.split_state(state)
         previous = previous.detach() if detach_recurrent else previous
         x = self.with_feedback(x, previous)
+        if self.last_layer_feedback:
+            x = torch.cat([outputs[-1].detach() if detach_recurrent else outputs[-1], x], -1)
         pieces: list[torch.Tensor] = []
         for layer, own, h, s in zip(self.layers, parameters[:-1], outputs, states, strict=True):
             source = torch.cat([h.detach() if detach_recurrent else h, x], -1)
@@ -458,6 +465,8 @@ class Network:
     def describe(self) -> str:
         """The topology in the paper's notation, such as `H1: 6 memory_cell + 6 neuron`."""
         layers = "; ".join(f"H{i}: {_describe(layer)}" for i, layer in enumerate(self.layers, 1))
+        if self.last_layer_feedback:
+            return f"{layers}; output and last layer fed back"
         return f"{layers}; output fed back" if self.output_feedback else layers
 
 
@@ -487,6 +496,13 @@ def _layer(units: Mapping[str, tuple[Unit, int]], inputs: int, recurrent: bool =
             number += count * sum(map(unit.size, unit.trained))
     hears_itself = start > _rows_of(first.blocks, Sources.BELOW)
     return Layer(tuple(built), inputs, recurrent and hears_itself, heads)
+
+
+def _hearing(built: Sequence[Layer]) -> Layer:
+    """Return the first layer, so that it hears the last one, or raise UserError."""
+    if len(built) == 1 or not built[-1].recurrent:
+        raise UserError(f"layer 1: feedback: {LAST_LAYER}: only of a layer above it, and of one that hears its own outputs")
+    return replace(built[0], inputs=built[0].inputs + built[-1].outputs)
 
 
 def _units(name: str, given: object, layer: int, heads: int) -> tuple[Unit, int]:

@@ -185,10 +185,23 @@ def logistic(z: torch.Tensor) -> tuple[torch.Tensor, ...]:
 
 
 @unit()
-def product_neuron(left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """The product of two neurons, which is the Π unit of Figure 1. Giles & Maxwell (1987) introduced such higher-order
-    units.
+def linear_neuron(z: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The linear neuron, which hands on its sum; with a weight of 1 to itself it is a loop that stores a value."""
+    return (z.clone(),)
+
+
+@unit()
+def pi_neuron(left: Below, right: Below) -> tuple[torch.Tensor, ...]:
+    """The Π unit of Figure 1: the product of two sums over the layer below (Giles & Maxwell 1987).
+
+    It does not hear its own layer: products of products would grow without bound from cycle to cycle.
     """
+    return (left * right,)
+
+
+@unit()
+def product_neuron(left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The product of two neurons: a Π unit whose factors are squashed, so that it may hear its own layer."""
     return (torch.tanh(left) * torch.tanh(right),)
 
 

@@ -3,7 +3,7 @@
 import itertools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from learning_to_learn.config import Config
-from learning_to_learn.config_check import make_network
+from learning_to_learn.config_check import make_gradient_of, make_network
 from learning_to_learn.engine import Engine, make_engine
-from learning_to_learn.gradients import Carry, make_gradient
+from learning_to_learn.gradients import Carry
+from learning_to_learn.gradients.es import errors_of
 from learning_to_learn.losses import loss_of
 from learning_to_learn.optimizers import make_optimizer, rate
-from learning_to_learn.topology.initial import initial_parameters
 from learning_to_learn.training.curves import error_curves
-from learning_to_learn.training.sequences import Sequences, seeds_of
+from learning_to_learn.training.sequences import Sequences
+from learning_to_learn.training.start import initial_weights
 
 ALIVE = -1
 """`diverged_at` of a replica that has not diverged."""
@@ -44,11 +45,11 @@ class MetaLearner(pl.LightningModule):
         self.automatic_optimization = False
         self.config = config
         self.network = make_network(config)
-        self.gradient = make_gradient(config.arch.gradient, window=config.arch.window)
+        self.gradient = make_gradient_of(config)
         keep = config.arch.update_every is not None or config.family.carry_state
         self.engine = engine or make_engine(config.engine, self.network, self.gradient, dtype=dtype, keep=keep)
         jobs = (config, *more)
-        start = [initial_parameters(self.network, seeds_of(job), scale=job.arch.init_scale, bias=job.arch.bias) for job in jobs]
+        start = [initial_weights(job, self.network) for job in jobs]
         self.weights = torch.nn.Parameter(torch.cat(start).to(dtype))
         if config.trainer.average:
             self.register_buffer("average", self.weights.detach().clone())
@@ -122,11 +123,16 @@ class MetaLearner(pl.LightningModule):
             if not self.config.family.carry_state:
                 self.carry = None
             for x, y, output in zip(*(v.split(step, 2) for v in batched), strict=True):
-                segment = self.engine.segment(weights, x, y, self.carry)
+                before = self.carry
+                segment = self.engine.segment(weights, x, y, before)
                 self.carry = segment.carry
                 if fixed:
                     segment.gradient[:, fixed] = 0.0
-                self.optimizer.step(segment.gradient, rate(self.config.optimizer, update / (updates * epochs), self._lr), alive)
+                if self.optimizer.searches:
+                    self.optimizer.search(self._errors_on(x, y, before), alive)
+                else:
+                    now = rate(self.config.optimizer, update / (updates * epochs), self._lr)
+                    self.optimizer.step(segment.gradient, now, alive)
                 if fixed:
                     weights[:, fixed] = kept  # an optimizer's weight decay moves them, too
                 if decay:
@@ -142,6 +148,15 @@ class MetaLearner(pl.LightningModule):
             self.train_mse = loss_of(outputs, batch.targets, self.family.output, self.family.loss).mean((1, 2)).numpy()
         self.epochs_done = batch.epoch + 1
         self.seconds += time.perf_counter() - began
+
+    def _errors_on(self, x: Tensor, y: Tensor, carry: Carry | None) -> Callable[[int, Tensor], Tensor]:
+        """Return what gives the errors [N] of candidates [N, P] of a replica on its sequences, for a search."""
+
+        def errors(r: int, candidates: Tensor) -> Tensor:
+            state = None if carry is None else carry.state[r]
+            return errors_of(self.network, self.engine.outputs, candidates, x[r], y[r], state)
+
+        return errors
 
     def validation_step(self, batch: Sequences, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
         self.validation_curves = error_curves(

@@ -11,9 +11,8 @@ from pathlib import Path
 import torch
 
 from learning_to_learn.config import Config
-from learning_to_learn.config_check import make_network
+from learning_to_learn.config_check import make_gradient_of, make_network
 from learning_to_learn.errors import UserError
-from learning_to_learn.gradients import make_gradient
 from learning_to_learn.optimizers import OptimizerConfig, make_optimizer
 from learning_to_learn.topology import Network
 
@@ -45,7 +44,7 @@ def estimate_memory(config: Config, *, training: bool = True) -> dict[str, int]:
 
     Without `training` they are those of an evaluation.
     """
-    network, gradient = make_network(config), make_gradient(config.arch.gradient, window=config.arch.window)
+    network, gradient = make_network(config), make_gradient_of(config)
     replicas, sequences = config.replicas, config.trainer.sequences if training else 0
     length = max([config.family.sequence_length, *map(int, config.trainer.curriculum)])
     # Inputs, targets and outputs of two epochs, and what one is drawn from.

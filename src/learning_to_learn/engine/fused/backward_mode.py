@@ -276,6 +276,11 @@ class BackwardMode(Kernel):
                 with s.block("if recurrent:"):
                     self._feed_back(part)
 
+        if not i and self.network.last_layer_feedback:
+            top = self.layers[-2]  # whose errors already are those of its outputs of the cycle before
+            with s.block("if recurrent:"):
+                self._back(part, part.own, part.own + top.layer.outputs, f"output_errors{top.index}", accumulate=True)
+
     def _pass_on(self, part: KernelLayer, target: str) -> None:
         """A residual layer passes the errors from above on to what lies below it."""
         if part.layer.residual:

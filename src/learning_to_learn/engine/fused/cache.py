@@ -144,7 +144,7 @@ def _machine() -> str:
 
 def _fingerprint(network: Network) -> str | None:
     """A text that changes whenever the kernel of the network would; None where that cannot be promised."""
-    parts = [f"{network.inputs} {network.fed_back} {network.kind} {network.loss}"]
+    parts = [f"{network.inputs} {network.fed_back} {network.last_layer_feedback} {network.kind} {network.loss}"]
     for layer in network.all_layers:
         for block in layer.blocks:
             code = function_fingerprint(block.unit.step)

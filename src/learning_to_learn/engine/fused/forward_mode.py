@@ -34,7 +34,7 @@ from learning_to_learn.engine.fused.elementwise import statements
 from learning_to_learn.engine.fused.kernel import ARGUMENTS, HEAD, Kernel, KernelBlock, KernelLayer, place
 from learning_to_learn.engine.fused.lanes import LANES
 from learning_to_learn.engine.fused.loop import BLOCK, typed
-from learning_to_learn.engine.fused.trace import Trace
+from learning_to_learn.engine.fused.trace import Trace, UnsupportedOperation
 from learning_to_learn.topology.network import Network, Product
 
 
@@ -43,6 +43,8 @@ def print_forward_mode(network: Network, real: str, matmul: str) -> str:
 
     `words(steps)` is that of a worker's workspace, `columns` that of a block of lanes; `matmul` names the module of products.
     """
+    if network.last_layer_feedback:
+        raise UnsupportedOperation(f"{network.describe()}: no forward-mode kernel feeds the last layer back")
     kernel = ForwardMode(network)
     fixed = sum(fixed for _, _, fixed in kernel.workspace())
     columns = sum(kernel.words(part) for part in kernel.layers)

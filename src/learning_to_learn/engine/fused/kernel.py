@@ -347,6 +347,14 @@ class Kernel:
     def read_inputs(self) -> None:
         """The inputs of cycle t; lanes that are not live read zeros, never what another replica left in the workspace."""
         s, first = self.s, self.layers[0].own * self.row
+        if self.network.last_layer_feedback:
+            top = self.layers[-2]
+            with s.loop("i", top.layer.outputs):
+                s.add(
+                    f"store(memory, sources0_now + {first} + i * {self.row}, "
+                    f"load(memory, sources{top.index}_now + i * {self.row}))"
+                )
+            first += top.layer.outputs * self.row
         s.add(*(f"store(memory, sources0_now + {first + i * self.row}, 0.0)" for i in range(self.network.inputs)))
         with s.loop("lane", "live"):
             for i in range(self.network.inputs):
