@@ -60,7 +60,7 @@ def test_backward_kernels(name, dtype, shape, gradient):
 @pytest.mark.parametrize(
     "dtype", [torch.float64, pytest.param(torch.float32, marks=pytest.mark.slow)], ids=["f64", "f32"]
 )  # they take long to compile
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", ["cells", *(pytest.param(n, marks=pytest.mark.slow) for n in NETWORKS if n != "cells")])
 @settings(max_examples=8)
 @given(shapes)
 @example((5, 17, 24, True, 7, 1))

@@ -2,6 +2,8 @@
 the reference. Tables of names and of what the network hears of its own outputs.
 """
 
+import itertools
+
 import pytest
 import torch
 
@@ -45,9 +47,17 @@ def test_bptt_and_rtrl_against_finite_differences(shape, feedback):
         torch.testing.assert_close(found, (up - down) / (2 * step), rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("feedback", ["none", *(pytest.param(name, marks=pytest.mark.slow) for name in ("error", "jordan"))])
-@pytest.mark.parametrize("gradient", ["bptt", "truncated", "rtrl"])
-@pytest.mark.parametrize("shape", SHAPES)
+COMPILED = {("brier", "bptt", "none"), ("two_truths", "rtrl", "none")}
+"""Those of `make test`: every kernel takes long to compile."""
+
+
+@pytest.mark.parametrize(
+    ("shape", "gradient", "feedback"),
+    [
+        pytest.param(*case, marks=[] if case in COMPILED else pytest.mark.slow)
+        for case in itertools.product(SHAPES, ["bptt", "truncated", "rtrl"], FEEDBACK)
+    ],
+)
 def test_kernels_against_the_reference(shape, gradient, feedback):
     net, algorithm = net_of(shape, feedback), make_gradient(gradient)
     parameters, x, target = random_case(net, replicas=2, batch=19, length=21)

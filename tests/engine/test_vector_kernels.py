@@ -53,7 +53,9 @@ def test_every_unit_at_every_width(name, width, gradient):
     hold_to_the_reference(net, make_gradient(gradient), dtype=torch.float32, length=20)
 
 
-@pytest.mark.parametrize("name", VECTOR_UNITS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "delta_rule" else pytest.mark.slow) for name in VECTOR_UNITS]
+)
 def test_printed_source_is_short(name):
     """Loops, not their elements one by one: that of seven states is the longest."""
     lines = print_kernel(Network.of([{name: {"count": 2, "width": 8}}]), make_gradient("bptt")).split("\n")

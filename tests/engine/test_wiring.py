@@ -25,7 +25,9 @@ WIRINGS = {
 }
 
 
-@pytest.mark.parametrize("gradient_name", ["bptt", "truncated", "rtrl"])
+@pytest.mark.parametrize(
+    "gradient_name", ["bptt", *(pytest.param(name, marks=pytest.mark.slow) for name in ("truncated", "rtrl"))]
+)  # printed kernels of rtrl are interpreted in test_structure.py, which costs less than compiling them
 @pytest.mark.parametrize("wiring", WIRINGS)
 def test_wirings(wiring, gradient_name):
     register_own()

@@ -73,6 +73,7 @@ def test_the_report_is_what_its_replicas_say(done):
         assert (done / f"reports/verdict/{picture}.png").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again_and_more_settings_keep_it(here, capsys):
     before = {path: path.stat().st_mtime_ns for path in here.rglob("last.ckpt")}
     expected = found(here)
@@ -85,6 +86,7 @@ def test_what_is_done_is_not_done_again_and_more_settings_keep_it(here, capsys):
     assert 1 <= len(after) - len(before) <= 2  # the third setting, and fresh seeds at it where it is the best
 
 
+@pytest.mark.slow
 def test_without_its_runs_a_report_is_enough(here, capsys):
     expected = found(here)
     shutil.rmtree(here / "runs")
