@@ -38,7 +38,7 @@ def statuses(folder):
     return [state.status for state in survey(folder)]
 
 
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "ray"])
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local", pytest.param("ray", marks=pytest.mark.slow)])
 def test_two_jobs_of_which_one_fails(launcher, tmp_path):
     """For real, in processes of the launcher's: the other finishes, the failure is named, the exit code is not 0."""
     command = [sys.executable, "-m", "src.train", "-m", "arch=elman", "optimizer.lr=-1,0.03", *SMALL, f"launcher={launcher}",
@@ -76,7 +76,7 @@ def test_jobs_side_by_side_share_the_cores(overrides, threads):
     ("overrides", "says"),
     [
         ("launcher=slurm", "choose one of basic, joblib, packed, ray, submitit_local, submitit_slurm"),
-        ("sweep=nothing", "unknown sweep 'nothing': choose one of feedback, gradients"),
+        ("sweep=nothing", "unknown sweep 'nothing': choose one of feedback, fixed_weight, gradients"),
     ],
 )
 def test_unknown_names_are_one_line(overrides, says):

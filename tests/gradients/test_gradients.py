@@ -177,7 +177,9 @@ def test_rtrl_sees_past_the_cut_that_bptt_makes(name):
     case = random_case(net, length=12)
     whole = make_gradient("bptt").segment(net, *case, None).gradient
     torch.testing.assert_close(in_segments("rtrl", net, *case, 4), whole, rtol=0, atol=1e-12)
-    assert (in_segments("bptt", net, *case, 4) - whole).abs().max() > 1e-4 * whole.abs().max()
+    remembers = any(layer.recurrent or layer.states for layer in net.layers)
+    cut = in_segments("bptt", net, *case, 4)
+    assert ((cut - whole).abs().max() > 1e-4 * whole.abs().max()) == remembers
 
 
 def test_the_sensitivities_survive_a_change_of_weights():

@@ -105,7 +105,7 @@ def test_the_command_prints_the_table_and_warns(rates, capsys):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["by=rate"], "unknown key 'rate'"),
+        (["by=pace"], "unknown key 'pace'"),
         (["by=clip"], "clip does not vary"),
         ([], "by=<key> is missing"),
         (["of=lr"], "unknown option 'of'"),

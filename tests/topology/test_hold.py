@@ -33,7 +33,7 @@ def filled_in(parameters, held, whole, hold):
 
 
 @pytest.mark.parametrize("engine", ["reference", "fused"])
-@pytest.mark.parametrize("gradient_name", GRADIENTS)
+@pytest.mark.parametrize("gradient_name", [name for name in GRADIENTS if name != "es"])  # its noise is another in another space
 def test_a_held_network_is_the_whole_one_with_a_constant_row(gradient_name, engine):
     held, whole = Network.of(LAYERS, hold=HOLD), Network.of(LAYERS)
     assert held.parameters < whole.parameters

@@ -21,7 +21,7 @@ def counts(net):
     return [block.count for layer in net.layers for block in layer.blocks]
 
 
-@pytest.mark.parametrize("arch", options("arch"))
+@pytest.mark.parametrize("arch", [arch for arch in options("arch") if arch != "fwnn"])  # its rule wires its layers
 def test_every_arch_comes_near_every_size(arch):
     """One unit more or less of the smallest is at most an eighth of its parameters."""
     for size, wanted in SIZES.items():

@@ -73,5 +73,5 @@ def test_a_replica_that_diverges_is_frozen_in_its_own_job_alone():
 
 def test_the_keys_that_may_differ_are_declared_beside_them():
     assert per_replica_keys(job("optimizer=sgd")) == [
-        "arch.init_scale", "arch.bias", "optimizer.lr", "optimizer.clip", "optimizer.momentum", "replicas", "seed",
+        "arch.init_scale", "arch.bias", "arch.rate", "optimizer.lr", "optimizer.clip", "optimizer.momentum", "replicas", "seed",
     ]  # fmt: skip
