@@ -180,6 +180,13 @@ def test_no_line_can_be_lost_from_a_saved_configuration(tmp_path):
     assert accepted == []
 
 
+def test_a_bias_is_the_same_number_with_or_without_its_point():
+    whole, point = (job(f"arch.bias={{input_gate: {text}}}", "arch.hold={output_gate: 1}") for text in ("4", "4.0"))
+    assert fingerprint(whole) == fingerprint(point)
+    assert whole.arch.bias == {"input_gate": 4.0}
+    assert type(whole.arch.hold["output_gate"]) is float
+
+
 def test_a_missing_file_is_one_line(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         load(tmp_path / "config.yaml")

@@ -261,11 +261,20 @@ def conform(raw: DictConfig | Config) -> Config:
         missing = sorted(OmegaConf.missing_keys(merged))
         if missing:
             raise UserError(f"no value for {', '.join(missing)}")
-        return cast(Config, OmegaConf.to_object(merged))
+        config = cast(Config, OmegaConf.to_object(merged))
     except OmegaConfBaseException as error:
         raise UserError(explain(error)) from None
     except TypeError as error:
         raise UserError(f"a value is of the wrong type: {cause_in_a_line(error)}") from None
+    config.arch.bias, config.arch.hold = _as_floats(config.arch.bias), _as_floats(config.arch.hold)
+    return config
+
+
+def _as_floats(given: Any) -> Any:
+    """The numbers of a table as floats: {input_gate: 4} is {input_gate: 4.0}. Hydra cannot say so of a typed dictionary."""
+    if not isinstance(given, dict):
+        return given
+    return {name: float(value) if type(value) is int else value for name, value in given.items()}
 
 
 def to_yaml(config: Config) -> str:
