@@ -217,7 +217,8 @@ def kill_and_resume(folder, delay):
         return None
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 20])
 def test_a_sweep_killed_at_any_time_and_resumed_gives_the_same_table(tmp_path, times):
     began = time.monotonic()
     assert kill_and_resume(tmp_path / "unbroken", 300) == 0

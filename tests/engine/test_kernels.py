@@ -46,8 +46,19 @@ shapes = st.tuples(
 )
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["f64", "f32"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        pytest.param(
+            name,
+            dtype,
+            id=f"{name}-{bits}",
+            marks=pytest.mark.slow if bits == "f32" and name in ("all_kinds", "two_layers") else [],
+        )
+        for name in NETWORKS
+        for bits, dtype in (("f64", torch.float64), ("f32", torch.float32))
+    ],
+)
 @settings(max_examples=12)
 @given(shapes, st.sampled_from([("bptt", None), ("bptt", 1), ("bptt", 3), ("truncated", None)]))
 @example((5, 17, 24, True, 7, 1), ("bptt", None))

@@ -56,7 +56,8 @@ def test_the_network_answers_as_the_learner_that_changes_its_weights(name, rate)
     assert (found[:, 0, :, 0] - frozen).abs().max() > 0.1  # it has learnt something
 
 
-@pytest.mark.parametrize("name", ["one neuron", pytest.param("two hidden", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["one neuron", "two hidden"])
 def test_the_fused_engine_is_as_exact_in_float64_and_says_what_float32_loses(name):
     network = LEARNERS[name]
     initial, x, target = draw(network)

@@ -141,6 +141,7 @@ def test_a_record_from_elsewhere_cannot_command(here):
         command._main(["check", str(REPORT)])
 
 
+@pytest.mark.slow
 def test_a_cell_of_ones_own_is_placed_among_those_that_were_measured(here):
     import torch
 
