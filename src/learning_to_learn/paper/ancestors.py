@@ -40,6 +40,7 @@ RATE_OF_WEIGHTS = 8.0
 def ancestors(compose: Compose, reports: Path, *, quick: bool = False) -> None:
     """Compute what is not yet computed, stage by stage, and write the report after each."""
     runs = RUNS / "quick" if quick else RUNS
+    reports.mkdir(parents=True, exist_ok=True)
     path = reports / "ancestors.json"
     found: dict[str, Any] = read_json(path) or {}
     stages: dict[str, Callable[[], Any]] = {
