@@ -19,11 +19,10 @@ from learning_to_learn.families.family import (
     LinearForm,
     Variances,
     mean_and_error,
-    normal,
     symmetric,
 )
+from learning_to_learn.families.noisy_family import NoisyFamily
 from learning_to_learn.families.polytope import centroids, hit_and_run
-from learning_to_learn.families.posterior_sampler import posterior_means
 from learning_to_learn.families.quadratic_per_mapping import KNOWN_AFTER, Shapes, critical_points, features
 from learning_to_learn.lazy import torch
 from learning_to_learn.ranges import number
@@ -69,7 +68,7 @@ class QuadraticConfig(FamilyConfig):
     test: QuadraticAtTest = field(default_factory=QuadraticAtTest)
 
 
-class Quadratic(Family):
+class Quadratic(NoisyFamily):
     """`scaling` is "global" or "per_mapping". Raises UserError on another."""
 
     config: ClassVar[type[FamilyConfig]] = QuadraticConfig
@@ -143,16 +142,6 @@ class Quadratic(Family):
             means = 0.5 + SLOPE * _posterior_means(w, inputs)
         out[:, : means.shape[1], 0] = torch.from_numpy(means)
         return out.to(y)
-
-    def targets(self, mapping: torch.Tensor, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-        y = self.evaluate(mapping, x)
-        return y + self.noise * normal(u) if self.noise else y
-
-    def bayes_variance(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor | None:
-        return self._sampled(x, y)[1] if self.noise else None
-
-    def _sampled(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return posterior_means(lambda u, x: self.evaluate(self.mappings(u), x), self.dimensions, x, y, self.noise)
 
     def estimate_variances(self, seed: int) -> Variances:
         random = np.random.default_rng(seed)

@@ -20,11 +20,10 @@ from learning_to_learn.families.family import (
     LinearForm,
     Variances,
     mean_and_error,
-    normal,
     symmetric,
 )
+from learning_to_learn.families.noisy_family import NoisyFamily
 from learning_to_learn.families.polytope import chord
-from learning_to_learn.families.posterior_sampler import posterior_means
 from learning_to_learn.lazy import torch
 from learning_to_learn.ranges import number
 
@@ -62,7 +61,7 @@ class SemiLinearConfig(FamilyConfig):
     test: SemiLinearAtTest = field(default_factory=SemiLinearAtTest)
 
 
-class SemiLinear(Family):
+class SemiLinear(NoisyFamily):
     """Mappings that one neuron can learn: y = (1 + tanh(w1 x1 + w2 x2 + w3)) / 2."""
 
     config: ClassVar[type[FamilyConfig]] = SemiLinearConfig
@@ -126,16 +125,6 @@ class SemiLinear(Family):
             for t, (mean, _) in enumerate(moments):
                 out[rows, t, 0] = torch.from_numpy(mean)
         return out.to(y)
-
-    def targets(self, mapping: torch.Tensor, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-        y = self.evaluate(mapping, x)
-        return y + self.noise * normal(u) if self.noise else y
-
-    def bayes_variance(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor | None:
-        return self._sampled(x, y)[1] if self.noise else None
-
-    def _sampled(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return posterior_means(lambda u, x: self.evaluate(self.mappings(u), x), self.dimensions, x, y, self.noise)
 
     def estimate_variances(self, seed: int) -> Variances:
         random = np.random.default_rng(seed)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from learning_to_learn.families.family import AtTest, Family, FamilyConfig, Learner, normal
-from learning_to_learn.families.posterior_sampler import posterior_means
+from learning_to_learn.families.family import AtTest, Family, FamilyConfig, Learner
+from learning_to_learn.families.noisy_family import NoisyFamily
 from learning_to_learn.lazy import torch
 from learning_to_learn.ranges import number
 
@@ -43,7 +43,7 @@ class SinusoidConfig(FamilyConfig):
     test: SinusoidAtTest = field(default_factory=SinusoidAtTest)
 
 
-class Sinusoid(Family):
+class Sinusoid(NoisyFamily):
     """y = A sin(x - phase) with A ~ U(0.1, 5), phase ~ U(0, pi), x ~ U(-5, 5).
 
     One sequence with A = 2 and phase 0: x = 1.57 -> 2, 0 -> 0, -1.57 -> -2. Without noise, two pairs tell both numbers; before
@@ -85,10 +85,6 @@ class Sinusoid(Family):
         amplitude, phase = mapping.unsqueeze(-2).unbind(-1)
         return (amplitude * (x[..., 0] - phase).sin()).unsqueeze(-1)
 
-    def targets(self, mapping: Tensor, x: Tensor, u: Tensor) -> Tensor:
-        y = self.evaluate(mapping, x)
-        return y + self.noise * normal(u) if self.noise else y
-
     def bayes(self, mapping: Tensor, x: Tensor, y: Tensor) -> Tensor:
         if self.noise:
             return self._sampled(x, y)[0].to(y)
@@ -98,13 +94,6 @@ class Sinusoid(Family):
         if y.shape[1] > 1:
             out[:, 1, 0] = _after_one(z[:, 0], targets[:, 0], z[:, 1])
         return out.to(y)
-
-    def bayes_variance(self, x: Tensor, y: Tensor) -> Tensor | None:
-        """Return the sampler's variance about the exact predictions, [N, T, 1]; None where they are exact."""
-        return self._sampled(x, y)[1] if self.noise else None
-
-    def _sampled(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        return posterior_means(lambda u, x: self.evaluate(self.mappings(u), x), 2, x, y, self.noise)
 
 
 def _before_any(x: Tensor) -> Tensor:
