@@ -1,15 +1,23 @@
-"""Hydra looks for sweepers here and accepts none from elsewhere. How values are paired is in learning_to_learn.jobs.pairing.
+"""Hydra looks for sweepers and launchers here and accepts none from elsewhere.
+
+How values are paired is in learning_to_learn.jobs.pairing, how jobs are composed in learning_to_learn.alike.
 
 Hydra imports this file at the start of every command, so it imports nothing that is slow.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins import basic_sweeper
+from hydra._internal.core_plugins import basic_launcher, basic_sweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobReturn, configure_log, filter_overrides, run_job, setup_globals
+from omegaconf import open_dict
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -44,3 +52,46 @@ class BasicSweeper(basic_sweeper.BasicSweeper):
         composer = Composer(self.hydra_context.config_loader, self.config)
         for words in batch:
             composer.check(words)
+
+
+@dataclass
+class BasicLauncherConfig(basic_launcher.BasicLauncherConf):
+    """Hydra's settings of its launcher: there are none but its class."""
+
+    _target_: str = "hydra_plugins.learning_to_learn_basic.BasicLauncher"
+
+
+ConfigStore.instance().store(group="hydra/launcher", name="basic", node=BasicLauncherConfig, provider="learning_to_learn")
+
+
+class BasicLauncher(basic_launcher.BasicLauncher):
+    """Hydra's launcher, which runs one job after the other, but composes them faster and does not keep their configurations.
+
+    Hydra's own keeps two copies of each until the sweep ends: 0.17 MB a job.
+    """
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from learning_to_learn.alike import Composer
+
+        setup_globals()
+        assert self.hydra_context is not None
+        assert self.config is not None
+        assert self.task_function is not None
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+        _log.info("Launching %d jobs locally", len(job_overrides))
+        composer = Composer(self.hydra_context.config_loader, self.config)
+        returned: list[JobReturn] = []
+        for number, overrides in enumerate(job_overrides, initial_job_idx):
+            _log.info("\t#%d : %s", number, " ".join(filter_overrides(overrides)))
+            config = composer.compose(overrides)
+            with open_dict(config):
+                config.hydra.job.id = config.hydra.job.num = number
+            one = run_job(
+                hydra_context=self.hydra_context, task_function=self.task_function, config=config,
+                job_dir_key="hydra.sweep.dir", job_subdir_key="hydra.sweep.subdir",
+            )  # fmt: skip
+            one.cfg = one.hydra_cfg = None
+            returned.append(one)
+            configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        return returned

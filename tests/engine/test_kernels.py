@@ -21,11 +21,12 @@ def compare(found, expected, tolerance):
     torch.testing.assert_close(found.to(expected.dtype), expected, rtol=0, atol=tolerance * scale)
 
 
-def check(name, gradient_name, window, dtype, replicas, batch, length, error_feedback, split, seed):
-    """A sequence in two segments against the reference in float64."""
+def check(name, gradient_name, window, dtype, replicas, batch, length, error_feedback, split, seed, update=None):
+    """A sequence in two segments against the reference in float64. `update`: the sequences that the engine is told of."""
     net = network(name, error_feedback=error_feedback)
     gradient = make_gradient(gradient_name, window=window)
-    fused = make_engine("fused", net, gradient, dtype=dtype, keep=True)
+    fused = make_engine("fused", net, gradient, dtype=dtype, keep=True, batch=update)
+    assert fused.mixed == (update is not None)
     reference = make_engine("reference", net, gradient)
     parameters, x, target = random_case(net, replicas=replicas, batch=batch, length=length, dtype=dtype, seed=seed)
     tolerance = FLOAT64 if dtype == torch.float64 else FLOAT32
@@ -69,6 +70,36 @@ def test_backward_kernels(name, dtype, shape, gradient):
 
 
 @pytest.mark.parametrize(
+    ("name", "dtype"),
+    [("cells", torch.float64), pytest.param("cells", torch.float32, marks=pytest.mark.slow)]
+    + [
+        pytest.param(n, torch.float64, marks=pytest.mark.slow)
+        for n in ("two_layers", "all_kinds", "linear_recurrent", "delta_rule")
+    ],
+)
+@settings(max_examples=12)
+@given(shapes, st.sampled_from([("bptt", None), ("bptt", 3), ("truncated", None)]))
+@example((5, 5, 24, True, 7, 1), ("bptt", None))
+@example((1, 1, 1, False, 0, 2), ("truncated", None))
+@example((2, 32, 9, False, 0, 3), ("bptt", 4))
+def test_kernels_whose_lanes_are_of_several_replicas(name, dtype, shape, gradient):
+    check(name, *gradient, dtype, *shape, update=5)
+
+
+def test_in_mixed_lanes_a_replica_is_the_same_to_the_bit_whatever_lies_beside_it():
+    net = network("cells")
+    parameters, x, target = random_case(net, replicas=7, batch=5, dtype=torch.float32)
+    parameters[3] = float("nan")
+    engine = make_engine("fused", net, make_gradient("bptt"), batch=5)
+    together = engine.segment(parameters, x, target)
+    for i in range(7):
+        alone = engine.segment(parameters[i : i + 1], x[i : i + 1], target[i : i + 1])
+        for found, expected in ((together.gradient, alone.gradient), (together.outputs, alone.outputs)):
+            torch.testing.assert_close(found[i : i + 1], expected, rtol=0, atol=0, equal_nan=True)
+        assert alone.gradient.isfinite().all() == (i != 3)
+
+
+@pytest.mark.parametrize(
     "dtype", [torch.float64, pytest.param(torch.float32, marks=pytest.mark.slow)], ids=["f64", "f32"]
 )  # they take long to compile
 @pytest.mark.parametrize("name", ["cells", *(pytest.param(n, marks=pytest.mark.slow) for n in NETWORKS if n != "cells")])
@@ -95,8 +126,10 @@ def test_the_number_of_threads_changes_nothing():
     found = []
     for threads in (1, numba.config.NUMBA_NUM_THREADS):
         numba.set_num_threads(threads)
-        found.append(make_engine("fused", net, make_gradient("bptt")).segment(*case).gradient)
-    torch.testing.assert_close(*found, rtol=0, atol=0)
+        engines = [make_engine("fused", net, make_gradient("bptt"), batch=batch) for batch in (None, 5)]
+        found += [engine.segment(*case).gradient for engine in engines]
+    torch.testing.assert_close(found[0], found[2], rtol=0, atol=0)
+    torch.testing.assert_close(found[1], found[3], rtol=0, atol=0)
 
 
 def test_nan_stays_in_its_own_replica():

@@ -50,11 +50,11 @@ def printed(*overrides: str) -> str:
     from learning_to_learn.engine.fused.trace import UnsupportedOperation
     from learning_to_learn.topology.module import ModuleNetwork
 
-    network, gradient = _composed(*overrides)
+    network, gradient, batch = _composed(*overrides)
     if isinstance(network, ModuleNetwork):
         network.check_engine("fused")
     try:
-        return print_kernel(network, gradient)
+        return print_kernel(network, gradient, batch=batch)
     except UnsupportedOperation as error:
         raise UserError(f"{error}: the reference engine runs it") from error
 
@@ -66,18 +66,18 @@ def warm(archs: Sequence[str] = ()) -> None:
     from learning_to_learn.topology.module import ModuleNetwork
 
     for name in archs or options("arch"):
-        network, gradient = _composed(f"arch={name}")
+        network, gradient, batch = _composed(f"arch={name}")
         if isinstance(network, ModuleNetwork):
             continue  # the reference engine runs it
         began = time.perf_counter()
-        make_engine("auto", network, gradient)
+        make_engine("auto", network, gradient, batch=batch)
         print(f"kernel of {name} ({network.describe()}, {gradient.name}): {time.perf_counter() - began:.1f} s", flush=True)
 
 
-def _composed(*overrides: str) -> "tuple[Network, Gradient]":
+def _composed(*overrides: str) -> "tuple[Network, Gradient, int]":
     from learning_to_learn.composing import compose_config
     from learning_to_learn.config_check import check, make_gradient_of, make_network
 
     config = compose_config(*overrides)
     check(config)
-    return make_network(config), make_gradient_of(config)
+    return make_network(config), make_gradient_of(config), config.trainer.batch

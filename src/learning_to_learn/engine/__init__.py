@@ -22,11 +22,13 @@ ENGINES = ("auto", "fused", "reference")
 
 
 def make_engine(
-    name: str, network: Network, gradient: Gradient, *, dtype: torch.dtype | None = None, keep: bool = False
-) -> Engine:
+    name: str, network: Network, gradient: Gradient, *, dtype: torch.dtype | None = None, keep: bool = False,
+    batch: int | None = None,
+) -> Engine:  # fmt: skip
     """The engine of that name; `auto` is the fused one, or with one warning the reference where a unit cannot be fused.
 
     `keep`: sensitivities must survive from segment to segment (weights change within a sequence, or state is carried).
+    `batch`: the sequences of an update, where it is known, so that small ones of several replicas can share lanes.
     Raises UserError on an unknown name, where a unit is not elementwise, and where the gradient cannot run the network.
     """
     if name not in ENGINES:
@@ -36,7 +38,7 @@ def make_engine(
         network.check_engine(name)
         return Reference(network, gradient)
     if isinstance(gradient, ForwardOnly):
-        return ForwardOnlyEngine(make_engine(name, network, make_gradient("bptt"), dtype=dtype), gradient)
+        return ForwardOnlyEngine(make_engine(name, network, make_gradient("bptt"), dtype=dtype, batch=batch), gradient)
     check_elementwise(network)
     gradient.check(network)
     if name == "reference":
@@ -46,7 +48,7 @@ def make_engine(
     from learning_to_learn.engine.fused.trace import UnsupportedOperation
 
     try:
-        return Fused(network, gradient, dtype=torch.float32 if dtype is None else dtype, keep=keep)
+        return Fused(network, gradient, dtype=torch.float32 if dtype is None else dtype, keep=keep, batch=batch)
     except UnsupportedOperation as error:
         if name == "fused":
             raise

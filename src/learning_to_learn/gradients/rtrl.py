@@ -18,6 +18,7 @@ from learning_to_learn.errors import UserError
 from learning_to_learn.gradients.gradient import Carry, Gradient, Segment
 from learning_to_learn.lazy import torch
 from learning_to_learn.topology.network import Layer, LayerParameters, Network, linear
+from learning_to_learn.topology.norms import change_of_normalised, normalised
 from learning_to_learn.topology.vector_units import VectorUnit
 
 
@@ -85,7 +86,8 @@ def _step(
         h, s, d_h, d_s = _apply(layer, own.numbers, z, s, d_z, d_s, first)
         new += [h, s] if layer.recurrent else [s]
         d_new += [d_h, d_s] if layer.recurrent else [d_s]
-        x, d_x = (h + x, d_h + d_x) if layer.residual else (h, d_h)
+        heard, d_heard = normalised(layer.norm, h), change_of_normalised(layer.norm, h, d_h)
+        x, d_x = (heard + x, d_heard + d_x) if layer.residual else (heard, d_heard)
         first += layer.parameters
     z, d_z = _pre_activations(network.output, parameters[-1].matrix, x, d_x, first)
     y, _, d_y, _ = _apply(network.output, parameters[-1].numbers, z, z[..., :0], d_z, d_z[:, :, :0], first)

@@ -17,6 +17,7 @@ from typing import Any
 from learning_to_learn.compiled import cache_folder
 from learning_to_learn.config import Config
 from learning_to_learn.config_check import make_gradient_of, make_network
+from learning_to_learn.engine.lane_use import LANES, blocks_of_lanes, mixes_lanes
 from learning_to_learn.gradients import make_gradient
 from learning_to_learn.jobs.launchers import threads_of_a_job
 from learning_to_learn.lazy import torch
@@ -24,7 +25,6 @@ from learning_to_learn.runs.run_folder import DamagedRun, RunFolder, Status, rea
 from learning_to_learn.runs.sweep_folder import run_folders
 from learning_to_learn.runs.varying import flatten, typed
 from learning_to_learn.topology import Network
-from learning_to_learn.training.memory import LANES
 
 RATES = "rates.json"
 RUNS_READ = 100
@@ -91,9 +91,11 @@ def estimate_seconds(config: Config, measured: Mapping[str, float], rates: Calla
         return None
     trainer, cycles = config.trainer, _cycles(config)
     updates = trainer.sequences // trainer.batch * math.ceil(cycles / (config.arch.update_every or cycles))
-    blocks = config.replicas * math.ceil(trainer.batch / LANES)
+    network, forward_mode = make_network(config), _is_forward_mode(config)
+    mixed = not forward_mode and mixes_lanes(trainer.batch, network.parameters)
+    blocks = blocks_of_lanes(config.replicas, trainer.batch, mixed=mixed)
     turns = math.ceil(blocks / min(threads_of_a_job(config), blocks))
-    each = LANES * multiplications(make_network(config), forward_mode=_is_forward_mode(config))
+    each = LANES * multiplications(network, forward_mode=forward_mode)
     work = trainer.sequences // trainer.batch * cycles * turns * each
     found = rates()
     return trainer.epochs * (updates * found.update + work * found.multiplication)

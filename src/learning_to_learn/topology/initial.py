@@ -1,5 +1,6 @@
 """Initial weights are uniform in [-scale, scale]. Biases are shifted by the initial bias that their unit asks for. The
-numbers that units have of their own begin as their unit says. A layer with a spectral radius is scaled to it.
+numbers that units have of their own begin as their unit says, and the weights of a delay line with 1. A layer with a spectral
+radius is scaled to it.
 """
 
 from __future__ import annotations
@@ -36,11 +37,13 @@ def initial_parameters(
     for layer in network.all_layers:
         for block in layer.blocks:
             for name, rows in zip(block.unit.pre_activations, block.rows(), strict=True):
-                biases = [first + row[-1] for row in layer.places[rows]]
+                biases = [first + row[-1] for row in layer.places[rows] if row[-1] < layer.parameters]
                 parameters[:, biases] += bias.get(name, block.unit.bias.get(name, 0.0))
             for start, numbers in zip(block.unit.trained.values(), block.numbers(), strict=True):
                 places = slice(first + layer.weights + numbers.start, first + layer.weights + numbers.stop)
                 parameters[:, places] = start(draws[:, places]) if callable(start) else start
+        if layer.delays:
+            parameters[:, first : first + layer.weights] = 1.0
         if layer.radius:
             mine = slice(first, first + layer.parameters)
             matrix = layer.split(parameters[:, mine]).matrix[..., : layer.own]

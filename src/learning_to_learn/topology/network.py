@@ -33,11 +33,13 @@ from learning_to_learn.errors import UserError, unknown
 from learning_to_learn.lazy import torch
 from learning_to_learn.losses import nothing_known
 from learning_to_learn.topology.cost import count_multiplications
+from learning_to_learn.topology.delay import delay_line
 from learning_to_learn.topology.hold import check_hold, held
+from learning_to_learn.topology.norms import NORMS, normalised
 from learning_to_learn.topology.units import UNITS, Sources, Unit
 from learning_to_learn.topology.vector_units import VectorUnit
 
-OPTIONS = ("heads", "recurrent", "residual", "feedback", "fixed", "radius")
+OPTIONS = ("heads", "recurrent", "residual", "norm", "shift", "feedback", "fixed", "radius")
 """What a layer can be given besides its units."""
 LAST_LAYER = "last_layer"
 LINEAR = Unit("linear", lambda z: (z,), ("z",))
@@ -105,6 +107,12 @@ class Product(NamedTuple):
     def parameters(self) -> int:
         return self.heads * self.rows * self.terms
 
+    def only(self, start: int, stop: int) -> Product:
+        """Return the part of it that is of the heads from `start` up to `stop`."""
+        row, source, first = self.rows, self.terms, self.rows * self.terms
+        places = {"row": self.row + start * row, "source": self.source + start * source, "first": self.first + start * first}
+        return self._replace(**places, heads=stop - start)
+
 
 class LayerParameters(NamedTuple):
     """The parameters of a layer as its equations have them."""
@@ -129,6 +137,10 @@ class Layer:
     heads: int = 1
     residual: bool = False
     """Whether the layer above hears the sum of this layer's outputs and of what lies below it."""
+    norm: str | None = None
+    """What the outputs are made into before the layer above hears them: `rms`, `layer`, or None for nothing."""
+    delays: int = 0
+    """In a layer that `shift` has put below another, the cycles that it sums over; each of its units hears one source."""
     fixed: bool = False
     """Whether the layer's parameters stay as they were drawn."""
     radius: float | None = None
@@ -180,7 +192,9 @@ class Layer:
                 first = found[-1].first + found[-1].parameters if found else 0
                 found.append(Product(row, rows // heads, source, terms // heads, first, heads))
 
-        if self.recurrent and heads == 1:
+        if self.delays:
+            add(0, below, 0, self.inputs, self.inputs)
+        elif self.recurrent and heads == 1:
             add(0, both, 0, self.sources + 1)
             add(both, below, self.own, self.inputs + 1)
         else:
@@ -262,6 +276,11 @@ class Network:
         - `recurrent: false`: the layer has no recurrent weights. Its units' states remain.
         - `residual: true`: the layer above hears the sum of this layer's outputs and of what this layer hears from below (He et
           al. 2016). Not in the first layer, and only where both are equally many. Recurrent weights hear the outputs alone.
+        - `norm: rms` or `norm: layer`: the layer above hears this layer's outputs divided by their root mean square (Zhang &
+          Sennrich 2019), or less their mean and divided by their deviation (Ba et al. 2016). What is residual is added after
+          that. Recurrent weights hear the outputs as they are.
+        - `shift: k`: the layer hears a weighted sum of the last k values of each source below, with trained weights (a causal
+          convolution). It stands below the layer as a layer of its own.
         - `feedback: true`: the first layer hears the network's output of the cycle before, besides the inputs (Jordan 1986).
           With `feedback: last_layer` it also hears the outputs that the last layer, which must be recurrent, had then.
         - `fixed: true`: the layer does not learn; its weights stay as they were drawn (a reservoir: Jaeger 2001).
@@ -290,6 +309,13 @@ class Network:
             if not _is_count(heads):
                 raise UserError(f"layer {number}: heads: {heads!r}; it must be a whole number >= 1")
             units = {name: _units(name, count, number, heads) for name, count in counts.items()}
+            if given.get("norm") not in (None, *NORMS):
+                raise UserError(f"layer {number}: norm: {given['norm']!r}; choose one of {', '.join(NORMS)}")
+            shift = given.get("shift", 1)
+            if not _is_count(shift):
+                raise UserError(f"layer {number}: shift: {shift!r}; it must be a whole number >= 1, of cycles")
+            if shift > 1:
+                built.append(replace(_layer({"": (delay_line(shift), below)}, below), delays=shift))
             layer = _layer({name: (held(u, hold or {}), count) for name, (u, count) in units.items()}, below, recurrent, heads)
             radius, residual = _radius(given.get("radius"), layer, number), given.get("residual", False)
             if residual and (number == 1 or layer.outputs != below):
@@ -297,7 +323,8 @@ class Network:
                     f"layer {number}: residual: {layer.outputs} outputs cannot be added to the {below} "
                     + ("inputs; only to those of a layer below" if number == 1 else "of the layer below")
                 )
-            built.append(replace(layer, residual=residual, fixed=given.get("fixed", False), radius=radius))
+            options = {"residual": residual, "norm": given.get("norm"), "fixed": given.get("fixed", False), "radius": radius}
+            built.append(replace(layer, **options))
             below = layer.outputs
         check_hold(hold or {}, [UNITS[name] for given in layers for name in given if name not in OPTIONS])
         neuron = UNITS["logistic"] if kind == "logistic" else LINEAR
@@ -413,7 +440,8 @@ class Network:
             source = torch.cat([h.detach() if detach_recurrent else h, x], -1)
             h, s = layer.apply(linear(own.matrix, source), s, own.numbers.unsqueeze(1))
             pieces += [h, s] if layer.recurrent else [s]
-            x = h + x if layer.residual else h
+            heard = normalised(layer.norm, h)
+            x = heard + x if layer.residual else heard
         z = linear(parameters[-1].matrix, x)
         y, _ = self.output.apply(z, x[..., :0], parameters[-1].numbers.unsqueeze(1))
         y = y.softmax(-1) if self.kind == "softmax" else y
@@ -455,7 +483,7 @@ class Network:
 
         They are those of the weights with what they meet, and those in the units; not what a tanh or an exponential takes.
         """
-        biases = sum(layer.rows for layer in self.all_layers)
+        biases = sum(layer.rows for layer in self.all_layers if not layer.delays)
         count = sum(layer.weights for layer in self.all_layers) - biases
         for layer in self.all_layers:
             z, s, numbers = (torch.full((n,), 0.5) for n in (layer.rows, layer.states, layer.numbers))
@@ -464,7 +492,10 @@ class Network:
 
     def describe(self) -> str:
         """The topology in the paper's notation, such as `H1: 6 memory_cell + 6 neuron`."""
-        layers = "; ".join(f"H{i}: {_describe(layer)}" for i, layer in enumerate(self.layers, 1))
+        hidden = [layer for layer in self.layers if not layer.delays]
+        below = [0, *(layer.delays for layer in self.layers)]
+        shifts = [before for layer, before in zip(self.layers, below, strict=False) if not layer.delays]
+        layers = "; ".join(f"H{i}: {_describe(*both)}" for i, both in enumerate(zip(hidden, shifts, strict=True), 1))
         if self.last_layer_feedback:
             return f"{layers}; output and last layer fed back"
         return f"{layers}; output fed back" if self.output_feedback else layers
@@ -500,6 +531,8 @@ def _layer(units: Mapping[str, tuple[Unit, int]], inputs: int, recurrent: bool =
 
 def _hearing(built: Sequence[Layer]) -> Layer:
     """Return the first layer, so that it hears the last one, or raise UserError."""
+    if built[0].delays:
+        raise UserError(f"layer 1: feedback: {LAST_LAYER} does not go with shift")
     if len(built) == 1 or not built[-1].recurrent:
         raise UserError(f"layer 1: feedback: {LAST_LAYER}: only of a layer above it, and of one that hears its own outputs")
     return replace(built[0], inputs=built[0].inputs + built[-1].outputs)
@@ -559,13 +592,15 @@ def _shift(place: slice, by: int) -> slice:
     return slice(place.start + by, place.stop + by)
 
 
-def _describe(layer: Layer) -> str:
+def _describe(layer: Layer, shift: int = 0) -> str:
     kinds = layer.blocks[: len(layer.blocks) // layer.heads]
     text = " + ".join(f"{b.count * layer.heads} {b.unit.name}" for b in kinds)
     options = [f"{layer.heads} heads"] if layer.heads > 1 else []
     could = any(s is not Sources.BELOW for b in kinds for s in _wirings(b.unit))
     options += ["not recurrent"] if could and not layer.recurrent else []
     options += [name for name in ("residual", "fixed") if getattr(layer, name)]
+    options += [f"{layer.norm} norm"] if layer.norm else []
+    options += [f"shift {shift}"] if shift else []
     options += [f"spectral radius {layer.radius:g}"] if layer.radius else []
     return f"{text} ({', '.join(options)})" if options else text
 

@@ -47,7 +47,9 @@ class MetaLearner(pl.LightningModule):
         self.network = make_network(config)
         self.gradient = make_gradient_of(config)
         keep = config.arch.update_every is not None or config.family.carry_state
-        self.engine = engine or make_engine(config.engine, self.network, self.gradient, dtype=dtype, keep=keep)
+        self.engine = engine or make_engine(
+            config.engine, self.network, self.gradient, dtype=dtype, keep=keep, batch=config.trainer.batch
+        )
         jobs = (config, *more)
         start = [initial_weights(job, self.network) for job in jobs]
         self.weights = torch.nn.Parameter(torch.cat(start).to(dtype))

@@ -12,6 +12,7 @@ import torch
 
 from learning_to_learn.config import Config
 from learning_to_learn.config_check import make_gradient_of, make_network
+from learning_to_learn.engine.lane_use import LANES, blocks_of_lanes, mixes_lanes
 from learning_to_learn.errors import UserError
 from learning_to_learn.optimizers import OptimizerConfig, make_optimizer
 from learning_to_learn.topology import Network
@@ -19,8 +20,6 @@ from learning_to_learn.topology import Network
 UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 WORD = 4
 """Bytes of a number."""
-LANES = 16
-"""Sequences that a kernel runs side by side."""
 HELD_OUT, COMPARED = 20, 4
 """Numbers for each cycle of validation and test data, and of each replica's outputs on them, of one output and three inputs."""
 COPIES = 4
@@ -52,14 +51,15 @@ def estimate_memory(config: Config, *, training: bool = True) -> dict[str, int]:
     measured, cycles = config.evaluation.mappings, config.family.length(test=True)
     wider = math.ceil((network.inputs + network.outputs) / 4)
     threads = config.threads or os.cpu_count() or 1
-    blocks = replicas * math.ceil(config.trainer.batch / LANES)
+    mixed = not gradient.forward_mode and mixes_lanes(config.trainer.batch, network.parameters)
+    blocks = blocks_of_lanes(replicas, config.trainer.batch, mixed=mixed)
     lanes = (blocks if config.engine == "reference" else min(threads, blocks)) * LANES
     if gradient.forward_mode:
         kept = config.arch.update_every is not None or config.family.carry_state
         work = (blocks if kept else min(threads, blocks)) * LANES * network.state_size * network.parameters
     else:
         work = lanes * length * sum(layer.sources + 1 + 2 * layer.rows for layer in network.all_layers)
-    weights = replicas * (COPIES + math.ceil(config.trainer.batch / LANES)) * network.parameters * WORD
+    weights = (replicas * COPIES + blocks * (LANES if mixed else 1)) * network.parameters * WORD
     return {
         "weights (replicas, arch.layers)": weights,
         "the optimizer (replicas, arch.layers, optimizer)": replicas * optimizer_memory(network, config.optimizer),

@@ -5,7 +5,8 @@ gradient of a weight one long dot product of two rows. Places of layer i, beside
 
     sources0 [slab, K + 1, SLAB]    saved0 [slab, values, SLAB]: what the units' backward passes start from
     pre_activation_errors0 [M, SLAB], of one slab    output_errors0 [H], from above and from the cycle after
-    state_errors0 [S]    passed_errors0 [H], of a residual layer: from above only
+    state_errors0 [S]    passed_errors0 [H], of a layer that is residual or has a norm: from above only
+    scale0 [slab, 1, SLAB], of a layer with a norm: what its outputs are multiplied by
     number_errors0: sums over time of the errors of the units' own numbers
     kept0 [steps + 1, values]: what groups of a vector unit keep (groups.py)
 """
@@ -21,17 +22,17 @@ from learning_to_learn.topology.network import Network, Product
 SLAB = 16
 
 
-def print_backward_mode(network: Network, real: str, matmul: str) -> str:
+def print_backward_mode(network: Network, real: str, matmul: str, *, mixed: bool = False) -> str:
     """The source, for numbers of type `real`, of a module with `block` and `words(steps)`, a worker's workspace.
 
-    `matmul` names the module of matrix products.
+    `matmul` names the module of matrix products, which must be one for mixed lanes if `mixed` is true.
     """
-    kernel = BackwardMode(network)
+    kernel = BackwardMode(network, mixed=mixed)
     each = sum(each for _, each, _ in kernel.workspace())
     fixed = sum(fixed for _, _, fixed in kernel.workspace())
     return "\n".join(
         [
-            HEAD.format(matmul=matmul),
+            HEAD.format(matmul=matmul, products="outer, product"),
             "",
             "def words(steps):",
             f"    return {each} * (steps // {SLAB} + 1) + {fixed}",
@@ -44,9 +45,14 @@ def print_backward_mode(network: Network, real: str, matmul: str) -> str:
     )
 
 
+def print_mixed_lanes(network: Network, real: str, matmul: str) -> str:
+    """`print_backward_mode` for lanes of any replicas."""
+    return print_backward_mode(network, real, matmul, mixed=True)
+
+
 class BackwardMode(Kernel):
-    def __init__(self, network: Network) -> None:
-        super().__init__(network, row=SLAB * LANES)
+    def __init__(self, network: Network, *, mixed: bool = False) -> None:
+        super().__init__(network, row=SLAB * LANES, mixed=mixed)
 
     def workspace(self) -> list[tuple[str, int, int]]:
         places = super().workspace()
@@ -61,8 +67,10 @@ class BackwardMode(Kernel):
             ]
             if part.has_groups:
                 places.append((f"kept{i}", part.all_values(kept_rows) * self.row, 0))
-            if layer.residual:
+            if layer.residual or layer.norm:
                 places.append((f"passed_errors{i}", 0, layer.outputs * LANES))
+            if layer.norm:
+                places.append((f"scale{i}", self.row, 0))
             if layer.numbers:
                 places.append((f"number_errors{i}", 0, layer.numbers * LANES))
         return places
@@ -118,6 +126,8 @@ class BackwardMode(Kernel):
                     self._at(f"outputs{i}_next", f"sources{i}", part.sources, "(cycle + 1)"),
                 )
                 s.add(self._at(f"saved{i}_now", f"saved{i}", self._saved(part), "cycle"))
+                if part.layer.norm:
+                    s.add(self._at(f"scale{i}_now", f"scale{i}", 1, "cycle"))
             self.read_inputs()
             for part in self.layers:
                 self.layer_forward(part)
@@ -152,6 +162,13 @@ class BackwardMode(Kernel):
                     turn = f"state_errors{part.index} + cycle % 2 * {part.layer.states * LANES}"
                     other = f"state_errors{part.index} + (cycle + 1) % 2 * {part.layer.states * LANES}"
                     s.add(f"state_errors{part.index}_now = {turn}", f"state_errors{part.index}_next = {other}")
+                if part.layer.norm:
+                    i, above = part.index, self.layers[part.index + 1]
+                    s.add(
+                        self._at(f"scale{i}_now", f"scale{i}", 1, "cycle"),
+                        self._at(f"sources{i}_now", f"sources{i}", part.sources, "cycle"),
+                        self._at(f"sources{i + 1}_now", f"sources{i + 1}", above.sources, "cycle"),
+                    )
             self._output_errors(self.layers[-1])
             for part in reversed(self.layers):
                 self._layer_backward(part)
@@ -166,15 +183,20 @@ class BackwardMode(Kernel):
                     for p in part.layer.products:
                         with self.heads(p.heads):
                             s.add(
-                                f"outer(gradient, {place('', part.first + p.first, p, p.rows * p.terms)}, {p.terms}, memory, "
+                                f"outer(gradient, {self.weight_place('', part.first + p.first, p)}, {p.terms}, memory, "
                                 f"{place(f'pre_activation_errors{i}', p.row * self.row, p, p.rows * self.row)}, {self.row}, "
                                 f"memory, {place(f'sources{i}_now', p.source * self.row, p, p.terms * self.row)}, {self.row}, "
                                 f"{p.rows}, {p.terms}, count)"
                             )
         for part in self.layers:
             with s.loop("i", part.layer.numbers):
-                total = f"total(load(memory, number_errors{part.index} + i * LANES))"
-                s.add(f"gradient[{part.first + part.layer.weights} + i] = {total}")
+                errors, number = (
+                    f"load(memory, number_errors{part.index} + i * LANES)",
+                    f"{part.first + part.layer.weights} + i",
+                )
+                s.add(
+                    f"store(gradient, ({number}) * LANES, {errors})" if self.mixed else f"gradient[{number}] = total({errors})"
+                )
 
     @property
     def direct(self) -> bool:
@@ -248,14 +270,17 @@ class BackwardMode(Kernel):
         for block in part.blocks if i + 1 < len(self.layers) or not self.direct else ():
             with self.units(block):
                 self._unit_backward(part, block)
-        if i and self.layers[i - 1].layer.residual:
+        if i and (self.layers[i - 1].layer.residual or self.layers[i - 1].layer.norm):
             self._back(part, part.own, layer.sources, f"passed_errors{i - 1}", accumulate=False)
             self._pass_on(part, f"passed_errors{i - 1}")
-            self._add_errors(f"output_errors{i - 1}", f"passed_errors{i - 1}", self.layers[i - 1].layer.outputs)
+            if self.layers[i - 1].layer.norm:
+                self._through_norm(self.layers[i - 1])
+            else:
+                self._add_errors(f"output_errors{i - 1}", f"passed_errors{i - 1}", self.layers[i - 1].layer.outputs)
         elif i and layer.rows == 1 and layer.products[0].terms == part.sources:
             # A product with one term: no loop over terms, and no sum to start from zero.
             with s.loop("i", self.layers[i - 1].layer.outputs):
-                target, weight = f"output_errors{i - 1} + i * LANES", f"splat(parameters, {part.first + part.own} + i)"
+                target, weight = f"output_errors{i - 1} + i * LANES", self.parameter(f"{part.first + part.own} + i")
                 s.add(
                     f"error = load(memory, pre_activation_errors{i} + now)",
                     f"store(memory, {target}, fma({weight}, error, load(memory, {target})))",
@@ -280,6 +305,23 @@ class BackwardMode(Kernel):
             top = self.layers[-2]  # whose errors already are those of its outputs of the cycle before
             with s.block("if recurrent:"):
                 self._back(part, part.own, part.own + top.layer.outputs, f"output_errors{top.index}", accumulate=True)
+
+    def keep_norm(self, part: KernelLayer) -> None:
+        self.s.add(f"store(memory, scale{part.index}_now, scale_)")
+
+    def _through_norm(self, part: KernelLayer) -> None:
+        """Add to the errors of a layer's outputs what those of the normalised ones, from above, make of them."""
+        s, i, count = self.s, part.index, part.layer.outputs
+        heard, below = self.heard(part)
+        with_residual = f" - load(memory, {below})" if part.layer.residual else ""
+        s.add("along = fill(memory, 0.0)", "mean = fill(memory, 0.0)", f"scale_ = load(memory, scale{i}_now)")
+        look = [f"error = load(memory, passed_errors{i} + i * LANES)", f"said = load(memory, {heard}){with_residual}"]
+        with s.loop("i", count):
+            s.add(*look, "along = fma(error, said, along)", *(["mean = mean + error"] if part.layer.norm == "layer" else []))
+        s.add(f"along = along * {1 / count!r}", f"mean = mean * {1 / count!r}")
+        with s.loop("i", count):
+            target = f"output_errors{i} + i * LANES"
+            s.add(*look, f"store(memory, {target}, load(memory, {target}) + (error - mean - said * along) * scale_)")
 
     def _pass_on(self, part: KernelLayer, target: str) -> None:
         """A residual layer passes the errors from above on to what lies below it."""
@@ -307,12 +349,13 @@ class BackwardMode(Kernel):
             source, end = max(first, p.source), min(last, p.source + p.heads * p.terms)
             if source >= end:
                 continue
-            # The sources of several heads are all the layer's own outputs, of which each head hears its share.
+            if p.heads > 1:  # each head hears its share
+                p = p.only((source - p.source) // p.terms, (end - p.source) // p.terms)
             count = p.terms if p.heads > 1 else end - source
             with self.heads(p.heads):
                 self.s.add(
                     f"product(memory, {place(target, (source - first) * LANES, p, p.terms * LANES)}, LANES, "
-                    f"parameters, {place('', part.first + p.first + source - p.source, p, p.rows * p.terms)}, {p.terms}, "
+                    f"parameters, {self.weight_place('', part.first + p.first + source - p.source, p)}, {p.terms}, "
                     f"memory, {self._errors(part, p)}, {self.row}, {count}, {p.rows}, {source < done})"
                 )
             done = max(done, end)

@@ -33,13 +33,16 @@ from learning_to_learn.topology import LogUniform, Network, Uniform
 
 _log = logging.getLogger(__name__)
 
+Printer = Callable[[Network, str, str], str]
+"""Prints the source of a network's kernel for a type of numbers, with the name of the module of matrix products."""
 
-def load_kernel(network: Network, real: str, printer: Callable[[Network, str, str], str]) -> types.ModuleType:
+
+def load_kernel(network: Network, real: str, printer: Printer, *, mixed: bool = False) -> types.ModuleType:
     """The compiled module that `printer` prints for the network, from disk where it is there.
 
-    Raises UnsupportedOperation where a unit cannot be fused.
+    `mixed`: its matrix products are those of mixed lanes. Raises UnsupportedOperation where a unit cannot be fused.
     """
-    matmul = load_module(f"matmul_{real}", lambda: print_matmul(real)).__name__
+    matmul = load_module(_matmul_stem(real, mixed), lambda: print_matmul(real, mixed=mixed)).__name__
     key = _fingerprint(network)
     source = None if key else printer(network, real, matmul)
 
@@ -48,15 +51,20 @@ def load_kernel(network: Network, real: str, printer: Callable[[Network, str, st
         return source or printer(network, real, matmul)
 
     try:
-        return load_module(f"kernel_{_hash(key or source or '', printer.__name__, real)}", print_kernel)
+        stem = f"kernel_{_hash(key or source or '', printer.__name__, real)}"
+        return load_module(f"{stem}_mixed" if mixed else stem, print_kernel)
     except NumbaError as error:
         reason = str(error).strip().splitlines()[0]
         raise UnsupportedOperation(f"{network.describe()}: numba cannot compile the printed kernel ({reason})") from error
 
 
-def matmul_name(real: str) -> str:
+def matmul_name(real: str, *, mixed: bool = False) -> str:
     """The name of the module of matrix products for numbers of type `real`."""
-    return f"matmul_{real}_{_machine()}"
+    return f"{_matmul_stem(real, mixed)}_{_machine()}"
+
+
+def _matmul_stem(real: str, mixed: bool) -> str:
+    return f"matmul_mixed_{real}" if mixed else f"matmul_{real}"
 
 
 def load_loop(real: str) -> types.ModuleType:
@@ -156,9 +164,8 @@ def _fingerprint(network: Network) -> str | None:
                 unit.name, unit.states, len(unit.numbers), list(unit.trained_states), bool(unit.initial), unit.outputs, shapes,
             )  # fmt: skip
             places = (block.count, block.row, block.output, block.state, block.number)
-            parts.append(
-                f"{signature} {places} {layer.inputs} {layer.recurrent} {layer.heads} {layer.residual} {layer.products} {code}"
-            )
+            options = (layer.inputs, layer.recurrent, layer.heads, layer.residual, layer.norm, layer.delays)
+            parts.append(f"{signature} {places} {options} {layer.products} {code}")
     return "\n".join(parts)
 
 

@@ -45,12 +45,14 @@ def print_forward_mode(network: Network, real: str, matmul: str) -> str:
     """
     if network.last_layer_feedback:
         raise UnsupportedOperation(f"{network.describe()}: no forward-mode kernel feeds the last layer back")
+    if any(layer.norm or layer.delays for layer in network.layers):
+        raise UnsupportedOperation(f"{network.describe()}: no forward-mode kernel has norm or shift")
     kernel = ForwardMode(network)
     fixed = sum(fixed for _, _, fixed in kernel.workspace())
     columns = sum(kernel.words(part) for part in kernel.layers)
     return "\n".join(
         [
-            HEAD.format(matmul=matmul),
+            HEAD.format(matmul=matmul, products="product, product_pair"),
             *kernel.tables(),
             f"columns = {columns}",
             "",

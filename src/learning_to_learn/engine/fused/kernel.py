@@ -1,8 +1,9 @@
 """Print what all kernels share: a module for one network, and one cycle forward for one block of lanes.
 
-A kernel runs LANES sequences of one replica side by side, through all cycles, in one workspace: a flat array that stays in
-the core's cache. Workers (threads) each own one, so memory does not grow with batch or replicas. Names of the places in
-it, for layer i:
+A kernel runs LANES sequences side by side, through all cycles, in one workspace: a flat array that stays in the core's cache.
+They are of one replica, whose parameters are scalars. In a kernel for mixed lanes they are of any replicas, and `parameters`,
+`gradient` and the weights in the workspace are rows of lanes. Workers (threads) each own a workspace, so memory does not grow
+with batch or replicas. Names of the places in it, for layer i:
 
     sources0 [K + 1]: own outputs of the cycle before, then those of the layer below, then 1
     weights0, each matrix transposed    pre_activations [M]    states0 [S]    network_output [m]
@@ -24,6 +25,7 @@ from learning_to_learn.engine.fused.source import Source
 from learning_to_learn.engine.fused.trace import Trace, UnitTrace, trace
 from learning_to_learn.engine.fused.vector_trace import trace_vectors
 from learning_to_learn.topology.network import Block, Layer, Network, Product
+from learning_to_learn.topology.norms import EPSILON
 from learning_to_learn.topology.units import Unit
 from learning_to_learn.topology.vector_units import VectorUnit
 
@@ -31,7 +33,7 @@ HEAD = '''"""Printed by learning_to_learn.engine.fused for one network; do not e
 
 from numba import njit
 
-from {matmul} import outer, product, product_pair
+from {matmul} import {products}
 from learning_to_learn.engine.fused.lanes import (
     LANES, both, cos, either, erf, exp, expm1, fill, fma, load, log, log1p, maximum, minimum, negate, opposite, quick_exp,
     select, sigmoid, sin, splat, sqrt, store, tanh, total,
@@ -179,9 +181,23 @@ def kernel_layers(network: Network) -> list[KernelLayer]:
 class Kernel:
     """One cycle forward, and the ends of a segment. Subclasses print what the learning algorithm adds."""
 
-    def __init__(self, network: Network, row: int = LANES) -> None:
-        self.network, self.layers, self.row = network, kernel_layers(network), row
+    def __init__(self, network: Network, row: int = LANES, *, mixed: bool = False) -> None:
+        self.network, self.layers, self.row, self.mixed = network, kernel_layers(network), row, mixed
         self.s = Source()
+
+    @property
+    def weight_size(self) -> int:
+        """The elements of a weight in the workspace."""
+        return LANES if self.mixed else 1
+
+    def weight_place(self, base: str, offset: int, product: Product) -> str:
+        """The text of the place of a product's first weight, `offset` weights behind `base`."""
+        size = self.weight_size
+        return place(base, offset * size, product, product.rows * product.terms * size)
+
+    def parameter(self, index: str) -> str:
+        """A parameter in every lane."""
+        return f"load(parameters, ({index}) * LANES)" if self.mixed else f"splat(parameters, {index})"
 
     def workspace(self) -> list[tuple[str, int, int]]:
         """(name, size a slab of cycles, size however many cycles) of every place in the workspace."""
@@ -191,7 +207,10 @@ class Kernel:
         ]
         for part in self.layers:
             i, layer = part.index, part.layer
-            places += [(f"weights{i}", 0, layer.weights), (f"states{i}", 0, layer.states * LANES)]
+            places += [
+                (f"weights{i}", 0, _whole_rows(layer.weights) * self.weight_size),
+                (f"states{i}", 0, layer.states * LANES),
+            ]
             if layer.numbers:
                 places.append((f"constants{i}", 0, part.all_values(self._constants) * LANES))
         blocks = ((part, block) for part in self.layers for block in part.blocks)
@@ -220,7 +239,7 @@ class Kernel:
         at, before = self.group_places(part, block), 0
         for n, name in enumerate(block.unit.numbers):
             with self.s.loop("i", block.unit.size(name)):
-                number = f"splat(parameters, {block.number(n, part.first + part.layer.weights)} + i)"
+                number = self.parameter(f"{block.number(n, part.first + part.layer.weights)} + i")
                 self.s.add(f"store(memory, constants{part.index} + ({at.constants} + {before} + i) * LANES, {number})")
             before += block.unit.size(name)
         self.s.add(*groups.constant_nests(part.index, at).lines)
@@ -246,10 +265,13 @@ class Kernel:
         for part in self.layers:
             for p in part.layer.products:
                 with self.heads(p.heads), self.s.loop("m", p.rows), self.s.loop("k", p.terms):
-                    self.s.add(
-                        f"memory[{place(f'weights{part.index}', p.first, p, p.rows * p.terms)} + k * {p.rows} + m] = "
-                        f"parameters[{place('', part.first + p.first, p, p.rows * p.terms)} + m * {p.terms} + k]"
-                    )
+                    target = self.weight_place(f"weights{part.index}", p.first, p)
+                    source = self.weight_place("", part.first + p.first, p)
+                    if self.mixed:
+                        weight = f"load(parameters, {source} + (m * {p.terms} + k) * LANES)"
+                        self.s.add(f"store(memory, {target} + (k * {p.rows} + m) * LANES, {weight})")
+                    else:
+                        self.s.add(f"memory[{target} + k * {p.rows} + m] = parameters[{source} + m * {p.terms} + k]")
 
     def compute_constants(self) -> None:
         """What the units make of their own numbers alone."""
@@ -264,7 +286,7 @@ class Kernel:
                         continue
                     numbers = {f"number{n}": f"number{n}" for n in range(block.numbers)}
                     for n, name in enumerate(numbers):
-                        s.add(f"{name} = splat(parameters, {block.number(n, part.first + part.layer.weights)})")
+                        s.add(f"{name} = {self.parameter(block.number(n, part.first + part.layer.weights))}")
                     first = 0
                     for constants, prefix in self.constants(block):
                         lines, outputs = statements(constants, numbers, prefix)
@@ -375,18 +397,48 @@ class Kernel:
             with self.heads(p.heads):
                 s.add(
                     f"product(memory, {place('pre_activations', p.row * LANES, p, p.rows * LANES)}, LANES, "
-                    f"memory, {place(f'weights{i}', p.first, p, p.rows * p.terms)}, {p.rows}, "
+                    f"memory, {self.weight_place(f'weights{i}', p.first, p)}, {p.rows}, "
                     f"memory, {place(f'sources{i}_now', p.source * self.row, p, p.terms * self.row)}, {self.row}, "
                     f"{p.rows}, {p.terms}, {accumulate})"
                 )
         for block in part.blocks:
             with self.units(block):
                 self._unit_forward(part, block)
+        if layer.norm:
+            self._normalise(part)
         if i + 1 == len(self.layers):
             if self.network.kind == "softmax":
                 self._softmax()
             with s.loop("lane", "live"), s.loop("i", self.network.outputs):
                 s.add("outputs[lane0 + lane, cycle, i] = memory[network_output + i * LANES + lane]")
+
+    def _normalise(self, part: KernelLayer) -> None:
+        """Make of a layer's outputs, where the layer above hears them, what `topology.norms` says."""
+        s, count = self.s, part.layer.outputs
+        heard, below = self.heard(part)
+        s.add("size = fill(memory, 0.0)", "mean = fill(memory, 0.0)")
+        if part.layer.norm == "layer":
+            with s.loop("i", count):
+                s.add(f"mean = mean + load(memory, {heard})")
+            s.add(f"mean = mean * {1 / count!r}")
+        with s.loop("i", count):
+            s.add(f"centred = load(memory, {heard}) - mean", "size = fma(centred, centred, size)")
+        s.add(f"scale_ = 1.0 / sqrt(size * {1 / count!r} + {EPSILON!r})")
+        with s.loop("i", count):
+            residual = f" + load(memory, {below})" if part.layer.residual else ""
+            s.add(f"store(memory, {heard}, (load(memory, {heard}) - mean) * scale_{residual})")
+        self.keep_norm(part)
+
+    def heard(self, part: KernelLayer) -> tuple[str, str]:
+        """The places of what the layer above hears of output i of this cycle, and of what lies below that."""
+        i, above = part.index, self.layers[part.index + 1]
+        return (
+            f"sources{i + 1}_now + ({above.own} + i) * {self.row}",
+            f"sources{i}_now + ({part.own} + i) * {self.row}",
+        )
+
+    def keep_norm(self, part: KernelLayer) -> None:
+        """Store what the learning algorithm needs of a layer's norm, just computed."""
 
     def _softmax(self) -> None:
         """Make probabilities of the numbers at `network_output`."""
@@ -434,7 +486,7 @@ class Kernel:
             s.add(f"store(memory, outputs{i}_next + {_element(block.output(n), element)} * {self.next_row}, {output})")
         if i + 1 < len(self.layers):
             above = _element(block.output(n, before=self.layers[i + 1].own), element)
-            if part.layer.residual:
+            if part.layer.residual and not part.layer.norm:
                 below = _element(block.output(n, before=part.own), element)
                 output = f"{output} + load(memory, sources{i}_now + {below} * {self.row})"
             s.add(f"store(memory, sources{i + 1}_now + {above} * {self.row}, {output})")
@@ -460,6 +512,11 @@ class Kernel:
             lines.append(f"{name} = {before}")
             before = f"{name} + {each} * {slabs} + {fixed}" if each else f"{name} + {fixed}"
         return lines
+
+
+def _whole_rows(elements: int) -> int:
+    """As many elements or a few more, so that what lies behind them begins with a cache line."""
+    return -(-elements // LANES) * LANES
 
 
 def kept_rows(block: KernelBlock) -> int:

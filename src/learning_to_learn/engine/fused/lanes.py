@@ -17,8 +17,7 @@ from numba import njit, types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, overload, register_model
 
-LANES = 16
-"""One AVX-512 register of float32, two of AVX2, four of NEON: LLVM splits as the machine needs."""
+from learning_to_learn.engine.lane_use import LANES
 
 FAST = ("contract", "arcp", "nsz", "afn")
 """Fast, but NaN and infinity stay what they are: a replica that diverges must show it.

@@ -1,4 +1,7 @@
-"""Print the parallel loop over replicas and blocks of lanes. One serves every kernel of a type, by its address.
+"""Print the parallel loops over replicas and blocks of lanes. They serve every kernel of a type, by its address.
+
+`run` gives each block of lanes sequences of one replica. `run_mixed` counts the sequences of all replicas through, so that no
+lane is idle but in the last block; its kernels get the parameters of each lane, and give the gradient of each.
 
 A parallel function takes three seconds to compile when the kernel is compiled into it, and is optimized again each time;
 a call through a pointer costs nanoseconds a block of lanes.
@@ -47,6 +50,40 @@ def run(block, parameters, inputs, target, state, outputs, last, scale, learn, f
                 for b in range(r * blocks + 1, (r + 1) * blocks):
                     sum_ += pieces[b, i]
                 gradient[r, i] = sum_
+
+
+@njit(
+    "void(i8, F[:,::1], F[:,:,:], F[:,:,:], F[:,::1], F[:,:,:], F[:,::1], F, b1, b1, i8, F[:,::1], F[:,::1], F[:,::1], "
+    "F[:,::1], F[:,::1])",
+    parallel=True, nogil=True, cache=True, error_model="numpy",
+)
+def run_mixed(block, parameters, inputs, target, state, outputs, last, scale, learn, flag, window, gradient, pieces, workspaces,
+              sensitivities, lanes):
+    sequences, replicas = inputs.shape[0], parameters.shape[0]
+    batch = sequences // replicas
+    jobs, workers = (sequences + LANES - 1) // LANES, workspaces.shape[0]
+    for worker in prange(workers):
+        for job in range(np.int64(worker) * jobs // workers, (np.int64(worker) + 1) * jobs // workers):
+            lane = 0
+            while lane < LANES:
+                # Idle lanes run with the last replica's parameters.
+                r = min((job * LANES + lane) // batch, replicas - 1)
+                end = LANES if r == replicas - 1 else min(LANES, (r + 1) * batch - job * LANES)
+                for i in range(parameters.shape[1]):
+                    number = parameters[r, i]
+                    for n in range(lane, end):
+                        lanes[worker, i * LANES + n] = number
+                lane = end
+            call(block, lanes[worker], inputs, target, job * LANES, state, outputs, last, scale, learn, flag, window,
+                 pieces[job], workspaces[worker], sensitivities[0])
+    if learn:
+        # Sequence after sequence, so that a replica's sum does not depend on where its sequences lie.
+        for r in range(replicas):
+            for i in range(parameters.shape[1]):
+                gradient[r, i] = 0.0
+            for sequence in range(r * batch, (r + 1) * batch):
+                for i in range(parameters.shape[1]):
+                    gradient[r, i] += pieces[sequence // LANES, i * LANES + sequence % LANES]
 '''
 
 

@@ -1,7 +1,7 @@
 """Print small matrix products on lanes. The three functions serve every topology, so they are compiled once a machine.
 
-Flat arrays; row r of a matrix of lanes starts at `base + r * stride`. Weights are scalars in flat arrays. Sums stay in
-registers, in tiles that use each load several times.
+Flat arrays; row r of a matrix of lanes starts at `base + r * stride`. Weights are scalars in flat arrays, or, in a module for
+mixed lanes, LANES numbers side by side, one for each lane. Sums stay in registers, in tiles that use each load several times.
 """
 
 from collections.abc import Iterable
@@ -25,8 +25,8 @@ PRODUCT = '''
 def product(out, o, out_stride, p, w, column, source, b, stride, rows, terms, accumulate):
     """out[r] = (out[r] if accumulate else 0) + sum over k < terms of W[r, k] source[k], for r < rows.
 
-    W[r, k] is `p[w + r + k * column]`: the weights of neighbouring rows lie side by side, so that no address waits for
-    another.
+    W[r, k] is the weight number r + k * column behind `p[w]`: the weights of neighbouring rows lie side by side, so that no
+    address waits for another.
     """'''
 PAIR = '''
 @njit(**OPTIONS, forceinline=True)
@@ -38,34 +38,52 @@ def product_pair(out, o, out_next, p, w, column, source, b, stride, source_next,
 OUTER = '''
 @njit("void(F[::1], i8, i8, F[::1], i8, i8, F[::1], i8, i8, i8, i8, i8)", **CACHED, forceinline=True)
 def outer(g, w, row, error, a, error_stride, source, b, stride, rows, terms, steps):
-    """g[w + r * row + k] += sum over j < steps and lanes of error[r, j] source[k, j]; step j is LANES elements on."""'''
+    """Weight number r * row + k behind g[w] += sum over j < steps of error[r, j] source[k, j], and over lanes, unless they are
+    mixed; step j is LANES elements on.
+    """'''
 
 
-def print_matmul(real: str, rows: Iterable[int] = ROWS, square: int = SQUARE) -> str:
+def print_matmul(real: str, rows: Iterable[int] = ROWS, square: int = SQUARE, *, mixed: bool = False) -> str:
     """The source of a module with `product`, `outer` and `product_pair` for numbers of type `real`."""
     rows = tuple(rows)
     tall = tuple(height for height in rows if height > 1)
     functions = [
-        PRODUCT, *_product(tall, "out_stride", ("a",)), *_single_rows(), "",
-        OUTER, *_outer(square), "",
-        PAIR, *_product(rows, "LANES", ("a", "b")), "",
+        PRODUCT, *_product(tall, "out_stride", ("a",), mixed), *_single_rows(mixed), "",
+        OUTER, *_outer(square, mixed), "",
     ]  # fmt: skip
+    if not mixed:  # the loops that take two sources at once are those of rtrl, whose lanes are never mixed
+        functions += [PAIR, *_product(rows, "LANES", ("a", "b"), mixed), ""]
     return "\n".join([HEAD, *functions]).replace("F[", f"{real}[")
 
 
-def _product(heights: tuple[int, ...], out_stride: str, sums: tuple[str, ...]) -> list[str]:
+def _weight(index: str, mixed: bool) -> str:
+    """A weight of `p` in every lane."""
+    return f"load(p, {index})" if mixed else f"splat(p, {index})"
+
+
+def _weights(count: str, mixed: bool) -> str:
+    """The elements that so many weights take."""
+    return f"{count} * LANES" if mixed else count
+
+
+def _product(heights: tuple[int, ...], out_stride: str, sums: tuple[str, ...], mixed: bool) -> list[str]:
     """The body of a product for one source, or for two: `sums` names the accumulators of each."""
     s = Source()
     s.add("zero = fill(out, 0.0)", "r = 0")
     apart = ("", "_next")
     for height in heights:
         with s.block(f"while r + {height} <= rows:"):
-            s.add(" = ".join(f"{a}{i}" for i in range(height) for a in sums) + " = zero", "i = w + r", "n = b")
+            s.add(
+                " = ".join(f"{a}{i}" for i in range(height) for a in sums) + " = zero",
+                f"i = w + {_weights('r', mixed)}",
+                "n = b",
+            )
             with s.block("for _ in range(terms):"):
                 s.add(*(f"x_{a} = load(source, n{' + source' + x if x else ''})" for a, x in zip(sums, apart, strict=False)))
                 for i in range(height):
-                    s.add(f"weight = splat(p, i + {i})", *(f"{a}{i} = fma(weight, x_{a}, {a}{i})" for a in sums))
-                s.add("i += column", "n += stride")
+                    weight = _weight(f"i + {_weights(str(i), mixed)}", mixed)
+                    s.add(f"weight = {weight}", *(f"{a}{i} = fma(weight, x_{a}, {a}{i})" for a in sums))
+                s.add(f"i += {_weights('column', mixed)}", "n += stride")
             s.add(f"i = o + r * {out_stride}")
             places = [
                 (f"{a}{i}", f"i + {i} * {out_stride}{' + out' + x if x else ''}")
@@ -78,18 +96,19 @@ def _product(heights: tuple[int, ...], out_stride: str, sums: tuple[str, ...]) -
     return s.lines
 
 
-def _single_rows() -> list[str]:
+def _single_rows(mixed: bool) -> list[str]:
     """The rows that no tile of `product` covers: a single sum begins with what is there, and needs no second pass."""
     s = Source()
     with s.block("while r < rows:"):
         s.add("a0 = load(out, o + r * out_stride) if accumulate else zero")
         with s.block("for k in range(terms):"):
-            s.add("a0 = fma(splat(p, w + r + k * column), load(source, b + k * stride), a0)")
+            weight = _weight(f"w + {_weights('(r + k * column)', mixed)}", mixed)
+            s.add(f"a0 = fma({weight}, load(source, b + k * stride), a0)")
         s.add("store(out, o + r * out_stride, a0)", "r += 1")
     return s.lines
 
 
-def _outer(side: int) -> list[str]:
+def _outer(side: int, mixed: bool) -> list[str]:
     """The body of the outer product: square tiles, then what is left of their rows, then what is left of the matrix."""
     s = Source()
     s.add("zero = fill(error, 0.0)", "r = 0")
@@ -98,13 +117,13 @@ def _outer(side: int) -> list[str]:
             s.add("e = a + r * error_stride", "k = 0")
             for width in (side, 1) if height > 1 else (1,):
                 with s.block(f"while k + {width} <= terms:"):
-                    _outer_tile(s, height, width)
+                    _outer_tile(s, height, width, mixed)
                     s.add(f"k += {width}")
             s.add(f"r += {height}")
     return s.lines
 
 
-def _outer_tile(s: Source, height: int, width: int) -> None:
+def _outer_tile(s: Source, height: int, width: int, mixed: bool) -> None:
     tile = [[f"g{i}{k}" for k in range(width)] for i in range(height)]
     s.add("s = b + k * stride", *(" = ".join(row) + " = zero" for row in tile))
     with s.block("for j in range(steps):"):
@@ -112,6 +131,9 @@ def _outer_tile(s: Source, height: int, width: int) -> None:
         for i, row in enumerate(tile):
             s.add(f"e{i} = load(error, e + {i} * error_stride + n)")
             s.add(*(f"{total} = fma(e{i}, x{k}, {total})" for k, total in enumerate(row)))
-    s.add("i = w + r * row + k")
+    s.add(f"i = w + {_weights('(r * row + k)', mixed)}")
     for row in tile:
-        s.add(*(f"g[i + {k}] += total({total})" for k, total in enumerate(row)), "i += row")
+        for k, total in enumerate(row):
+            at = f"i + {_weights(str(k), mixed)}"
+            s.add(f"store(g, {at}, load(g, {at}) + {total})" if mixed else f"g[{at}] += total({total})")
+        s.add(f"i += {_weights('row', mixed)}")

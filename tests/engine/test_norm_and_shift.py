@@ -1,0 +1,103 @@
+"""The options `norm` and `shift` of a layer: against torch's own functions, between the engines, and for every gradient."""
+
+import pytest
+import torch
+
+from learning_to_learn.engine import make_engine
+from learning_to_learn.errors import UserError
+from learning_to_learn.gradients import make_gradient
+from learning_to_learn.topology import Network
+from learning_to_learn.topology.norms import EPSILON, normalised
+from tests.engine.test_kernels import FLOAT64, compare
+from tests.helpers import random_case
+
+LAYERS = {
+    "both": [{"neuron": 3, "shift": 3, "norm": "layer"}, {"gru": 3, "residual": True, "norm": "rms", "shift": 2}],
+    "heads": [{"neuron": 4, "norm": "rms"}, {"neuron": 4, "heads": 4, "residual": True, "norm": "layer"}],
+    "groups": [{"delta_rule": {"count": 2, "width": 3}, "shift": 4, "norm": "rms"}],
+}
+SLOW = pytest.mark.slow
+
+
+MORE = [(name, gradient, None, update) for name in LAYERS for gradient in ("bptt", "truncated") for update in (None, 5)]
+
+
+@pytest.mark.parametrize(
+    ("name", "gradient", "window", "update"), [("both", "bptt", 3, None), *(pytest.param(*one, marks=SLOW) for one in MORE)]
+)
+@pytest.mark.parametrize("error_feedback", [True, pytest.param(False, marks=SLOW)])
+def test_kernels(name, gradient, window, update, error_feedback):
+    net, algorithm = Network.of(LAYERS[name], error_feedback=error_feedback), make_gradient(gradient, window=window)
+    fused = make_engine("fused", net, algorithm, dtype=torch.float64, batch=update)
+    reference = make_engine("reference", net, algorithm)
+    parameters, x, target = random_case(net, replicas=3, batch=5, length=13)
+    one = other = None
+    for piece in (slice(0, 6), slice(6, 13)):
+        one = fused.segment(parameters, x[:, :, piece], target[:, :, piece], one and one.carry)
+        other = reference.segment(parameters, x[:, :, piece], target[:, :, piece], other and other.carry)
+        compare(one.outputs, other.outputs, FLOAT64)
+        compare(one.gradient, other.gradient, FLOAT64)
+        compare(one.carry.state, other.carry.state, FLOAT64)
+
+
+@pytest.mark.parametrize("name", ["both", "heads"])
+def test_rtrl_is_bptt_over_a_sequence(name):
+    net = Network.of(LAYERS[name], error_feedback=True)
+    case = random_case(net, replicas=2, batch=2, length=6)
+    expected = make_engine("reference", net, make_gradient("bptt")).segment(*case)
+    with pytest.warns(UserWarning, match="no forward-mode kernel has norm or shift"):
+        engine = make_engine("auto", net, make_gradient("rtrl"))
+    compare(engine.segment(*case).gradient, expected.gradient, FLOAT64)
+
+
+def test_the_norms_are_those_of_torch():
+    h = torch.randn(4, 7, dtype=torch.float64)
+    for norm, of_torch in (("rms", torch.nn.functional.rms_norm), ("layer", torch.nn.functional.layer_norm)):
+        compare(normalised(norm, h), of_torch(h, (7,), eps=EPSILON), 1e-12)
+
+
+def test_a_shift_is_a_causal_convolution_and_starts_as_none():
+    """Against torch's depthwise convolution; then the initial weights, with which the layer hears what it would without."""
+    net = Network.of([{"linear_neuron": 3, "recurrent": False, "shift": 4}], kind="linear", outputs=3)
+    parameters, x, _ = random_case(net, replicas=1, batch=2, length=9)
+    shift, mixing, readout = net.split(parameters)
+    scale = shift.matrix[0, :, :3].diagonal()
+    taps = torch.stack([scale, *(scale * tap for tap in shift.numbers[0].view(3, 3))], 1)
+    weight = taps.flip(1).unsqueeze(1)
+    past = torch.nn.functional.pad(x[0].mT, (3, 0))
+    heard = torch.nn.functional.conv1d(past, weight, groups=3).mT
+    for layer in (mixing, readout):
+        heard = torch.nn.functional.linear(heard, layer.matrix[0, :, :3], layer.matrix[0, :, -1])
+    compare(net.forward(parameters, x)[0][0], heard, 1e-12)
+
+
+def test_a_network_with_shift_starts_as_the_one_without():
+    from learning_to_learn.topology.initial import initial_parameters
+
+    net, plain = Network.of([{"neuron": 3, "shift": 4}]), Network.of([{"neuron": 3}])
+    parameters, x, _ = random_case(net, replicas=1, batch=2, length=9)
+    parameters = initial_parameters(net, [7]).double()
+    own = net.layers[0].parameters
+    compare(net.forward(parameters, x)[0], plain.forward(parameters[:, own:], x)[0], 1e-12)
+    assert own == 3 * 4
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([{"neuron": 2, "norm": "batch"}], "norm: 'batch'; choose one of rms, layer"),
+        ([{"neuron": 2, "norm": True}], "norm: True; choose one of rms, layer"),
+        ([{"neuron": 2, "shift": 0}], "shift: 0; it must be a whole number >= 1"),
+        ([{"neuron": 2, "shift": 2.5}], "shift: 2.5; it must be a whole number >= 1"),
+        ([{"neuron": 2, "shift": 2, "feedback": "last_layer"}, {"neuron": 2}], "does not go with shift"),
+    ],
+)
+def test_what_does_not_fit_is_refused(layers, message):
+    with pytest.raises(UserError, match=message):
+        Network.of(layers)
+
+
+def test_what_a_network_is_called():
+    assert (
+        Network.of(LAYERS["both"]).describe() == "H1: 3 neuron (layer norm, shift 3); H2: 3 gru (residual, rms norm, shift 2)"
+    )
