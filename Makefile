@@ -5,7 +5,7 @@ RUN := $(BIN)/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 RUNS ?= runs
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep test test-slow fuzz reliability test-cluster test-next lint reproduce-table1 reproduce-figure3 reproduce-why ancestors readme studies verdict compare-topologies report archs floors bench lock clean
+.PHONY: help setup train sweep test test-slow fuzz reliability test-cluster test-next lint reproduce-table1 reproduce-figure3 reproduce-why ancestors families readme studies verdict compare-topologies report archs floors bench lock clean
 
 help:  ## This list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -51,7 +51,7 @@ lint: .venv/ready  ## Style, types, formatting, the direction of imports, and th
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	cat src/learning_to_learn/dashboard/plots.js src/learning_to_learn/dashboard/page.js > $(BIN)/../page.js  # as the page has them
+	cat src/learning_to_learn/dashboard/plots.js src/learning_to_learn/dashboard/verdict.js src/learning_to_learn/dashboard/page.js > $(BIN)/../page.js  # as the page has them
 	cd $(BIN)/.. && bin/oxlint --deny-warnings -D correctness -D suspicious -D perf --no-ignore page.js
 
 reproduce-table1: .venv/ready  ## Table 1 of the paper, beside the Bayes floor, into reports/ (QUICK=1: a minute)
@@ -65,6 +65,9 @@ reproduce-why: .venv/ready  ## Section 5 of the paper: which features of the mem
 
 ancestors: .venv/ready  ## Section 2 of the paper: fixed-weight networks and evolution, into reports/ancestors.md (QUICK=1: small)
 	$(RUN) -m src.reproduce ancestors
+
+families: .venv/ready  ## Two archs on every family, beside its reference learners, into reports/families.md (QUICK=1: small)
+	$(RUN) -m src.reproduce families
 
 BUDGET ?= 3h
 verdict: .venv/ready  ## Judge the archs, each tuned with the same budget: reports/verdict.md (BUDGET=20min: the plan that fits; QUICK=1: tiny)

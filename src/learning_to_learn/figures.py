@@ -106,6 +106,23 @@ def save(figure: "Figure", path: Path) -> Path:
     return path
 
 
+def regret_figure(curves: dict[str, np.ndarray], colours: dict[str, str], *, title: str) -> "Figure":
+    """What learners [R, T] have lost by each cycle, in nats: the median replica and, of several, their range."""
+    figure = _figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.subplots()
+    for name, rows in curves.items():
+        cycles = np.arange(1, rows.shape[1] + 1)
+        middle = rows[np.argsort(rows[:, -1])[(len(rows) - 1) // 2]]
+        dashes = "-" if len(rows) > 1 or colours[name] == BAYES else "--"
+        axes.plot(cycles, middle, dashes, color=colours[name], label=literal(name))
+        if len(rows) > 1:
+            axes.fill_between(cycles, rows.min(0), rows.max(0), color=colours[name], alpha=0.2, linewidth=0)
+    axes.set(xlabel="cycle within the sequence", ylabel="regret so far (nats)", title=literal(title))
+    axes.set_xlim(1)
+    axes.legend(frameon=False)
+    return figure
+
+
 def lines_figure(curves: dict[str, np.ndarray], *, ylabel: str, title: str, x: np.ndarray | None = None) -> "Figure":
     """Curves [T] by cycle (from 1, or at the cycles `x`), on a logarithmic axis; also what is negative."""
     figure = _figure(figsize=(6.4, 4.0), layout="constrained")

@@ -28,6 +28,7 @@ def reproduce() -> None:
       python -m src.reproduce figure3
       python -m src.reproduce why
       python -m src.reproduce ancestors
+      python -m src.reproduce families
       python -m src.reproduce readme
 
     """
@@ -84,6 +85,19 @@ def ancestors() -> int:
     quick = bool(os.environ.get("QUICK"))
     test_ancestors(compose_config, report_folder(quick=quick), quick=quick)
     return _end([], f"{report_folder(quick=quick)}/ancestors.md and .html are written")
+
+
+@reproduce.add_command
+@command(name="families")
+def families() -> int:
+    """Train two archs on every family, beside its reference learners, and write reports/families.md, .html and .csv."""
+    from learning_to_learn.composing import compose_config
+    from learning_to_learn.paper.families import families as train_families
+    from learning_to_learn.paper.reproduce import report_folder
+
+    quick = bool(os.environ.get("QUICK"))
+    failed = train_families(compose_config, report_folder(quick=quick), quick=quick)
+    return _end(failed, f"{report_folder(quick=quick)}/families.md, .html and .csv are written")
 
 
 @reproduce.add_command

@@ -38,6 +38,7 @@ def judge(words: tuple[str, ...], *, dry_run: bool) -> int:
       settings= replicas= fresh= epochs=   a plan of your own: random settings, tuning seeds, fresh seeds, epochs
       launcher=packed                 who runs the jobs; packed trains those of an arch together
       report=<folder>/<name>.md       where the report goes
+      logger.mode=offline             also log the jobs, and the verdict, to wandb
     and any other key of a job, which all share.
 
     Examples:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from learning_to_learn.dashboard.verdict_data import verdicts_under
 from learning_to_learn.errors import cause_in_a_line
 from learning_to_learn.figures import BAYES, PALETTE
 from learning_to_learn.jobs.evaluation_files import pictures_of
@@ -49,6 +50,7 @@ def collect(folder: Path, jobs: Sequence[Job] | None = None) -> dict[str, Any]:
     names, notes = true_names(settings)
     topics = spell_topics([{} if job.damage else job.settings for job in jobs], names)
     keys = list(topics[0]) if topics else []
+    verdicts, damaged = verdicts_under(folder)
     runs = [_run(job, folder) for job in jobs]
     counted: dict[Path, list[float]] = {}
     for one in count_replicas(jobs):
@@ -61,8 +63,9 @@ def collect(folder: Path, jobs: Sequence[Job] | None = None) -> dict[str, Any]:
         "colours": {"bayes": BAYES, "palette": PALETTE},
         "topics": [key for key in keys if key not in NAMES],
         "spelling": spelled(keys, [key for one in settings for key in one]),
-        "notes": notes,
+        "notes": [*notes, *damaged],
         "runs": runs,
+        "verdicts": verdicts,
     }
 
 

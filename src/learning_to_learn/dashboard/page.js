@@ -1,7 +1,7 @@
-// Follows plots.js in the page.
+// Follows plots.js and verdict.js in the page.
 // One page for both uses: with data inside (a file) it never asks for more; without, it polls the server that sent it.
 const PAGE = 100, POLL_MS = 3000;
-const state = { data: null, filters: {}, chosen: new Set(), colour: null, panels: null, heat: [null, null], sort: ["", 1], shown: PAGE, etag: null };
+const state = { data: null, filters: {}, chosen: new Set(), colour: null, panels: null, heat: [null, null], verdict: 0, sort: ["", 1], shown: PAGE, etag: null };
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 const $ = (id) => document.getElementById(id);
 
@@ -73,6 +73,15 @@ function grouped(runs, keys, legend) {
 function choice(name, text, values, now, onchange) {
   return el("label", {}, text, el("select", { name, onchange: (event) => { onchange(event.target.value); draw(); } },
     ...values.map(([v, shown]) => el("option", { value: v, selected: v === now }, shown))));
+}
+
+function drawVerdicts(verdicts) {
+  $("verdict-part").hidden = !verdicts.length;
+  if (!verdicts.length) return;
+  const now = Math.min(state.verdict, verdicts.length - 1);
+  $("verdict-keys").replaceChildren(...(verdicts.length > 1 ? [choice("verdict", "verdict", verdicts.map((one, i) => [String(i), one.title]), String(now),
+    (v) => { state.verdict = Number(v); })] : []));
+  drawVerdict(verdicts[now], state.data.colours.palette);
 }
 
 function drawFilters() {
@@ -250,6 +259,8 @@ function draw() {
   const parts = unique(data.runs.map((r) => r.status)).map((s) => `${count(s)} ${s}`);
   document.title = `${data.title} · learning to learn`;
   if (one) { $("summary").textContent = data.title; drawRun(one); return; }
+  drawVerdicts(data.verdicts ?? []);
+  $("of-runs").hidden = !data.runs.length;
   drawFilters();
   drawMatrix(plotted(runs));
   const hidden = drawPlots(plotted(runs));

@@ -20,7 +20,7 @@ def _parts() -> dict[str, str]:
     """What stands at each mark of page.html."""
     from plotly.offline import get_plotlyjs
 
-    files = {"/*STYLE*/": ["page.css"], "/*SCRIPT*/": ["plots.js", "page.js"]}
+    files = {"/*STYLE*/": ["page.css"], "/*SCRIPT*/": ["plots.js", "verdict.js", "page.js"]}
     return {
         **{mark: "".join((HERE / name).read_text(encoding="utf-8") for name in names) for mark, names in files.items()},
         "/*PLOTLY*/": get_plotlyjs(),

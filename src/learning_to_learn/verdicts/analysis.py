@@ -24,11 +24,9 @@ from learning_to_learn.runs.varying import typed
 from learning_to_learn.topology.size import size_of
 from learning_to_learn.training.metrics import SUCCESS, success_interval
 from learning_to_learn.verdicts.cells import FRESH, TUNING, Cell
+from learning_to_learn.verdicts.page_data import COSTS
 from learning_to_learn.verdicts.protocol import Contender, Protocol
 from learning_to_learn.verdicts.store import chosen_setting
-
-COSTS = ("parameters", "state_size", "multiplications")
-"""What a contender costs, besides seconds: the axes of the frontiers."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ reports/<name>.md, .html            what was found
 reports/<name>.csv                  a row for every contender and problem
 reports/<name>/replicas.csv.gz      a row for every replica, of tuning too: all of the report is made from these
 reports/<name>/record.json          the settings, versions and kernels that they were trained with
+reports/<name>/verdict_page.json    the same for the dashboard, which shows it of this folder and of runs/verdict
 reports/<name>/*.png                pictures
 """
 
@@ -21,6 +22,7 @@ from learning_to_learn.training.metrics import SUCCESS
 from learning_to_learn.verdicts.analysis import COSTS, Findings
 from learning_to_learn.verdicts.cells import TUNING, versions
 from learning_to_learn.verdicts.cost import Budgeted
+from learning_to_learn.verdicts.page_data import PAGE, page_of
 from learning_to_learn.verdicts.pictures import draw_pictures
 from learning_to_learn.verdicts.store import REPLICAS, REPORT, record_of
 
@@ -66,6 +68,7 @@ def write_report(
         "draw": {key: str(draw) for key, draw in protocol.draw.items()},
     })  # fmt: skip
     pictures = draw_pictures(found, folder)
+    write_json(folder / PAGE, page_of(found, _answer_text(found)))
     write_atomically(path.with_suffix(".csv"), found.cells.to_csv(index=False, float_format="%.5g"))
     text = "\n".join(_lines(found, chosen, pictures, folder.name, command, estimated, took, failed or {})) + "\n"
     write_atomically(path, text)
@@ -89,7 +92,7 @@ def _lines(
         lines += ["", f"**Warning: {found.warning}.**"]
     if failed:
         lines += ["", f"**Not in it, because jobs have failed: {escaped('; '.join(failed))}.**"]
-    lines += ["", *_answer(found), "", "## Over all problems", "", *_contenders(found)]
+    lines += ["", f"**{escaped(_answer_text(found))}**", "", "## Over all problems", "", *_contenders(found)]
     if len(found.contrasts):
         lines += ["", f"## Against {escaped(', '.join(dict.fromkeys(found.contrasts['against'])))}", "", *_contrasts(found)]
     lines += ["", "## Problem by problem", "", *_matrix(found), "", "## How hard they are to tune", "", *_tuning(found)]
@@ -102,7 +105,7 @@ def _introduction(chosen: Budgeted) -> list[str]:
     return INTRODUCTION.format(success=SUCCESS, fresh=chosen.plan.fresh).splitlines()
 
 
-def _answer(found: Findings) -> list[str]:
+def _answer_text(found: Findings) -> str:
     """In a sentence or two: who scores highest, and who differs from the one that is tested against."""
     best = found.contenders.iloc[0]
     text = f"{best['contender']} scores highest ({best['mean_score']:.3f} in the mean, "
@@ -113,7 +116,7 @@ def _answer(found: Findings) -> list[str]:
         above, below = (list(told[sign * told["difference"] > 0]["contender"]) for sign in (1, -1))
         text += f". Above {against}: {', '.join(above) or 'none'}. Below: {', '.join(below) or 'none'}. Not told apart: "
         text += ", ".join(c for c in found.contrasts["contender"] if c not in (*above, *below)) or "none"
-    return [f"**{escaped(text)}.**"]
+    return f"{text}."
 
 
 def _contenders(found: Findings) -> list[str]:

@@ -13,10 +13,12 @@ from learning_to_learn.errors import RunError, UserError, cause_in_a_line
 from learning_to_learn.jobs.rates import machine_rates
 from learning_to_learn.jobs.signals import interruption
 from learning_to_learn.runs.monitor import duration
+from learning_to_learn.runs.run_folder import read_json
 from learning_to_learn.runs.varying import typed
 from learning_to_learn.verdicts.analysis import analyse
 from learning_to_learn.verdicts.cells import FRESH, TUNING, Cell, CellJob
 from learning_to_learn.verdicts.cost import Budgeted, choose_plan, correction_of, cost_of_cell, learn_correction, told
+from learning_to_learn.verdicts.page_data import PAGE
 from learning_to_learn.verdicts.protocol import Protocol
 from learning_to_learn.verdicts.store import Store, chosen_setting
 
@@ -61,6 +63,7 @@ def judge_all(
     """
     from learning_to_learn.jobs.sweeps import start
     from learning_to_learn.verdicts.report import write_report
+    from learning_to_learn.verdicts.wandb_views import log_verdict
 
     store = Store(STORE, [report.with_suffix("")])
     chosen = choose_plan(protocol, budget, store.seem_done, correction_of(store.folder))
@@ -77,6 +80,13 @@ def judge_all(
     findings = analyse(protocol, chosen.cells, frame_of(rows, chosen.cells))
     took = time.monotonic() - began
     write_report(findings, chosen, report, command=again, estimated=chosen.total, took=took, failed=failed)
+    shown = store.folder / report.stem
+    shown.mkdir(exist_ok=True)
+    (shown / PAGE).write_bytes((report.with_suffix("") / PAGE).read_bytes())
+    mode = dict(word.split("=", 1) for word in how).get("logger.mode", "disabled")
+    page = read_json(shown / PAGE)
+    if mode != "disabled" and page:
+        log_verdict(page, report.with_suffix(""), shown, mode=mode)
     return not failed
 
 
