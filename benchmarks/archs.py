@@ -21,13 +21,14 @@ from tests.topology.test_cells import PEERS, errors_of
 
 TABLE, PAGE, TIMES = Path("reports/archs.csv"), Path("docs/archs.md"), Path("reports/bench.csv")
 CYCLES = 100
-TIMED = {"T": "256", "batch": "128", "replicas": "1", "engine": "fused"}
-"""The row of reports/bench.csv that a time is read from."""
+TIMED = {"T": "256", "batch": "128", "replicas": "1"}
+"""The rows of reports/bench.csv that times are read from."""
 CALLED = {"neurons": "bptt"}
 """What benchmarks call otherwise than conf/arch/ does."""
 COLUMNS = {
     "arch": "arch", "network": "network", "gradient": "gradient", "parameters": "parameters", "state_size": "state",
-    "multiplications": "multiplications", "ns": "ns a cycle", "error": "error", "lines": "lines",
+    "multiplications": "multiplications", "ns": "ns", "ns_jax": "JAX", "ns_torch": "torch",
+    "error": "error", "lines": "lines",
 }  # fmt: skip
 HEAD = """# The archs
 
@@ -36,7 +37,8 @@ Written by `make archs`, from [reports/archs.csv](../reports/archs.csv). For thr
 - **parameters**: all of a replica, those of fixed layers too. `size=s`, `m` and `l` scale any arch to 400, 1600 or 6400.
 - **state**: the numbers that a sequence carries from cycle to cycle, the network's previous output included.
 - **multiplications**: of a cycle, without learning; a transformer's are those of the mean cycle of {cycles}, with masked ones.
-- **ns a cycle**: of a cycle and sequence, forward and backward, of the fused engine in `make bench`, where it is measured.
+- **ns**, **JAX**, **torch**: nanoseconds of a cycle and sequence, forward and backward, at 128 x 256 in `make bench`: of the
+  fused engine, of the best of JAX, and of torch.nn or, where it has none, a compiled step. Empty: not measured.
 - **error**: the largest difference of outputs and gradients from an implementation that shares nothing with ours, in float64.
   It is empty where other tests make the comparison: the paper's own units are held to its equations by hand, vector units to
   theirs, modules to themselves.
@@ -58,14 +60,16 @@ def main() -> None:
     PAGE.write_text(HEAD.format(cycles=CYCLES) + "\n".join(lines) + "\n", encoding="utf-8")
 
 
-def row_of(name: str, times: dict[tuple[str, str], float], errors: dict[str, float]) -> dict[str, Any]:
+def row_of(name: str, times: dict[tuple[str, str], dict[str, float]], errors: dict[str, float]) -> dict[str, Any]:
     """Return the row of an arch of conf/arch/."""
     config = compose_config(f"arch={name}")
     network = make_network(config)
     units = {block.unit.name for layer in network.layers for block in layer.blocks}
     found = [errors[unit] for unit in units if unit in errors]
     size = size_of(network, CYCLES)
-    ns = times.get((name, config.arch.gradient))
+    ns = times.get((name, config.arch.gradient), {})
+    torch_ns = ns.get("torch.nn", ns.get("torch, compiled step"))
+    jax_ns = min((value for engine, value in ns.items() if engine.lower().startswith("jax")), default=None)
     return {
         "arch": name,
         "network": network.describe(),
@@ -74,18 +78,25 @@ def row_of(name: str, times: dict[tuple[str, str], float], errors: dict[str, flo
             column: "grows" if size[column] is None else size[column]
             for column in ("parameters", "state_size", "multiplications")
         },
-        "ns": "" if ns is None else f"{ns:.1f}",
+        **{
+            column: "" if value is None else f"{value:.1f}"
+            for column, value in (("ns", ns.get("fused")), ("ns_jax", jax_ns), ("ns_torch", torch_ns))
+        },
         "error": f"{max(found):.0e}" if found and len(found) == len(units) else "",
         "lines": lines_of(name, network),
     }
 
 
-def bench_times() -> dict[tuple[str, str], float]:
-    """Return the nanoseconds of a cycle and sequence, by arch and gradient."""
+def bench_times() -> dict[tuple[str, str], dict[str, float]]:
+    """Return the nanoseconds of a cycle and sequence by engine, by arch and gradient."""
     with TIMES.open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if all(row[key] == value for key, value in TIMED.items())]
     per_ms = 1e6 / (int(TIMED["T"]) * int(TIMED["batch"]))
-    return {(CALLED.get(row["case"], row["case"]), row["gradient"]): float(row["median_ms"]) * per_ms for row in rows}
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for row in rows:
+        key = (CALLED.get(row["case"], row["case"]), row["gradient"])
+        found.setdefault(key, {})[row["engine"]] = float(row["median_ms"]) * per_ms
+    return found
 
 
 def lines_of(name: str, network: Network) -> int:

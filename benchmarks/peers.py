@@ -13,9 +13,9 @@ from learning_to_learn.topology import Network
 Work = Callable[[], Any]
 
 
-def engine(name: str, network: Network, gradient: str, p: Tensor, x: Tensor, y: Tensor) -> Work:
-    """One of our own engines."""
-    made = make_engine(name, network, make_gradient(gradient))
+def engine(name: str, network: Network, gradient: str, p: Tensor, x: Tensor, y: Tensor, *, update: int | None = None) -> Work:
+    """One of our own engines. `update`: the sequences that it is told an update has."""
+    made = make_engine(name, network, make_gradient(gradient), batch=update)
     targets = y.view(*x.shape[:3], network.outputs)
     return lambda: made.segment(p, x, targets)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import fast_weights, peers
+from benchmarks import fast_weights, peers, recurrences
 from benchmarks.__main__ import MODULES, TOPOLOGIES, compare, take_turns
 from benchmarks.packed import packed_against_apart
 from benchmarks.startup import cpu_seconds, shares_of
@@ -85,3 +85,15 @@ def test_a_packed_sweep_and_the_jobs_one_by_one_are_timed():
     found = packed_against_apart(2, 1, *small)
     assert [(one.launcher, one.rates) for one in found] == [("packed", 2), ("basic", 2)]
     assert all(one.seconds > 0 and one.cpu_seconds > 0 for one in found)
+
+
+@pytest.mark.parametrize("arch", recurrences.ARCHS)
+@pytest.mark.parametrize("unroll", [1, 4, None])
+def test_recurrences_in_jax_have_the_same_gradient(arch, unroll):
+    pytest.importorskip("jax")
+    if unroll is None and arch != "lru":
+        pytest.skip("only of a linear recurrence")
+    net, p, x, y = case = recurrences.case(arch, replicas=2, batch=3, length=12)
+    expected = make_engine("reference", net, make_gradient("bptt")).segment(p, x, y[..., None]).gradient
+    _, found = recurrences.jax_recurrence(*case, unroll=unroll)()
+    torch.testing.assert_close(torch.from_numpy(np.asarray(found).copy()), expected, rtol=0, atol=1e-6)
