@@ -62,7 +62,7 @@ def main() -> None:
         text += [
             *_scaling(),
             *_structure(),
-            *_recurrences(),
+            *_recurrences(rows),
             *_fast_weights(),
             *_trainer(),
             "",
