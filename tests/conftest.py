@@ -24,6 +24,18 @@ settings.register_profile("fuzz", deadline=None, print_blob=True)
 settings.load_profile("ours")
 
 
+SLOW = [
+    line for line in Path(__file__).with_name("slow.txt").read_text(encoding="utf-8").splitlines() if not line.startswith("#")
+]
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what slow.txt names."""
+    for item in items:
+        if item.nodeid.startswith(tuple(SLOW)):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def _registries_as_they_were():
     """What a test registers, itself or through a plugin, is gone after it."""

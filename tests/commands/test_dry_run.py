@@ -109,9 +109,10 @@ def test_totals_are_those_of_the_jobs_that_run_side_by_side():
 def test_estimates_are_those_of_the_shapes(monkeypatch):
     monkeypatch.setattr(plans, "machine_rates", lambda: Rates(0.0, 1e-9))
     plans._Estimates.rates.cache_clear()
+    whole = ("threads=1", "trainer.batch=16", "trainer.sequences=16")  # no lane is idle, so that twice the replicas take twice
     one, long, twice = (
-        plan(["-m", "trainer.epochs=4,8", *SMALL[2:], "trainer=quick", "threads=1"]).jobs[0:2]
-        + plan(["replicas=4", *(w for w in SMALL if "replicas" not in w), "threads=1"]).jobs
+        plan(["-m", "trainer.epochs=4,8", *SMALL[2:], "trainer=quick", *whole]).jobs[0:2]
+        + plan(["replicas=4", *(w for w in SMALL if "replicas" not in w), *whole]).jobs
     )
     plans._Estimates.rates.cache_clear()
     assert (long.seconds, twice.seconds) == (pytest.approx(2 * one.seconds), pytest.approx(2 * one.seconds))
