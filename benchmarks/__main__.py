@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks import fast_weights, peers, recurrences
+from benchmarks import checkpoints, fast_weights, peers, recurrences
 from benchmarks.packed import EPOCHS, RATES, packed_against_apart, table, write
 from benchmarks.startup import start_up
 from benchmarks.structure import rtrl_against_bptt
@@ -66,6 +66,7 @@ def main() -> None:
             *_fast_weights(),
             *_trainer(),
             "",
+            *checkpoints.table(),
             *_packed(),
             "",
             *start_up(),

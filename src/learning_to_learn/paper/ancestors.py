@@ -47,7 +47,7 @@ def ancestors(compose: Compose, reports: Path, *, quick: bool = False) -> None:
         "equality": equality,
         "multipliers": lambda: multipliers((4, 8) if quick else (4, 8, 16, 32)),
         "learning": lambda: learning(compose, runs, epochs=4 if quick else 150, replicas=2 if quick else 16),
-        "searches": lambda: compare_searches(compose, runs, epochs=20 if quick else 200, replicas=2 if quick else 4),
+        "searches": lambda: compare_searches(compose, runs, epochs=20 if quick else 1000, replicas=2 if quick else 4),
         "growth": lambda: cost_growth((2, 4) if quick else (2, 6, 13, 27)),
         "evolution": lambda: evolution(runs=2 if quick else 10, generations=10 if quick else 300, steps=10 if quick else 400),
     }
@@ -290,7 +290,7 @@ def _searches(found: dict[str, Any], reports: Path) -> list[str]:
     search = max(("es", "cma"), key=lambda name: found[name]["score"])
     return [
         "## Gradients and evolution with as many forward passes", "",
-        "The LSTM of 6 cells and 6 neurons on Boolean functions of 32 cycles. A gradient counts as three forward passes. es is the "
+        "The LSTM of 6 cells and 6 neurons on Boolean functions of 32 cycles. A gradient counts as three forward passes. All have the default rate; none is tuned. es is the "
         "antithetic evolution strategy of Salimans et al. (2017), cma is CMA-ES of the library `cma`.", "",
         *markdown_table(["search", "passes a sequence", "epochs", "score (median)", "seconds"], body), "",
         f"**The best gradient ({gradient}) reaches {found[gradient]['score']:.3f}, the best evolution ({search}) "
