@@ -5,10 +5,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
-
 from learning_to_learn.jobs.metrics_log import METRICS
 from learning_to_learn.jobs.signals import Interrupted, interruption
+from learning_to_learn.lightning import pl
 from learning_to_learn.runs.checkpoint import BEST, save_checkpoint
 from learning_to_learn.runs.run_folder import SCORE, read_rows
 from learning_to_learn.training.evaluation import validation_score

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 
 from learning_to_learn.jobs.wandb_run import WandbRun
+from learning_to_learn.lightning import pl
 from learning_to_learn.runs.run_folder import (
     EPOCH,
     METRICS,

@@ -8,10 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from learning_to_learn.lightning import pl
 from learning_to_learn.runs.run_folder import PROGRESS, write_json
 from learning_to_learn.training.evaluation import curves_on, validation_score
 

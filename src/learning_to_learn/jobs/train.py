@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
-import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.environments import LightningEnvironment, SLURMEnvironment
 
 from learning_to_learn.config import Config
 from learning_to_learn.jobs.checkpoint import Checkpointing
@@ -22,6 +20,7 @@ from learning_to_learn.jobs.metrics_log import MetricsLog
 from learning_to_learn.jobs.progress_bar import FILE_SECONDS, ProgressBar, ProgressFile
 from learning_to_learn.jobs.signals import Interrupted, interruption
 from learning_to_learn.jobs.wandb_run import FINISH_SECONDS, INTERRUPTED_SECONDS, WandbRun
+from learning_to_learn.lightning import LightningEnvironment, SLURMEnvironment, pl
 from learning_to_learn.runs.checkpoint import best_checkpoint, restore, save_checkpoint
 from learning_to_learn.runs.run_folder import EPOCH, METRICS, read_rows
 from learning_to_learn.training.evaluation import Evaluation, curves_on, validation_score

@@ -43,6 +43,7 @@ from learning_to_learn.runs.run_folder import (
 )
 from learning_to_learn.runs.sweep_request import readable_request
 from learning_to_learn.runs.varying import joined, spell_overrides, varying_overrides
+from learning_to_learn.stand_ins import without_launch_agent
 from learning_to_learn.training.evaluation import Evaluation
 from learning_to_learn.training.metrics import ranked
 
@@ -288,12 +289,13 @@ def _start(folder: Path, config: Config, mode: Literal["offline", "online"], swe
             *filter(None, environment.get("WANDB_TAGS", "").split(","))]  # fmt: skip
     # Inside a `wandb agent` the sweep decides on project and group. resume="allow" also stands in an offline run, so that
     # `wandb sync` adds the folder of a resumed run to what the server has, and does not write over it.
-    run = wandb.init(
-        dir=_place(folder), mode=mode, resume="allow", **used,
-        job_type=config.arch.name, name=name_of(config, folder), notes=logger.notes, tags=list(dict.fromkeys(tags)),
-        config={**asdict(config), "topology": make_network(config).describe(), "folder": str(folder)}, settings=settings,
-        reinit="finish_previous",
-    )  # type: ignore[arg-type]  # fmt: skip
+    with without_launch_agent():
+        run = wandb.init(
+            dir=_place(folder), mode=mode, resume="allow", **used,
+            job_type=config.arch.name, name=name_of(config, folder), notes=logger.notes, tags=list(dict.fromkeys(tags)),
+            config={**asdict(config), "topology": make_network(config).describe(), "folder": str(folder)}, settings=settings,
+            reinit="finish_previous",
+        )  # type: ignore[arg-type]  # fmt: skip
     run.define_metric(EPOCH)
     best = {**dict.fromkeys(RISING, "max"), **dict.fromkeys(FALLING, "min"), SECONDS: "last", SPREAD: None}
     for metric, kept in best.items():

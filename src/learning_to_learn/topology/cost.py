@@ -25,6 +25,11 @@ def count_multiplications(code: Callable[[], object]) -> int:
     class Counting(TorchDispatchMode):
         count = 0
 
+        @classmethod
+        def _should_skip_dynamo(cls) -> bool:
+            """Nothing is compiled here: torch need not import its compiler, which takes a second, to say so."""
+            return False
+
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             result = func(*args, **(kwargs or {}))
             name = func._overloadpacket.__name__.removesuffix("_")

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -17,6 +16,7 @@ from learning_to_learn.config_check import make_gradient_of, make_network
 from learning_to_learn.engine import Engine, make_engine
 from learning_to_learn.gradients import Carry
 from learning_to_learn.gradients.es import errors_of
+from learning_to_learn.lightning import pl
 from learning_to_learn.losses import loss_of
 from learning_to_learn.optimizers import make_optimizer, rate
 from learning_to_learn.training.curves import error_curves

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from learning_to_learn.config import Config
 from learning_to_learn.families import Family
+from learning_to_learn.lightning import pl
 from learning_to_learn.randomness import Stream, uniform
 from learning_to_learn.training.interleave import interleave
 
