@@ -21,6 +21,7 @@ from learning_to_learn.runs.varying import typed
 from learning_to_learn.training.metrics import SUCCESS
 from learning_to_learn.verdicts.analysis import COSTS, Findings
 from learning_to_learn.verdicts.cells import TUNING, versions
+from learning_to_learn.verdicts.conclusions import conclusions
 from learning_to_learn.verdicts.cost import Budgeted
 from learning_to_learn.verdicts.page_data import PAGE, page_of
 from learning_to_learn.verdicts.pictures import draw_pictures
@@ -92,7 +93,18 @@ def _lines(
         lines += ["", f"**Warning: {found.warning}.**"]
     if failed:
         lines += ["", f"**Not in it, because jobs have failed: {escaped('; '.join(failed))}.**"]
-    lines += ["", f"**{escaped(_answer_text(found))}**", "", "## Over all problems", "", *_contenders(found)]
+    lines += [
+        "",
+        f"**{escaped(_answer_text(found))}**",
+        "",
+        "## In plain words",
+        "",
+        *(f"- {escaped(sentence)}" for sentence in conclusions(found)),
+        "",
+        "## Over all problems",
+        "",
+        *_contenders(found),
+    ]
     if len(found.contrasts):
         lines += ["", f"## Against {escaped(', '.join(dict.fromkeys(found.contrasts['against'])))}", "", *_contrasts(found)]
     lines += ["", "## Problem by problem", "", *_matrix(found), "", "## How hard they are to tune", "", *_tuning(found)]

@@ -1,0 +1,116 @@
+"""What a verdict says in plain sentences, each made from its tables: no figure stands here."""
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from learning_to_learn.verdicts.analysis import Findings
+
+PAPER_FAMILIES = ("boolean", "semilinear", "quadratic")
+PAPER_ARCHS = ("lstm", "elman", "jordan", "pi", "rtrl", "bptt")
+"""The topologies of the paper, as they are called in conf/arch/."""
+HALF = 0.5
+"""The success rate from which a contender mostly succeeds."""
+
+
+def conclusions(found: Findings) -> list[str]:
+    """Return sentences, the paper's claims first."""
+    said = [*_only_successful(found), *_problems(found), *_cheapest(found), *_against(found), *_luck(found)]
+    return [sentence for sentence in said if sentence]
+
+
+def _cells(found: Findings, problems: list[str] | None = None) -> pd.DataFrame:
+    cells = found.cells
+    return cells if problems is None else cells[cells["problem"].isin(problems)]
+
+
+def _always(cells: pd.DataFrame) -> list[str]:
+    """The contenders of which every fresh replica succeeds on every one of the problems."""
+    whole = cells.groupby("contender", sort=False)
+    most = whole.size().max() if len(cells) else 0
+    return [str(name) for name, rows in whole if len(rows) == most and (rows["successes"] == rows["seeds"]).all()]
+
+
+def _only_successful(found: Findings) -> list[str]:
+    """Test what the paper says of the LSTM on its families: that it is the only fully successful topology."""
+    problems = [p for p in found.cells["problem"].unique() if p in PAPER_FAMILIES]
+    if not problems:
+        return []
+    cells = _cells(found, problems)
+    said = []
+    mine = cells[cells["contender"].isin(PAPER_ARCHS)]
+    if mine["contender"].nunique() > 1:
+        always = _always(mine)
+        what = f"of the paper's topologies ({_listed(mine['contender'].unique())}) on {_listed(problems)}"
+        said.append(
+            f'"The only fully successful topology was the LSTM": {what}, every fresh replica succeeds of '
+            f"{_listed(always) or 'none'}, each tuned with the same budget."
+        )
+        for problem in problems:
+            rows = mine[mine["problem"] == problem]
+            said.append(f"On {problem}: {_rates(rows)}.")
+    others = cells[~cells["contender"].isin(PAPER_ARCHS)]
+    if others["contender"].nunique() > 0:
+        later = _listed(_always(others)) or "none"
+        said.append(f"Of the later cells every fresh replica succeeds on {_listed(problems)} of {later}.")
+    return said
+
+
+def _rates(rows: pd.DataFrame) -> str:
+    ordered = rows.sort_values(["successes", "score"], ascending=False)
+    each = ordered.to_dict("records")
+    return "; ".join(f"{row['contender']} {row['successes']}/{row['seeds']} (score {row['score']:.3f})" for row in each)
+
+
+def _problems(found: Findings) -> list[str]:
+    """What is easy, and what nobody learns."""
+    said = []
+    for problem, rows in found.cells.groupby("problem", sort=False):
+        good = rows[rows["success_rate"] >= HALF].sort_values("score", ascending=False)
+        best = rows.sort_values("score", ascending=False).iloc[0]
+        count = f"{len(good)} of {len(rows)} contenders mostly succeed"
+        interval = f"{best['score_low']:.3f} – {best['score_high']:.3f}"
+        top = f"the highest score is {best['contender']}'s, {best['score']:.3f} ({interval})"
+        said.append(f"{problem}: {count}{': ' + _listed(good['contender']) if len(good) else ''}; {top}.")
+    return said
+
+
+def _cheapest(found: Findings) -> list[str]:
+    """The contender of the least seconds that always, or mostly, succeeds on a problem."""
+    said = []
+    for problem, rows in found.cells.groupby("problem", sort=False):
+        always = rows[rows["successes"] == rows["seeds"]].sort_values("seconds")
+        if len(always):
+            one = always.iloc[0]
+            said.append(
+                f"{problem}: the fastest to train of which every replica succeeds is {one['contender']}, "
+                f"{one['seconds']:.2g} s a replica."
+            )
+    return said
+
+
+def _against(found: Findings) -> list[str]:
+    """Whom the tests tell apart."""
+    if not len(found.contrasts):
+        return []
+    told = found.contrasts[found.contrasts["p_holm"] < 0.05]
+    against = _listed(found.contrasts["against"].unique())
+    above, below = (told[sign * told["difference"] > 0].sort_values("difference", ascending=False) for sign in (1, -1))
+    shown = [f"{r['contender']} by {r['difference']:+.3f}" for r in above.to_dict("records")]
+    more = f": {_listed(shown)}" if shown else ""
+    told_apart = f"{len(above)} of {len(found.contrasts)} contenders score significantly above {against}{more}"
+    return [f"Over all problems {told_apart}; {len(below)} below it."]
+
+
+def _luck(found: Findings) -> list[str]:
+    """How much the draw of the settings matters."""
+    cells = found.cells
+    spread = (cells["redrawn_high"] - cells["redrawn_low"]).sort_values(ascending=False)
+    widest = cells.loc[spread.index[0]]
+    usual = f"Drawing the random settings anew moves a score by {spread.median():.2f} in the median cell (95 % range)"
+    most = f"most where {widest['contender']} learns {widest['problem']}, by {spread.iloc[0]:.2f}"
+    return [f"{usual}, and {most}: between two reports a difference of that size says nothing."]
+
+
+def _listed(names: Iterable[object]) -> str:
+    return ", ".join(map(str, names))

@@ -1,0 +1,52 @@
+"""The plain sentences of a verdict say what its tables say."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+
+from learning_to_learn.verdicts.conclusions import conclusions
+
+
+def cell(contender, problem, successes, score, seconds=1.0):
+    return {
+        "contender": contender, "problem": problem, "seeds": 16, "successes": successes, "success_rate": successes / 16,
+        "score": score, "score_low": score - 0.01, "score_high": score + 0.01, "seconds": seconds, "redrawn_low": 0.2,
+        "redrawn_high": 0.5,
+    }  # fmt: skip
+
+
+def said(cells, contrasts=()):
+    return conclusions(SimpleNamespace(cells=pd.DataFrame(cells), contrasts=pd.DataFrame(list(contrasts))))
+
+
+CELLS = [
+    cell("lstm", "boolean", 16, 0.99, 3.0), cell("elman", "boolean", 3, 0.5), cell("gru", "boolean", 16, 0.98, 2.0),
+    cell("lstm", "semilinear", 15, 0.95), cell("elman", "semilinear", 0, 0.3), cell("gru", "semilinear", 16, 0.96),
+    cell("lstm", "switching_bernoulli", 16, 0.99), cell("gru", "switching_bernoulli", 0, 0.1),
+]  # fmt: skip
+
+
+def test_a_claim_of_the_paper_is_held_against_every_replica_on_every_family_of_the_paper():
+    text = "\n".join(said(CELLS))
+    assert "of the paper's topologies (lstm, elman) on boolean, semilinear, every fresh replica succeeds of none" in text
+    assert "Of the later cells every fresh replica succeeds on boolean, semilinear of gru." in text
+    assert "On boolean: lstm 16/16 (score 0.990); elman 3/16 (score 0.500)." in text
+    all_of_lstm = [{**one, "successes": 16} if one["contender"] == "lstm" else one for one in CELLS]
+    assert "every fresh replica succeeds of lstm, each tuned" in "\n".join(said(all_of_lstm))
+
+
+def test_the_fastest_of_those_that_always_succeed_and_what_is_told_apart():
+    contrasts = [
+        {"contender": "gru", "against": "lstm", "difference": 0.1, "p_holm": 0.01},
+        {"contender": "elman", "against": "lstm", "difference": -0.4, "p_holm": 0.001},
+        {"contender": "bptt", "against": "lstm", "difference": 0.3, "p_holm": 0.2},
+    ]
+    text = "\n".join(said(CELLS, contrasts))
+    assert "boolean: the fastest to train of which every replica succeeds is gru, 2 s a replica." in text
+    assert "1 of 3 contenders score significantly above lstm: gru by +0.100; 1 below it." in text
+    assert "switching_bernoulli: 1 of 2 contenders mostly succeed: lstm" in text
+    assert "by 0.30" in text
+
+
+def test_without_a_family_of_the_paper_nothing_is_said_of_its_claim():
+    assert not any("only fully successful" in one for one in said(CELLS[-2:]))
