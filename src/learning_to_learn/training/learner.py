@@ -120,14 +120,14 @@ class MetaLearner(pl.LightningModule):
         update, epochs, decay = batch.epoch * updates, self.config.trainer.epochs, self.config.trainer.average
         alive, outputs = self.diverged_at == ALIVE, torch.empty_like(batch.targets)
         weights, fixed = self.weights.detach(), self.network.fixed
-        kept = weights[:, fixed]
+        kept, carry = weights[:, fixed], self.carry  # a local name: a module looks at every attribute that it is given
         for batched in zip(*(v.split(width, 1) for v in (batch.inputs, batch.targets, outputs)), strict=True):
             if not self.config.family.carry_state:
-                self.carry = None
+                carry = None
             for x, y, output in zip(*(v.split(step, 2) for v in batched), strict=True):
-                before = self.carry
+                before = carry
                 segment = self.engine.segment(weights, x, y, before)
-                self.carry = segment.carry
+                carry = segment.carry
                 if fixed:
                     segment.gradient[:, fixed] = 0.0
                 if self.optimizer.searches:
@@ -141,6 +141,7 @@ class MetaLearner(pl.LightningModule):
                     self.average.lerp_(weights, 1 - decay)
                 output.copy_(segment.outputs)
                 update += 1
+        self.carry = carry
         alive &= weights.isfinite().all(1)
         self.diverged_at[(self.diverged_at == ALIVE) & ~alive] = batch.epoch
         if self.family.loss == "squared":

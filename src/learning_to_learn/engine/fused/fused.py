@@ -45,6 +45,7 @@ class Fused:
         self._block, self._loop = address(self._kernel.block), load_loop(self._real.name)
         self._workspaces = np.empty((0, 0), self._real)
         self._columns = self._lanes = _aligned(1, 1, self._real)
+        self._first: Tensor | None = None
         self._initial = [i for _, value in network.initial_states() if isinstance(value, slice) for i in _range(value)]
 
     def outputs(self, parameters: Tensor, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -58,13 +59,21 @@ class Fused:
         y, last, gradient, sensitivities = self._run(parameters, x, target, state, sensitivities, learn=True)
         return Segment(gradient, y, Carry(last, sensitivities))
 
+    def _first_state(self, parameters: Tensor, batch: int) -> Tensor:
+        """The state before the first cycle; it is the same in every update, unless the network trains it."""
+        if self._initial:
+            return self.network.initial_state(parameters, batch)
+        if self._first is None or self._first.shape[:2] != (len(parameters), batch):
+            self._first = self.network.initial_state(parameters.detach(), batch)
+        return self._first
+
     def _run(
         self, parameters: Tensor, x: Tensor, target: Tensor, state: Tensor | None, kept: Tensor | None, *, learn: bool
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         replicas, batch, steps, _ = x.shape
         given = state is not None
         if state is None:
-            state = self.network.initial_state(parameters, batch)
+            state = self._first_state(parameters, batch)
         outputs = self.network.outputs
         y, last = x.new_empty(replicas, batch, steps, outputs), torch.empty_like(state)
         gradient = torch.empty_like(parameters) if learn else parameters.new_empty(0, 0)
