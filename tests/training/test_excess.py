@@ -154,3 +154,11 @@ def test_a_finite_prior_knows_its_own_mappings_after_one_pair_and_no_others():
     np.testing.assert_allclose(known[:, 1:], y[:, 1:], atol=1e-4)
     strange = bayes_of_a_finite_prior(family, found.mappings[0][:5], x[5:], y[5:])
     assert ((strange - y[5:]) ** 2)[:, 6:].mean() > 1e-3
+
+
+def test_outputs_of_another_number_of_sequences_are_refused():
+    """Compiled code does not look: it would read, and write, what lies behind."""
+    outputs, targets = torch.zeros(1, 4, 8, 1), torch.zeros(1, 6, 8, 1)
+    for said, best in ((outputs, outputs), (targets, torch.zeros(1, 7, 8, 1))):
+        with pytest.raises(ValueError, match="unequal"):
+            measure_outputs(Boolean(), said, targets, best, 8, 0.1)

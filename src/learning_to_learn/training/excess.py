@@ -55,10 +55,12 @@ def measure_outputs(
     """Compare the outputs of R learners with the targets, and with the Bayes predictor's outputs on the first M sequences.
 
     A sequence is learnt from the first cycle on, counted from 1, from which its loss stays at or below the threshold;
-    T + 1 where its last loss is above it. Of streams of several mappings each counts as a sequence of `length` cycles, but for
+    T + 1 where its last loss is above it. Raises ValueError where the shapes do not go together. Of streams of several mappings each counts as a sequence of `length` cycles, but for
     the first, as in `error_curves`.
     """
     replicas, count, cycles, _ = outputs.shape
+    if outputs.shape[1:] != targets.shape[1:] or best.shape[1] > count:
+        raise ValueError(f"outputs {tuple(outputs.shape)}, targets {tuple(targets.shape)}, best {tuple(best.shape)}: unequal")
     in_a_row = cycles // length
     first, kept = (1, in_a_row - 1) if in_a_row > 1 else (0, 1)
     curves = np.zeros((replicas, length))
