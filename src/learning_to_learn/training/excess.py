@@ -55,8 +55,8 @@ def measure_outputs(
     """Compare the outputs of R learners with the targets, and with the Bayes predictor's outputs on the first M sequences.
 
     A sequence is learnt from the first cycle on, counted from 1, from which its loss stays at or below the threshold;
-    T + 1 where its last loss is above it. Raises ValueError where the shapes do not go together. Of streams of several mappings each counts as a sequence of `length` cycles, but for
-    the first, as in `error_curves`.
+    T + 1 where its last loss is above it. Of streams of several mappings each counts as a sequence of `length` cycles, but for
+    the first, as in `error_curves`. Raises ValueError where the shapes do not go together.
     """
     replicas, count, cycles, _ = outputs.shape
     if outputs.shape[1:] != targets.shape[1:] or best.shape[1] > count:
