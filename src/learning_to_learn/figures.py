@@ -113,11 +113,13 @@ def regret_figure(curves: dict[str, np.ndarray], colours: dict[str, str], *, tit
     for name, rows in curves.items():
         cycles = np.arange(1, rows.shape[1] + 1)
         middle = rows[np.argsort(rows[:, -1])[(len(rows) - 1) // 2]]
-        dashes = "-" if len(rows) > 1 or colours[name] == BAYES else "--"
-        axes.plot(cycles, middle, dashes, color=colours[name], label=literal(name))
+        best = colours[name] == BAYES
+        dashes = ":" if best else "-" if len(rows) > 1 else "--"
+        axes.plot(cycles, middle, dashes, color=colours[name], label=literal(name), linewidth=3 if best else 1.5)
         if len(rows) > 1:
             axes.fill_between(cycles, rows.min(0), rows.max(0), color=colours[name], alpha=0.2, linewidth=0)
-    axes.set(xlabel="cycle within the sequence", ylabel="regret so far (nats)", title=literal(title))
+    axes.set(xlabel="cycle within the sequence", ylabel="regret so far (nats)")
+    axes.set_title(literal(title), fontsize="medium")
     axes.set_xlim(1)
     axes.legend(frameon=False)
     return figure
