@@ -1,6 +1,5 @@
 """Measure, print one table, and write reports/bench.csv and docs/benchmarks.md."""
 
-import csv
 import os
 import platform
 import subprocess
@@ -22,12 +21,8 @@ from benchmarks.packed import EPOCHS, RATES, packed_against_apart, table, write
 from benchmarks.startup import start_up
 from benchmarks.structure import rtrl_against_bptt
 from benchmarks.trainer import kernel_share
-from benchmarks.turns import take_turns
-from learning_to_learn.composing import compose_config, options
-from learning_to_learn.config_check import make_network
+from benchmarks.turns import Row, rows_of, take_turns, write_rows
 from learning_to_learn.topology import Network
-from learning_to_learn.topology.module import ModuleNetwork
-from learning_to_learn.training.start import initial_weights
 
 ROOT = Path(__file__).parent.parent
 CSV, PAGE = ROOT / "reports" / "bench.csv", ROOT / "docs" / "benchmarks.md"
@@ -43,7 +38,6 @@ MODULES: dict[str, Callable[[], list[torch.nn.Module]]] = {
     "lstm4": lambda: [torch.nn.LSTM(3, 18, batch_first=True), torch.nn.RNN(18, 40, batch_first=True)],
     "neurons": lambda: [torch.nn.RNN(3, 12, batch_first=True)],
 }
-Row = dict[str, object]
 
 
 def main() -> None:
@@ -62,7 +56,7 @@ def main() -> None:
         text += [
             *_scaling(),
             *_structure(),
-            *_recurrences(rows),
+            *recurrences.measure_and_write(),
             *_fast_weights(),
             *_trainer(),
             "",
@@ -74,12 +68,8 @@ def main() -> None:
         ]
     print("\n".join(text))
     if not quick:
-        _every_arch(rows)
         CSV.parent.mkdir(exist_ok=True)
-        with CSV.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+        write_rows(rows, CSV)
         PAGE.write_text("\n".join([*_head(), "", *text]) + "\n")
 
 
@@ -98,18 +88,7 @@ def compare(name: str, gradient: str, length: int, batch: int, replicas: int, *,
     if find_spec("jax") and gradient != "truncated" and not slow:
         work["jax"] = (peers.jax_rtrl if gradient == "rtrl" else peers.jax_scan)(network, p, x, y)
     times = take_turns(work, seconds)
-    return _rows(name, gradient, length, batch, replicas, times)
-
-
-def _rows(name: str, gradient: str, length: int, batch: int, replicas: int, times: dict[str, list[float]]) -> list[Row]:
-    fused = median(times["fused"])
-    return [
-        {
-            "case": name, "gradient": gradient, "T": length, "batch": batch, "replicas": replicas, "engine": engine,
-            "median_ms": round(1e3 * median(t), 4), "ratio_to_fused": round(median(t) / fused, 3),
-        }
-        for engine, t in times.items()
-    ]  # fmt: skip
+    return rows_of(name, gradient, length, batch, replicas, times)
 
 
 def _table(rows: list[Row]) -> list[str]:
@@ -170,31 +149,6 @@ def _structure() -> list[str]:
     for name, parameters, bptt, rtrl in rtrl_against_bptt():
         lines.append(f"| {name} | {parameters} | {bptt:.2f} | {rtrl:.2f} | {rtrl / bptt:.1f} |")
     return [*lines, ""]
-
-
-def _recurrences(rows: list[Row]) -> list[str]:
-    """The section of today's recurrences; adds what it measures to the rows of reports/bench.csv."""
-    times = {}
-    for arch in recurrences.ARCHS:
-        for replicas, batch, length in recurrences.SHAPES:
-            found = take_turns(recurrences.works(arch, replicas=replicas, batch=batch, length=length), SECONDS)
-            times[arch, (replicas, batch, length)] = found
-            rows += _rows(arch, "bptt", length, batch, replicas, found)
-    return recurrences.table(times)
-
-
-def _every_arch(rows: list[Row]) -> None:
-    """Add the fused engine's time of every arch that has none yet, for docs/archs.md."""
-    for arch in options("arch"):
-        config = compose_config(f"arch={arch}")
-        network, gradient = make_network(config), config.arch.gradient
-        known = {(row["case"], row["gradient"]) for row in rows if row["T"] == 256 and row["batch"] == 128}
-        if isinstance(network, ModuleNetwork) or (arch, gradient) in known:
-            continue
-        x, y = torch.rand(1, 128, 256, network.inputs), torch.rand(1, 128, 256, network.outputs)
-        weights = initial_weights(config, network)[:1].float()
-        work = {"fused": peers.engine("fused", network, gradient, weights, x, y)}
-        rows += _rows(arch, gradient, 256, 128, 1, take_turns(work, 1.0))
 
 
 def _fast_weights() -> list[str]:

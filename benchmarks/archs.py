@@ -1,6 +1,6 @@
 """Write the table of archs, docs/archs.md and reports/archs.csv: `make archs`.
 
-What can be counted is counted. Times are those of the last `make bench`, in reports/bench.csv. Errors are those of the units,
+What can be counted is counted. Times are those of the last `make bench`. Errors are those of the units,
 in float64 with the same weights, against the peers of tests/topology/test_cells.py, such as torch.nn and torchrecurrent.
 """
 
@@ -19,10 +19,12 @@ from learning_to_learn.topology.module import ModuleNetwork
 from learning_to_learn.topology.size import size_of
 from tests.topology.test_cells import PEERS, errors_of
 
-TABLE, PAGE, TIMES = Path("reports/archs.csv"), Path("docs/archs.md"), Path("reports/bench.csv")
+TABLE, PAGE = Path("reports/archs.csv"), Path("docs/archs.md")
+TIMES = (Path("reports/bench_archs.csv"), Path("reports/bench.csv"))
+"""What `make bench` writes; a time stands in the first file that has it."""
 CYCLES = 100
 TIMED = {"T": "256", "batch": "128", "replicas": "1"}
-"""The rows of reports/bench.csv that times are read from."""
+"""The rows that times are read from."""
 CALLED = {"neurons": "bptt"}
 """What benchmarks call otherwise than conf/arch/ does."""
 COLUMNS = {
@@ -89,13 +91,15 @@ def row_of(name: str, times: dict[tuple[str, str], dict[str, float]], errors: di
 
 def bench_times() -> dict[tuple[str, str], dict[str, float]]:
     """Return the nanoseconds of a cycle and sequence by engine, by arch and gradient."""
-    with TIMES.open(encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if all(row[key] == value for key, value in TIMED.items())]
+    rows = []
+    for path in TIMES:
+        with path.open(encoding="utf-8") as file:
+            rows += [row for row in csv.DictReader(file) if all(row[key] == value for key, value in TIMED.items())]
     per_ms = 1e6 / (int(TIMED["T"]) * int(TIMED["batch"]))
     found: dict[tuple[str, str], dict[str, float]] = {}
     for row in rows:
         key = (CALLED.get(row["case"], row["case"]), row["gradient"])
-        found.setdefault(key, {})[row["engine"]] = float(row["median_ms"]) * per_ms
+        found.setdefault(key, {}).setdefault(row["engine"], float(row["median_ms"]) * per_ms)
     return found
 
 

@@ -2,11 +2,13 @@
 
 JAX has what hears the inputs made in one product before the loop over time, replicas and sequences by `jax.vmap`, and is
 jitted. It runs by `jax.lax.scan` with unroll 1, 4 and 8, and the LRU, which is linear, by `jax.lax.associative_scan` too.
-torch loops over time with a step that `torch.compile` has compiled, and has a cell of its own for GRU.
+torch loops over time with a step that `torch.compile` has compiled, and has a cell of its own for GRU. Of every other arch the
+fused engine is timed alone, for docs/archs.md. `python -m benchmarks.recurrences` measures this part of `make bench`.
 """
 
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -15,9 +17,15 @@ from torch import Tensor
 
 from benchmarks import peers
 from benchmarks.fast_weights import UNROLL
+from benchmarks.turns import rows_of, take_turns, write_rows
+from learning_to_learn.composing import compose_config, options
+from learning_to_learn.config_check import make_network
 from learning_to_learn.topology import Network
+from learning_to_learn.topology.module import ModuleNetwork
 from learning_to_learn.topology.network import Layer
+from learning_to_learn.training.start import initial_weights
 
+CSV = Path("reports/bench_archs.csv")
 ARCHS: dict[str, list[dict[str, Any]]] = {
     "gru": [{"gru": 9}],
     "lru": [{"linear_recurrent": 12}, {"neuron": 10, "recurrent": False}],
@@ -220,3 +228,28 @@ def table(times: dict[tuple[str, tuple[int, int, int]], dict[str, list[float]]])
         cells += [f"{ms[n]:.1f} ({ms[n] / fused:.1f})" if n in ms else "" for n in ("torch.nn", "torch, compiled step", best)]
         lines.append("| " + " | ".join([*cells, str(best or "").removeprefix("JAX, ")]) + " |")
     return [*lines, ""]
+
+
+def measure_and_write(seconds: float = 4.0) -> list[str]:
+    """Measure all, write reports/bench_archs.csv, and return the section of docs/benchmarks.md."""
+    times, rows = {}, []
+    for arch in ARCHS:
+        for replicas, batch, length in SHAPES:
+            found = take_turns(works(arch, replicas=replicas, batch=batch, length=length), seconds)
+            times[arch, (replicas, batch, length)] = found
+            rows += rows_of(arch, "bptt", length, batch, replicas, found)
+    for arch in options("arch"):
+        config = compose_config(f"arch={arch}")
+        network = make_network(config)
+        if isinstance(network, ModuleNetwork) or arch in ARCHS:
+            continue
+        x, y = torch.rand(1, 128, 256, network.inputs), torch.rand(1, 128, 256, network.outputs)
+        work = peers.engine("fused", network, config.arch.gradient, initial_weights(config, network)[:1].float(), x, y)
+        rows += rows_of(arch, config.arch.gradient, 256, 128, 1, take_turns({"fused": work}, seconds / 4))
+    write_rows(rows, CSV)
+    return table(times)
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    print("\n".join(measure_and_write()))

@@ -231,3 +231,17 @@ def test_every_number_of_the_schema_has_a_range():
 
 JUDGED_IN_CODE = {"curriculum", "functions"}
 """Lists whose check says more than a range can."""
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("trainer.curriculum=[{}]", "trainer.curriculum=[{}]: a list of whole numbers"),
+        ("trainer.curriculum=[[1]]", "a list of whole numbers"),
+        ("optimizer.betas=[{},0.9]", "a list of numbers"),
+        ("logger.tags=[{}]", "a list of words"),
+    ],
+)
+def test_a_list_that_holds_a_table_is_refused(word, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        check(compose_config(word))

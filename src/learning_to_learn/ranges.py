@@ -14,7 +14,8 @@ import dataclasses
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import Any, get_args, get_origin, get_type_hints
 
 from learning_to_learn.errors import UserError, unknown
 from learning_to_learn.registry import MISSING
@@ -105,12 +106,34 @@ def as_file_name(text: str) -> str:
 
 def check_ranges(config: Any, prefix: str = "") -> None:
     """Judge every key of a configuration, and of those within it. Raises UserError on the first that is out of range."""
+    elements = _elements(type(config))  # type: ignore[arg-type]
     for key in dataclasses.fields(config):
         name, value = f"{prefix}{key.name}", getattr(config, key.name)
+        if isinstance(value, list) and key.name in elements:
+            _check_elements(name, value, elements[key.name])
         if dataclasses.is_dataclass(value):
             check_ranges(value, f"{name}.")
         elif value is not None and "range" in key.metadata:
             key.metadata["range"].check(name, value)
+
+
+@cache
+def _elements(kind: type) -> dict[str, type]:
+    """What the lists of a configuration hold, by key: of those that hold numbers or words."""
+    found = {}
+    for name, hint in get_type_hints(kind).items():
+        for option in (hint, *get_args(hint)):  # a list, or a list or null
+            if get_origin(option) is list and get_args(option)[0] in (int, float, str):
+                found[name] = get_args(option)[0]
+    return found
+
+
+def _check_elements(name: str, values: list[Any], kind: type) -> None:
+    """Raise UserError where a list holds something else: OmegaConf lets a table or a null pass among numbers."""
+    allowed = str if kind is str else int | float
+    if any(not isinstance(value, allowed) or isinstance(value, bool) for value in values):
+        what = {str: "words", int: "whole numbers", float: "numbers"}[kind]
+        raise UserError(f"{name}={values}: a list of {what}, and nothing else")
 
 
 def per_replica_keys(config: Any, prefix: str = "") -> list[str]:
