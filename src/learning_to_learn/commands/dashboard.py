@@ -80,13 +80,15 @@ def report(words: Sequence[str]) -> int:
     given, options = split(words, ("into",))
     folders = [_folder([word]) for word in given] or [_folder(given)]
     from learning_to_learn.dashboard.report import write_page
+    from learning_to_learn.dashboard.verdict_data import verdicts_under
     from learning_to_learn.results.table import find_jobs
 
     jobs = find_jobs(*folders)
-    if not jobs:
-        raise UserError(f"{', '.join(given)} holds no run")
+    verdicts = verdicts_under(folders[0])[0] if len(folders) == 1 else []
+    if not jobs and not verdicts:
+        raise UserError(f"{', '.join(given)} holds no run, and no verdict")
     into = write_page(jobs, folders, Path(options.get("into", folders[0] / "dashboard.html")))
-    print(f"{into} is written: {len(jobs)} runs")
+    print(f"{into} is written: {len(jobs)} runs" + (f", {len(verdicts)} verdicts" if verdicts else ""))
     return 0
 
 
