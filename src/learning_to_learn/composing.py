@@ -5,13 +5,14 @@ that a script or a notebook can compose and train as often as it likes.
 """
 
 import argparse
+import io
 import itertools
 import os
 import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -233,7 +234,7 @@ def inform(request: Request) -> None:
             elif flags.cfg:
                 _judge(request.overrides)
                 _refuse_several(request.overrides)
-                hydra.show_cfg(name, request.overrides, cfg_type=flags.cfg, package=flags.package, resolve=flags.resolve)
+                _show(hydra, request)
             elif flags.info:
                 hydra.show_info(flags.info, config_name=name, overrides=request.overrides)
             else:
@@ -242,6 +243,18 @@ def inform(request: Request) -> None:
             raise
         except Exception as error:  # noqa: BLE001 - Hydra raises many kinds
             raise UserError(_hydra_line(error)) from None
+
+
+def _show(hydra: Hydra, request: Request) -> None:
+    """Print the configuration, or the part that --package names. Hydra says what it has not, and ends the process."""
+    flags, said = request.flags, io.StringIO()
+    try:
+        with redirect_stderr(said):
+            hydra.show_cfg(
+                flags.config_name or NAME, request.overrides, cfg_type=flags.cfg, package=flags.package, resolve=flags.resolve
+            )
+    except SystemExit:
+        raise UserError(" ".join(said.getvalue().split()) or f"--package {flags.package}: no such part") from None
 
 
 def run(

@@ -103,6 +103,20 @@ def test_a_sweep_whose_folder_has_an_odd_name_is_resumed(name):
     assert sorted(p.name for p in Path("runs").iterdir()) == [name]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--cfg", "job", "-p", "nothing"], "package 'nothing' not found in config"),
+        (["-p", "arch"], "--package and --resolve say what --cfg shows"),
+        (["--resolve", "arch=lstm"], "--package and --resolve say what --cfg shows"),
+    ],
+)
+def test_a_part_that_is_not_there_and_a_flag_without_what_it_belongs_to(arguments, message, capsys):
+    with pytest.raises(UserError, match=message):
+        train._main(arguments)
+    assert capsys.readouterr().out == ""
+
+
 def test_hydra_says_where_it_writes(capsys):
     """A folder with an interpolation, or in quotes, is that folder: the table and the exit code are those of its jobs."""
     assert train._main(["arch=elman", *SMALL, "hydra.run.dir=runs/${arch.name}_good"]) == 0

@@ -53,6 +53,8 @@ def start(arguments: Sequence[str], *, tells: bool = True) -> Started | None:
     if request.informs:
         composing.inform(request)
         return None
+    if request.flags.package or request.flags.resolve:
+        raise UserError("--package and --resolve say what --cfg shows; without it nothing is shown")
     sweeps: list[Path] = []
     outcomes: list[Outcome] = []
 
