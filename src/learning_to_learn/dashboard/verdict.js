@@ -63,7 +63,7 @@ function drawTuning(verdict, names, look, bright) {
     { title: { text: "random settings tried" } }, { title: { text: "expected best score" }, range: [-0.05, 1.05] }));
 }
 
-const shown = (x, n) => (Number.isFinite(x) ? Number(x.toPrecision(n)).toString() : "–");
+const asText = (x, n) => (Number.isFinite(x) ? Number(x.toPrecision(n)).toString() : "–");
 
 function tableRow(cells, tag) {
   const tr = document.createElement("tr");
@@ -72,8 +72,8 @@ function tableRow(cells, tag) {
 }
 
 function drawContrasts(verdict) {
-  const rows = verdict.contrasts.map((row) => [row.contender, row.against, shown(row.difference, 3), shown(row.p, 2), shown(row.p_holm, 2),
-    `${shown(row.better, 2)} (${shown(row.better_low, 2)} – ${shown(row.better_high, 2)})`, shown(row.sooner_p_holm, 2), shown(row.better_redrawn, 2)]);
+  const rows = verdict.contrasts.map((row) => [row.contender, row.against, asText(row.difference, 3), asText(row.p, 2), asText(row.p_holm, 2),
+    `${asText(row.better, 2)} (${asText(row.better_low, 2)} – ${asText(row.better_high, 2)})`, asText(row.sooner_p_holm, 2), asText(row.better_redrawn, 2)]);
   const headings = ["", "against", "difference", "p", "p (Holm)", "P(better)", "sooner: p (Holm)", "better, settings redrawn"];
   const table = document.getElementById("verdict-contrasts"), head = document.createElement("thead"), body = document.createElement("tbody");
   head.append(tableRow(headings, "th"));
