@@ -50,7 +50,7 @@ def test_history_config_plots_and_files_arrive(tmp_path):
     assert {"test/curve_table", "test/stream_table", "score/replicas"} <= logged
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert server.summary["test/score_median"] == pytest.approx(result["score_median"])
-    assert server.config["optimizer"]["value"]["lr"] == 0.03
+    assert server.config["optimizer"]["value"]["lr"] == 0.02
     assert server.config["topology"]["value"] == "H1: 6 memory_cell + 6 neuron"
     assert "mine" in server.groups
     assert {"lstm", "boolean"} <= server.tags

@@ -88,7 +88,7 @@ def test_figure3_is_drawn(tiny, tmp_path):
 
 
 def test_an_unknown_report_is_one_line():
-    with pytest.raises(UserError, match="choose one of ancestors, figure3, readme, table1, texts, why"):
+    with pytest.raises(UserError, match="choose one of ancestors, families, figure3, readme, table1, texts, why"):
         command._main(["table2"])
 
 
