@@ -14,8 +14,7 @@ from typing import Any
 from hydra._internal.core_plugins import basic_launcher, basic_sweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.types import Override
-from hydra.core.utils import JobReturn, configure_log, filter_overrides, run_job, setup_globals
-from omegaconf import open_dict
+from hydra.core.utils import JobReturn, configure_log, filter_overrides, setup_globals
 
 _log = logging.getLogger(__name__)
 
@@ -65,10 +64,7 @@ ConfigStore.instance().store(group="hydra/launcher", name="basic", node=BasicLau
 
 
 class BasicLauncher(basic_launcher.BasicLauncher):
-    """Hydra's launcher, which runs one job after the other, but composes them faster and does not keep their configurations.
-
-    Hydra's own keeps two copies of each until the sweep ends: 0.17 MB a job.
-    """
+    """Hydra's launcher, which runs one job after the other, but composes them faster and does not keep their configurations."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from learning_to_learn.alike import Composer
@@ -84,14 +80,6 @@ class BasicLauncher(basic_launcher.BasicLauncher):
         returned: list[JobReturn] = []
         for number, overrides in enumerate(job_overrides, initial_job_idx):
             _log.info("\t#%d : %s", number, " ".join(filter_overrides(overrides)))
-            config = composer.compose(overrides)
-            with open_dict(config):
-                config.hydra.job.id = config.hydra.job.num = number
-            one = run_job(
-                hydra_context=self.hydra_context, task_function=self.task_function, config=config,
-                job_dir_key="hydra.sweep.dir", job_subdir_key="hydra.sweep.subdir",
-            )  # fmt: skip
-            one.cfg = one.hydra_cfg = None
-            returned.append(one)
+            returned.append(composer.run(overrides, number, self.hydra_context, self.task_function))
             configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         return returned

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.utils import JobReturn, run_job, setup_globals
+from hydra.core.utils import JobReturn, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 
 @dataclass
@@ -48,15 +48,7 @@ class PackedLauncher(Launcher):
 
         returned, composer = [], Composer(self._context.config_loader, self._config)
         for number, overrides in enumerate(job_overrides, initial_job_idx):
-            config = composer.compose(overrides)
-            with open_dict(config):
-                config.hydra.job.id = config.hydra.job.num = number
-            returned.append(
-                run_job(
-                    hydra_context=self._context, task_function=collect, config=config, job_dir_key="hydra.sweep.dir",
-                    job_subdir_key="hydra.sweep.subdir", configure_logging=False,
-                )
-            )  # fmt: skip
+            returned.append(composer.run(overrides, number, self._context, collect, configure_logging=False))
             returned[-1].return_value  # noqa: B018 - raises what composing the job has raised
         for one, outcome in zip(returned, run_requests(requests), strict=True):
             one.return_value = outcome.score

@@ -12,6 +12,8 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_d
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.utils import JobReturn, run_job
+from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 PLAIN = (int, float, bool, str, type(None))
@@ -39,6 +41,20 @@ class Composer:
                 overrides=own, kv_sep=look.kv_sep, item_sep=look.item_sep, exclude_keys=look.exclude_keys
             )
         return found
+
+    def run(
+        self, words: Sequence[str], number: int, context: HydraContext, task: TaskFunction, *, configure_logging: bool = True
+    ) -> JobReturn:
+        """Compose job `number` of a sweep and run it by Hydra, without the two copies of its configuration that Hydra keeps."""
+        config = self.compose(words)
+        with open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = number
+        done = run_job(
+            hydra_context=context, task_function=task, config=config, job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir", configure_logging=configure_logging,
+        )  # fmt: skip
+        done.cfg = done.hydra_cfg = None
+        return done
 
     def check(self, words: Sequence[str]) -> None:
         """Raise what Hydra raises where the job cannot be composed."""

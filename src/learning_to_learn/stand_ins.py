@@ -1,4 +1,4 @@
-"""Import Lightning, and start wandb, without what they import and a job never uses: 2.6 of the 8 s of user CPU of a quick job.
+"""Import Lightning, and start wandb, without what they import and a job never uses, which takes seconds.
 
 pytorch_lightning imports torch._dynamo, to know compiled modules when it sees them, and through torchmetrics scipy.signal, to
 mend an old name in it. wandb.init imports its launch agent, to look for inputs that somebody has staged with it. Where one of

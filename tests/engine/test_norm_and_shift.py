@@ -9,6 +9,7 @@ from learning_to_learn.gradients import make_gradient
 from learning_to_learn.topology import Network
 from learning_to_learn.topology.norms import EPSILON, normalised
 from tests.engine.test_kernels import FLOAT64, compare
+from tests.engine.test_wiring import hold_to_the_reference
 from tests.helpers import random_case
 
 LAYERS = {
@@ -28,16 +29,7 @@ MORE = [(name, gradient, None, update) for name in LAYERS for gradient in ("bptt
 @pytest.mark.parametrize("error_feedback", [True, pytest.param(False, marks=SLOW)])
 def test_kernels(name, gradient, window, update, error_feedback):
     net, algorithm = Network.of(LAYERS[name], error_feedback=error_feedback), make_gradient(gradient, window=window)
-    fused = make_engine("fused", net, algorithm, dtype=torch.float64, batch=update)
-    reference = make_engine("reference", net, algorithm)
-    parameters, x, target = random_case(net, replicas=3, batch=5, length=13)
-    one = other = None
-    for piece in (slice(0, 6), slice(6, 13)):
-        one = fused.segment(parameters, x[:, :, piece], target[:, :, piece], one and one.carry)
-        other = reference.segment(parameters, x[:, :, piece], target[:, :, piece], other and other.carry)
-        compare(one.outputs, other.outputs, FLOAT64)
-        compare(one.gradient, other.gradient, FLOAT64)
-        compare(one.carry.state, other.carry.state, FLOAT64)
+    hold_to_the_reference(net, algorithm, replicas=3, batch=5, length=13, split=6, update=update)
 
 
 @pytest.mark.parametrize("name", ["both", "heads"])

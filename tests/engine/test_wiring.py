@@ -32,7 +32,7 @@ WIRINGS = {
 def test_wirings(wiring, gradient_name):
     register_own()
     layers, error_feedback = WIRINGS[wiring]
-    hold_to_the_reference(Network.of(layers, error_feedback=error_feedback), gradient_name)
+    hold_to_the_reference(Network.of(layers, error_feedback=error_feedback), make_gradient(gradient_name))
 
 
 @pytest.mark.slow
@@ -40,17 +40,16 @@ def test_wirings(wiring, gradient_name):
 @pytest.mark.parametrize("options", [{}, {"heads": 3}, {"recurrent": False}], ids=["", "heads", "not_recurrent"])
 @pytest.mark.parametrize("name", SCALAR_UNITS)
 def test_every_unit_in_every_wiring(name, options, gradient_name):
-    hold_to_the_reference(Network.of([{name: 3, **options}, {"neuron": 1}]), gradient_name)
+    hold_to_the_reference(Network.of([{name: 3, **options}, {"neuron": 1}]), make_gradient(gradient_name))
 
 
-def hold_to_the_reference(net, gradient_name):
+def hold_to_the_reference(net, gradient, *, replicas=2, batch=19, length=7, split=3, update=None):
     """A sequence in two segments, then one from a state that is given without its history."""
-    gradient = make_gradient(gradient_name)
-    fused = make_engine("fused", net, gradient, dtype=torch.float64, keep=True)
+    fused = make_engine("fused", net, gradient, dtype=torch.float64, keep=True, batch=update)
     reference = make_engine("reference", net, gradient)
-    parameters, x, target = random_case(net, replicas=2, batch=19, length=7)
+    parameters, x, target = random_case(net, replicas=replicas, batch=batch, length=length)
     one = other = None
-    for piece in (slice(0, 3), slice(3, 7)):
+    for piece in (slice(0, split), slice(split, length)):
         one = fused.segment(parameters, x[:, :, piece], target[:, :, piece], one and one.carry)
         other = reference.segment(parameters, x[:, :, piece], target[:, :, piece], other and other.carry)
         compare(one.outputs, other.outputs, FLOAT64)

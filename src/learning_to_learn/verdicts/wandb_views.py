@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from learning_to_learn.errors import cause_in_a_line
+from learning_to_learn.jobs.wandb_run import PROJECT
 
-PROJECT = "learning-to-learn"
 _log = logging.getLogger(__name__)
 
 
