@@ -163,10 +163,10 @@ def test_an_estimate_is_within_a_factor_of_two():
         config = job(*words, "trainer.epochs=40", "threads=1", "family.sequence_length=200")
         learner, data = MetaLearner(config), MetaData(config)
         with threads(1, config.engine):
-            learner.training_step(data.epoch(0), 0)  # compiles
+            learner.train_epoch(data.epoch(0))  # compiles
             epochs = [data.epoch(number) for number in range(40)]
             began = time.process_time()
             for epoch in epochs:
-                learner.training_step(epoch, 0)
+                learner.train_epoch(epoch)
             spent = time.process_time() - began
         assert spent / 2 < estimate_seconds(config, {}, lambda: found) < 2 * spent, words

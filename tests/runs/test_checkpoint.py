@@ -51,7 +51,7 @@ def trained(request, tmp_path):
     learner = MetaLearner(job(*request.param))
     data, contents = MetaData(learner.config), []
     for epoch in range(2):
-        learner.training_step(data.epoch(epoch), epoch)
+        learner.train_epoch(data.epoch(epoch))
         save_checkpoint(tmp_path, learner)
         contents.append(content_of(learner))
     return tmp_path, learner.config, contents

@@ -200,11 +200,11 @@ def test_a_module_is_trained_measured_probed_and_resumed(tmp_path):
     first, second = MetaLearner(config), MetaLearner(config)
     data = MetaData(config)
     for epoch in range(2):
-        first.training_step(data.epoch(epoch), epoch)
+        first.train_epoch(data.epoch(epoch))
     save_checkpoint(halves, first)
     restore(second, resume_checkpoint(halves, config))
     for epoch in range(2, 4):
-        second.training_step(data.epoch(epoch), epoch)
+        second.train_epoch(data.epoch(epoch))
     learner = load_run(whole)
     torch.testing.assert_close(second.weights, learner.weights)
     assert np.isfinite(measure(whole, {"sequence_length": "6"})[1].result["mse_median"])
@@ -229,7 +229,7 @@ def test_the_layers_of_torchrecurrent_train():
         learner, batch = MetaLearner(config), MetaData(config).epoch(0)
         losses = []
         for update in range(8):
-            learner.training_step(batch, update)
+            learner.train_epoch(batch)
             losses.append(learner.train_mse)
         assert (losses[-1] < losses[0]).all(), name
         trained.append(name)

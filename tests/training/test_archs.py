@@ -20,7 +20,7 @@ def test_the_loss_of_every_arch_falls(arch):
     learner, batch = MetaLearner(config), MetaData(config).epoch(0)
     losses = []
     for update in range(4):
-        learner.training_step(batch, update)
+        learner.train_epoch(batch)
         losses.append(learner.train_mse)
     assert (np.diff(losses, axis=0) < 0).all()
 
@@ -31,7 +31,7 @@ def test_a_reservoir_stays_as_it_was_drawn(optimizer):
     learner, batch = MetaLearner(config), MetaData(config).epoch(0)
     before, fixed = learner.weights.detach().clone(), learner.network.fixed
     for update in range(2):
-        learner.training_step(batch, update)
+        learner.train_epoch(batch)
     moved = (learner.weights.detach() != before).any(0)
     assert not moved[fixed].any()
     assert moved[fixed[-1] + 1 :].all()

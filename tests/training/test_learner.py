@@ -79,7 +79,7 @@ def test_the_average_is_that_of_the_weights():
         seen.append(learner.weights.detach().clone().double())
 
     learner.optimizer.step = record
-    learner.training_step(data.epoch(0), 0)
+    learner.train_epoch(data.epoch(0))
     expected = 0.9 * (0.9 * start + 0.1 * seen[0]) + 0.1 * seen[1]
     torch.testing.assert_close(learner.average.double(), expected, rtol=0, atol=1e-6)
     assert learner.evaluated is learner.average

@@ -24,7 +24,7 @@ TOGETHER = {
 def train(learner: MetaLearner, *jobs: Config, epochs: int = 3) -> MetaLearner:
     data = MetaData(*jobs, dtype=learner.weights.dtype)
     for epoch in range(learner.epochs_done, epochs):
-        learner.training_step(data.epoch(epoch), 0)
+        learner.train_epoch(data.epoch(epoch))
     learner.validation_step(data.validation(), 0)
     learner.tell_parts()
     return learner

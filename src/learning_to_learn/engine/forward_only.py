@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from learning_to_learn.engine.engine import Engine
+from learning_to_learn.engine.engine import Engine, UpdateByUpdate
 from learning_to_learn.gradients import Carry, Segment
 from learning_to_learn.gradients.es import ForwardOnly
 from learning_to_learn.lazy import torch
@@ -12,7 +12,7 @@ from learning_to_learn.topology import Network
 
 
 @dataclass(frozen=True)
-class ForwardOnlyEngine:
+class ForwardOnlyEngine(UpdateByUpdate):
     """Runs the networks that a gradient asks for on the replica axis of `forward`."""
 
     forward: Engine

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from learning_to_learn.engine.engine import check_shape
+from learning_to_learn.engine.engine import UpdateByUpdate, check_shape
 from learning_to_learn.gradients import Carry, Gradient, Segment
 from learning_to_learn.lazy import torch
 from learning_to_learn.topology import Network
 
 
 @dataclass(frozen=True)
-class Reference:
+class Reference(UpdateByUpdate):
     network: Network
     gradient: Gradient
     name: str = "reference"
@@ -23,5 +23,5 @@ class Reference:
             return self.network.forward(parameters, x, state)
 
     def segment(self, parameters: torch.Tensor, x: torch.Tensor, target: torch.Tensor, carry: Carry | None = None) -> Segment:
-        check_shape(self.network, x, target)
+        check_shape(self.network.outputs, x, target)
         return self.gradient.segment(self.network, parameters, x, target, carry)

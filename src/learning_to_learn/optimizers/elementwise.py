@@ -36,14 +36,16 @@ class Elementwise(Optimizer):
         """Return the numbers of the configuration that the rule reads after the rate."""
         raise NotImplementedError
 
-    def _move(
-        self, gradient: Float[torch.Tensor, "R P"], factors: np.ndarray, lr: np.ndarray, alive: Bool[torch.Tensor, " R"]
-    ) -> None:
+    def _move(self, gradient: np.ndarray, factors: np.ndarray, lr: np.ndarray, alive: np.ndarray) -> None:
         self._numbers[:, 0] = lr
         type(self).rule(
-            self._weights.numpy(), gradient.numpy(), factors, self.moments.numpy(), alive.numpy(), self.updates,
+            self._weights.numpy(), gradient, factors, self.moments.numpy(), alive, self.updates,
             self._numbers,
         )  # fmt: skip
+
+    def arrays(self, alive: Bool[torch.Tensor, " R"]) -> tuple[np.ndarray, ...]:
+        """Return the arrays that a compiled update reads and changes: the largest norms, `alive`, the moments, the numbers."""
+        return self._clip, alive.numpy(), self.moments.numpy(), self._numbers
 
     def memory(self) -> dict[str, torch.Tensor]:
         return {"moments": self.moments}

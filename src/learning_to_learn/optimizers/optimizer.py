@@ -58,6 +58,7 @@ class Optimizer(ABC):
     def __init__(self, weights: Float[torch.Tensor, "R P"], configs: Sequence[OptimizerConfig]) -> None:
         self._weights = weights.detach()
         self._clip = np.array([math.inf if config.clip is None else config.clip for config in configs])
+        self._rates = np.empty(len(configs))
         self.updates = 0
 
     def step(self, gradient: Float[torch.Tensor, "R P"], lr: float | np.ndarray, alive: Bool[torch.Tensor, " R"]) -> None:
@@ -66,14 +67,13 @@ class Optimizer(ABC):
         `lr` is the rate of all replicas, or of each, [R].
         """
         self.updates += 1
-        factors = shrink(gradient.numpy(), self._clip, alive.numpy())
-        self._move(gradient, factors, np.broadcast_to(np.asarray(lr, np.float64), len(gradient)), alive)
+        self._rates[:] = lr
+        array, is_alive = gradient.numpy(), alive.numpy()
+        self._move(array, shrink(array, self._clip, is_alive), self._rates, is_alive)
 
     @abstractmethod
-    def _move(
-        self, gradient: Float[torch.Tensor, "R P"], factors: np.ndarray, lr: np.ndarray, alive: Bool[torch.Tensor, " R"]
-    ) -> None:
-        """Move every replica that is alive along its gradient times its factor. `updates` counts this one."""
+    def _move(self, gradient: np.ndarray, factors: np.ndarray, lr: np.ndarray, alive: np.ndarray) -> None:
+        """Move every replica that is `alive` [R] along its gradient [R, P] times its factor [R]. `updates` counts this one."""
 
     def search(self, errors: Callable[[int, torch.Tensor], torch.Tensor], alive: Bool[torch.Tensor, " R"]) -> None:
         """Make an update from the errors of candidates, where the optimizer `searches`."""

@@ -20,7 +20,7 @@ from learning_to_learn.lightning import pl
 from learning_to_learn.losses import loss_of
 from learning_to_learn.optimizers import make_optimizer, rate
 from learning_to_learn.training.curves import error_curves
-from learning_to_learn.training.sequences import Sequences
+from learning_to_learn.training.sequences import Epochs, Sequences
 from learning_to_learn.training.start import initial_weights
 
 ALIVE = -1
@@ -60,7 +60,7 @@ class MetaLearner(pl.LightningModule):
         self.register_buffer("diverged_at", torch.full((len(settings),), ALIVE))
         self.epochs_done = 0
         self.seconds = 0.0
-        """Spent in `training_step`."""
+        """Spent in `train_epoch`."""
         self.carry: Carry | None = None
         self.train_mse = np.full(len(settings), np.nan)
         """The mean loss of each replica over the last epoch, while it was learning."""
@@ -107,19 +107,51 @@ class MetaLearner(pl.LightningModule):
     def configure_optimizers(self) -> None:
         """Lightning has none to manage: an update of all replicas is one call of `src.optimizers`."""
 
-    def transfer_batch_to_device(self, batch: Sequences, device: torch.device, dataloader_idx: int) -> Sequences:  # noqa: ARG002
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:  # noqa: ARG002
         """The engines read host memory; Lightning's own walk through the batch would only take time."""
         return batch
 
-    def training_step(self, batch: Sequences, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
+    def training_step(self, batch: Epochs, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
+        """Train some epochs."""
+        for epoch in batch:
+            self.train_epoch(epoch)
+
+    def train_epoch(self, batch: Sequences) -> None:
         """Make all updates of one epoch."""
         began = time.perf_counter()
+        alive, outputs = self.diverged_at == ALIVE, torch.empty_like(batch.targets)
+        weights, trainer, length = self.weights.detach(), self.config.trainer, batch.targets.shape[2]
+        whole = (self.config.arch.update_every or length) >= length and not self.config.family.carry_state
+        if whole and not trainer.average and self.engine.can_train(self.optimizer):
+            count = batch.targets.shape[1] // trainer.batch
+            rates = self._rates(batch.epoch * count + np.arange(count), count)
+            self.engine.train(
+                weights, batch.inputs, batch.targets, outputs, self.optimizer, rates, alive, self.network.fixed
+            )
+        else:
+            self._update_one_by_one(batch, weights, outputs, alive)
+        alive &= weights.isfinite().all(1)
+        self.diverged_at[(self.diverged_at == ALIVE) & ~alive] = batch.epoch
+        if self.family.loss == "squared":
+            norms = torch.linalg.vector_norm(outputs.sub_(batch.targets), dim=(1, 2, 3))
+            self.train_mse = (norms.square() / batch.targets[0].numel()).numpy()
+        else:
+            self.train_mse = loss_of(outputs, batch.targets, self.family.output, self.family.loss).mean((1, 2)).numpy()
+        self.epochs_done = batch.epoch + 1
+        self.seconds += time.perf_counter() - began
+
+    def _rates(self, updates: Sequence[int] | np.ndarray, in_an_epoch: int) -> Float[np.ndarray, "U R"]:
+        """Return the learning rates of all replicas in some updates, which are counted from the first epoch's first."""
+        whole = in_an_epoch * self.config.trainer.epochs
+        return np.stack([rate(self.config.optimizer, update / whole, self._lr) for update in updates])
+
+    def _update_one_by_one(self, batch: Sequences, weights: Tensor, outputs: Tensor, alive: Tensor) -> None:
+        """Make the updates of an epoch, where weights change within a sequence or the state is carried into the next one, where
+        the weights are averaged, and where the engine does not know the optimizer."""
         length, width = batch.targets.shape[2], self.config.trainer.batch
         step = self.config.arch.update_every or length
         updates = batch.targets.shape[1] // width * math.ceil(length / step)
-        update, epochs, decay = batch.epoch * updates, self.config.trainer.epochs, self.config.trainer.average
-        alive, outputs = self.diverged_at == ALIVE, torch.empty_like(batch.targets)
-        weights, fixed = self.weights.detach(), self.network.fixed
+        update, decay, fixed = batch.epoch * updates, self.config.trainer.average, self.network.fixed
         kept, carry = weights[:, fixed], self.carry  # a local name: a module looks at every attribute that it is given
         for batched in zip(*(v.split(width, 1) for v in (batch.inputs, batch.targets, outputs)), strict=True):
             if not self.config.family.carry_state:
@@ -133,8 +165,7 @@ class MetaLearner(pl.LightningModule):
                 if self.optimizer.searches:
                     self.optimizer.search(self._errors_on(x, y, before), alive)
                 else:
-                    now = rate(self.config.optimizer, update / (updates * epochs), self._lr)
-                    self.optimizer.step(segment.gradient, now, alive)
+                    self.optimizer.step(segment.gradient, self._rates([update], updates)[0], alive)
                 if fixed:
                     weights[:, fixed] = kept  # an optimizer's weight decay moves them, too
                 if decay:
@@ -142,15 +173,6 @@ class MetaLearner(pl.LightningModule):
                 output.copy_(segment.outputs)
                 update += 1
         self.carry = carry
-        alive &= weights.isfinite().all(1)
-        self.diverged_at[(self.diverged_at == ALIVE) & ~alive] = batch.epoch
-        if self.family.loss == "squared":
-            norms = torch.linalg.vector_norm(outputs.sub_(batch.targets), dim=(1, 2, 3))
-            self.train_mse = (norms.square() / batch.targets[0].numel()).numpy()
-        else:
-            self.train_mse = loss_of(outputs, batch.targets, self.family.output, self.family.loss).mean((1, 2)).numpy()
-        self.epochs_done = batch.epoch + 1
-        self.seconds += time.perf_counter() - began
 
     def _errors_on(self, x: Tensor, y: Tensor, carry: Carry | None) -> Callable[[int, Tensor], Tensor]:
         """Return what gives the errors [N] of candidates [N, P] of a replica on its sequences, for a search."""

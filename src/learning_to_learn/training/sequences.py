@@ -1,5 +1,6 @@
 """Meta-training data: sequences of (x, previous target) pairs of unknown mappings, a whole epoch of all replicas at a time."""
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,9 @@ LOOKED_AT = 512
 """Validation sequences at most: training looks at them again and again."""
 IN_A_ROW = 8
 """Mappings of a stream that are evaluated, with `carry_state`."""
+AT_A_TIME = 0.05
+"""Seconds of training that Lightning is given at a time: between two batches its own loop takes as long as a small network's epoch.
+A job looks whether it is interrupted, and whether a checkpoint is due, as often."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +134,22 @@ def training_length(config: Config, epoch: int) -> int:
     return min(lengths[stage], whole) if stage < len(lengths) else whole
 
 
+@dataclass(frozen=True)
+class Epochs:
+    """Some epochs in a row, each drawn when its turn comes: what Lightning takes for a batch."""
+
+    data: "MetaData"
+    numbers: range
+
+    def __iter__(self) -> Iterator[Sequences]:
+        began = time.perf_counter()
+        for number in self.numbers:
+            yield self.data.epoch(number)
+        self.data.seconds_an_epoch = (time.perf_counter() - began) / len(self.numbers)
+
+
 class MetaEpochs:
-    """The epochs up to the next evaluation: an iterable that Lightning takes as a data loader.
+    """The epochs up to the next evaluation, a few at a time: an iterable that Lightning takes as a data loader.
 
     What Lightning calls an epoch is the stretch between two evaluations.
     """
@@ -139,13 +157,13 @@ class MetaEpochs:
     def __init__(self, data: "MetaData") -> None:
         self.data = data
 
-    def __iter__(self) -> Iterator[Sequences]:
+    def __iter__(self) -> Iterator[Epochs]:
         data, trainer = self.data, self.data.config.trainer
-        first, width = data.next_epoch, trainer.evaluate_every
-        end = min((first // width + 1) * width, trainer.epochs)
-        for epoch in range(first, end):
-            yield data.epoch(epoch)
-            data.next_epoch = epoch + 1
+        end = min((data.next_epoch // trainer.evaluate_every + 1) * trainer.evaluate_every, trainer.epochs)
+        while (first := data.next_epoch) < end:
+            numbers = range(first, min(end, first + max(1, int(AT_A_TIME / data.seconds_an_epoch))))
+            yield Epochs(data, numbers)
+            data.next_epoch = numbers.stop
 
 
 class OneBatch:
@@ -174,6 +192,8 @@ class MetaData(pl.LightningDataModule):
         self._among = training_mappings(config, *more, dtype=dtype) if config.family.training_mappings else None
         self._validation: Sequences | None = None
         self.seeds = seeds_of(config, *more)
+        self.seconds_an_epoch = float("inf")
+        """What the last epochs took, with their training; infinite before the first."""
 
     def epoch(self, epoch: int) -> Sequences:
         """Return all sequences of an epoch of all replicas."""

@@ -203,7 +203,7 @@ def try_out(config: Config, more: Mapping[str, Any]) -> str:
     small = with_values(config, {**more, "replicas": 1, "evaluation.mappings": 4})
     with threads(1, small.engine):
         learner = MetaLearner(small)
-        learner.training_step(MetaData(small).epoch(0), 0)
+        learner.train_epoch(MetaData(small).epoch(0))
         errors = errors_on_test_data(learner)
     return _hash(learner.weights.detach().numpy().tobytes(), errors.curves.tobytes(), errors.excess.tobytes())
 

@@ -145,6 +145,7 @@ def _machine() -> str:
     """Everything besides a network that a kernel's machine code depends on."""
     package = Path(__file__).parents[2]
     files = [*sorted(Path(__file__).parents[1].rglob("*.py")), package / "topology" / "network.py"]
+    files.append(package / "optimizers" / "clipping.py")  # the loop over updates has it in it
     engine = "".join(path.read_text(encoding="utf-8") for path in files)
     cpu = llvmlite.binding.get_host_cpu_name() + llvmlite.binding.get_host_cpu_features().flatten()
     return _hash(engine, numba.__version__, llvmlite.__version__, torch.__version__, cpu)

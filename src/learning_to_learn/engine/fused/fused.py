@@ -1,5 +1,8 @@
 """The fused engine: one compiled loop over time for all layers, replicas and sequences."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numba
 import numpy as np
 import torch
@@ -10,10 +13,12 @@ from learning_to_learn.engine.fused.backward_mode import print_backward_mode, pr
 from learning_to_learn.engine.fused.cache import Printer, load_kernel, load_loop, matmul_name
 from learning_to_learn.engine.fused.forward_mode import print_forward_mode
 from learning_to_learn.engine.fused.lanes import LANES
-from learning_to_learn.engine.fused.loop import address
+from learning_to_learn.engine.fused.loop import address, rule_address
 from learning_to_learn.engine.fused.trace import UnsupportedOperation
 from learning_to_learn.engine.lane_use import blocks_of_lanes, mixes_lanes
 from learning_to_learn.gradients import Carry, Gradient, Segment
+from learning_to_learn.optimizers.elementwise import Elementwise
+from learning_to_learn.optimizers.optimizer import Optimizer
 from learning_to_learn.topology import Network
 
 CACHE_LINE = 64
@@ -43,18 +48,19 @@ class Fused:
         self.mixed = not gradient.forward_mode and mixes_lanes(batch, network.parameters)
         self._kernel = load_kernel(network, self._real.name, printer_of(gradient, mixed=self.mixed), mixed=self.mixed)
         self._block, self._loop = address(self._kernel.block), load_loop(self._real.name)
-        self._workspaces = np.empty((0, 0), self._real)
+        self._outputs = network.outputs
+        self._workspaces = self._pieces = np.empty((0, 0), self._real)
         self._columns = self._lanes = _aligned(1, 1, self._real)
         self._first: Tensor | None = None
         self._initial = [i for _, value in network.initial_states() if isinstance(value, slice) for i in _range(value)]
 
     def outputs(self, parameters: Tensor, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        targets = x[..., : self.network.outputs]  # not looked at
+        targets = x[..., : self._outputs]  # not looked at
         y, last, _, _ = self._run(parameters, x, targets, state, None, learn=False)
         return y, last
 
     def segment(self, parameters: Tensor, x: Tensor, target: Tensor, carry: Carry | None = None) -> Segment:
-        check_shape(self.network, x, target)
+        check_shape(self._outputs, x, target)
         state, sensitivities = (carry.state, carry.sensitivities) if carry else (None, None)
         y, last, gradient, sensitivities = self._run(parameters, x, target, state, sensitivities, learn=True)
         return Segment(gradient, y, Carry(last, sensitivities))
@@ -74,25 +80,19 @@ class Fused:
         given = state is not None
         if state is None:
             state = self._first_state(parameters, batch)
-        outputs = self.network.outputs
-        y, last = x.new_empty(replicas, batch, steps, outputs), torch.empty_like(state)
+        y, last = x.new_empty(replicas, batch, steps, self._outputs), torch.empty_like(state)
         gradient = torch.empty_like(parameters) if learn else parameters.new_empty(0, 0)
-        mixed, jobs = self.mixed, blocks_of_lanes(replicas, batch, mixed=self.mixed)
-        pieces = np.empty((jobs, parameters.shape[1] * (LANES if mixed else 1) if learn else 0), self._real)
-        workers = min(numba.get_num_threads(), jobs)
-        self._workspaces = _at_least(self._workspaces, workers, self._kernel.words(steps), self._real)
+        jobs, workers = self._make_room(parameters, batch, steps, learn=learn)
         own = parameters.detach().numpy()
         cycles = [values.numpy() for values in (x, target, state, y, last)]
-        scale = self._real.type(1 / (batch * steps) if self.network.loss == "log" else 2 / (batch * steps * outputs))
-        buffers = (gradient.numpy(), pieces, self._workspaces[:workers])
+        scale, ways = self._scale(batch, steps), self._ways(steps)
+        buffers = (gradient.numpy(), self._pieces, self._workspaces[:workers])
         if not self._forward_mode:
-            ways = scale, learn, not self.gradient.detach_recurrent, self.gradient.window or steps
-            if mixed:
-                self._lanes = _at_least(self._lanes, workers, parameters.shape[1] * LANES, self._real)
+            if self.mixed:
                 flat = [values.reshape(replicas * batch, *values.shape[2:]) for values in cycles]
-                self._loop.run_mixed(self._block, own, *flat, *ways, *buffers, self._columns, self._lanes)
+                self._loop.run_mixed(self._block, own, *flat, scale, learn, *ways, *buffers, self._columns, self._lanes)
             else:
-                self._loop.run(self._block, own, *cycles, *ways, *buffers, self._columns)
+                self._loop.run(self._block, own, *cycles, scale, learn, *ways, *buffers, self._columns)
             if given and learn and self._initial:
                 # The kernel cannot know that the state is not the network's own.
                 gradient[:, self._initial] = 0.0
@@ -107,6 +107,57 @@ class Fused:
         window = 0 if given else steps
         self._loop.run(self._block, own, *cycles, scale, learn, fresh, window, *buffers, columns)
         return y, last, gradient, kept if self.keep else None
+
+    def can_train(self, optimizer: Optimizer) -> bool:
+        """Whether `train` can make the updates: the optimizer moves each weight by itself, and no initial state is trained."""
+        return isinstance(optimizer, Elementwise) and not self._initial
+
+    def train(
+        self, parameters: Tensor, x: Tensor, target: Tensor, outputs: Tensor, optimizer: Optimizer, rates: np.ndarray,
+        alive: Tensor, fixed: Sequence[int] = (),
+    ) -> None:  # fmt: skip
+        """Make the updates of an epoch in one call: those that `segment` and `optimizer.step` make, to the bit.
+
+        `x` and `target` have the sequences of one update after those of another, and `rates` [U, R] each update's learning
+        rates. The outputs [R, N, T, m] are written into `outputs`. The `fixed` parameters stay as they are.
+        """
+        assert isinstance(optimizer, Elementwise)
+        check_shape(self._outputs, x, target)
+        replicas, sequences, steps, _ = x.shape
+        batch = sequences // len(rates)
+        state = self._first_state(parameters, batch)
+        jobs, workers = self._make_room(parameters, batch, steps, learn=True)
+        if self._forward_mode:
+            self._columns = _at_least(self._columns, workers, self._kernel.columns, self._real)
+        flag, window = self._ways(steps)
+        self._loop.run_updates(
+            self._block, self.mixed, parameters.numpy(), x.numpy(), target.numpy(), outputs.numpy(), state.numpy(),
+            np.empty(state.shape, self._real), self._scale(batch, steps), flag, window,
+            np.empty(parameters.shape, self._real), self._pieces, self._workspaces[:workers],
+            self._columns[:workers] if self._forward_mode else self._columns, self._lanes,
+            rule_address(optimizer.rule, self._real.name), *optimizer.arrays(alive), rates, optimizer.updates, np.array(fixed, np.int64),
+        )  # fmt: skip
+        optimizer.updates += len(rates)
+
+    def _make_room(self, parameters: Tensor, batch: int, steps: int, *, learn: bool) -> tuple[int, int]:
+        """Let the buffers be large enough for an update; return the number of blocks of lanes, and of threads that share them."""
+        jobs, size = blocks_of_lanes(len(parameters), batch, mixed=self.mixed), parameters.shape[1]
+        workers = min(numba.get_num_threads(), jobs)
+        self._workspaces = _at_least(self._workspaces, workers, self._kernel.words(steps), self._real)
+        self._pieces = _at_least(self._pieces, jobs, size * (LANES if self.mixed else 1) if learn else 0, self._real)
+        if self.mixed:
+            self._lanes = _at_least(self._lanes, workers, size * LANES, self._real)
+        return jobs, workers
+
+    def _ways(self, steps: int) -> tuple[bool, int]:
+        """Return how a kernel goes through segments that begin afresh: its `flag` and its window."""
+        if self._forward_mode:
+            return True, steps
+        return not self.gradient.detach_recurrent, self.gradient.window or steps
+
+    def _scale(self, batch: int, steps: int) -> Any:
+        """Return what the error of one output counts in the gradient of the mean loss."""
+        return self._real.type(1 / (batch * steps) if self.network.loss == "log" else 2 / (batch * steps * self._outputs))
 
 
 def print_kernel(network: Network, gradient: Gradient, dtype: torch.dtype = torch.float32, *, batch: int | None = None) -> str:

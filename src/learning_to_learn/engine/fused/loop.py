@@ -1,7 +1,9 @@
 """Print the parallel loops over replicas and blocks of lanes. They serve every kernel of a type, by its address.
 
 `run` gives each block of lanes sequences of one replica. `run_mixed` counts the sequences of all replicas through, so that no
-lane is idle but in the last block; its kernels get the parameters of each lane, and give the gradient of each.
+lane is idle but in the last block; its kernels get the parameters of each lane, and give the gradient of each. `run_updates`
+makes all updates of an epoch, with an optimizer's rule between them: of a small network, a call from Python for each of them
+takes as long as the update.
 
 A parallel function takes three seconds to compile when the kernel is compiled into it, and is optimized again each time;
 a call through a pointer costs nanoseconds a block of lanes.
@@ -23,6 +25,7 @@ from numba import njit, prange
 
 from learning_to_learn.engine.fused.lanes import LANES
 from learning_to_learn.engine.fused.loop import call
+from learning_to_learn.optimizers.clipping import shrink
 
 
 @njit(
@@ -84,6 +87,47 @@ def run_mixed(block, parameters, inputs, target, state, outputs, last, scale, le
             for sequence in range(r * batch, (r + 1) * batch):
                 for i in range(parameters.shape[1]):
                     gradient[r, i] += pieces[sequence // LANES, i * LANES + sequence % LANES]
+
+
+@njit(
+    "void(i8, b1, F[:,::1], F[:,:,:,:], F[:,:,:,:], F[:,:,:,:], F[:,:,::1], F[:,:,::1], F, b1, i8, F[:,::1], F[:,::1], "
+    "F[:,::1], F[:,::1], F[:,::1], i8, f8[::1], b1[::1], F[:,:,::1], f8[:,::1], f8[:,::1], i8, i8[::1])",
+    nogil=True, cache=True, error_model="numpy",
+)
+def run_updates(block, mixed, parameters, inputs, target, outputs, state, last, scale, flag, window, gradient, pieces,
+                workspaces, sensitivities, lanes, rule, clip, alive, moments, numbers, rates, done, fixed):
+    replicas, batch, steps = parameters.shape[0], state.shape[1], inputs.shape[2]
+    kept = np.empty((replicas, fixed.size), parameters.dtype)
+    for r in range(replicas):
+        for i in range(fixed.size):
+            kept[r, i] = parameters[r, fixed[i]]
+    # Mixed lanes count through the sequences of all replicas, which must lie one after the other.
+    sequences = replicas * batch if mixed else 0
+    x = np.empty((sequences, steps, inputs.shape[3]), parameters.dtype)
+    y = np.empty((sequences, steps, target.shape[3]), parameters.dtype)
+    found = np.empty((sequences, steps, target.shape[3]), parameters.dtype)
+    first, end = state.reshape(replicas * batch, state.shape[2]), last.reshape(replicas * batch, state.shape[2])
+    for update in range(rates.shape[0]):
+        rows = slice(update * batch, (update + 1) * batch)
+        if mixed:
+            for r in range(replicas):
+                x[r * batch : (r + 1) * batch] = inputs[r, rows]
+                y[r * batch : (r + 1) * batch] = target[r, rows]
+            run_mixed(block, parameters, x, y, first, found, end, scale, True, flag, window, gradient, pieces, workspaces,
+                      sensitivities, lanes)
+            for r in range(replicas):
+                outputs[r, rows] = found[r * batch : (r + 1) * batch]
+        else:
+            run(block, parameters, inputs[:, rows], target[:, rows], state, outputs[:, rows], last, scale, True, flag, window,
+                gradient, pieces, workspaces, sensitivities)
+        for r in range(replicas):
+            numbers[r, 0] = rates[update, r]
+            for i in range(fixed.size):
+                gradient[r, fixed[i]] = 0.0
+        call(rule, parameters, gradient, shrink(gradient, clip, alive), moments, alive, done + update + 1, numbers)
+        for r in range(replicas):
+            for i in range(fixed.size):
+                parameters[r, fixed[i]] = kept[r, i]
 '''
 
 
@@ -97,10 +141,21 @@ def typed(text: str, real: str) -> str:
     return text.replace("F[", f"{real}[").replace("F,", f"{real},")
 
 
-def address(function: Any) -> int:
-    """Where the machine code of a compiled function with one signature lies."""
-    (compiled,) = function.overloads.values()
+def address(function: Any, signature: Any = None) -> int:
+    """Where the machine code of a compiled function lies; of one with several signatures, that of the `signature`."""
+    if signature is not None:
+        function.compile(signature)
+        compiled = function.overloads[signature.args]
+    else:
+        (compiled,) = function.overloads.values()
     return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+
+
+def rule_address(rule: Any, real: str) -> int:
+    """Where the machine code of an optimizer's rule lies, for weights of type `real`."""
+    number, double = getattr(types, real), types.float64
+    arguments = number[:, ::1], number[:, ::1], double[::1], number[:, :, ::1], types.boolean[::1], types.int64, double[:, ::1]
+    return address(rule.dispatcher, types.none(*arguments))
 
 
 @intrinsic
