@@ -18,6 +18,7 @@ from learning_to_learn.jobs.sweeps import resume
 from learning_to_learn.runs.checkpoint import CHECKPOINT, PREVIOUS, load_checkpoint
 from learning_to_learn.runs.run_folder import RunFolder, Status, get_status
 from learning_to_learn.runs.trained import load_run
+from learning_to_learn.training import sequences
 from tests.helpers import job
 
 
@@ -42,6 +43,7 @@ def interrupt_after(monkeypatch, epochs):
             super().on_train_batch_end(trainer, pl_module, *more)
 
     monkeypatch.setattr(training, "Checkpointing", Checkpointing)
+    monkeypatch.setattr(sequences, "AT_A_TIME", 0)  # epochs one by one, so that one in the middle can be the last
 
 
 def test_a_run_folder_holds_everything(tmp_path):

@@ -10,10 +10,16 @@ from rich.console import Console
 from learning_to_learn.jobs.progress_bar import ProgressBar, ProgressFile
 from learning_to_learn.jobs.signals import Interrupted
 from learning_to_learn.jobs.train import make_trainer
+from learning_to_learn.training import sequences
 from learning_to_learn.training.evaluation import curves_on
 from learning_to_learn.training.learner import MetaLearner
 from learning_to_learn.training.sequences import MetaData
 from tests.helpers import job
+
+
+@pytest.fixture(autouse=True)
+def one_epoch_at_a_time(monkeypatch):
+    monkeypatch.setattr(sequences, "AT_A_TIME", 0)
 
 
 def train(config, *callbacks):

@@ -2,7 +2,15 @@ import torch
 
 from learning_to_learn.composing import compose_config
 from learning_to_learn.randomness import Stream
-from learning_to_learn.training.sequences import MetaData, MetaEpochs, held_out, in_streams, training_length
+from learning_to_learn.training.sequences import (
+    AT_A_TIME,
+    Epochs,
+    MetaData,
+    MetaEpochs,
+    held_out,
+    in_streams,
+    training_length,
+)
 from tests.helpers import job
 
 
@@ -97,3 +105,19 @@ def test_a_curriculum_carries_the_state_over_to_longer_sequences():
     assert (short.targets.shape[2], long.targets.shape[2]) == (10, 20)
     batch = data.config.trainer.batch
     torch.testing.assert_close(long.inputs[:, :batch, 0, 2], short.targets[:, -batch:, -1, 0])
+
+
+def test_lightning_gets_as_many_epochs_at_a_time_as_are_soon_trained():
+    data = MetaData(job("trainer.epochs=50", "trainer.evaluate_every=20"))
+    data.seconds_an_epoch = AT_A_TIME / 8.5
+    taken = []
+    while data.next_epoch < 50:
+        for some in MetaEpochs(data):
+            taken.append(list(some.numbers))  # not drawn, so that the time of an epoch stays what it is
+    assert [len(numbers) for numbers in taken] == [8, 8, 4, 8, 8, 4, 8, 2]
+    assert [number for numbers in taken for number in numbers] == list(range(50))
+    data.next_epoch, data.seconds_an_epoch = 20, 2 * AT_A_TIME
+    assert [len(some.numbers) for some in MetaEpochs(data)] == [1] * 20
+    (some,) = [Epochs(data, range(30, 33))]
+    assert [one.epoch for one in some] == [30, 31, 32]
+    assert 0 < data.seconds_an_epoch < 60

@@ -10,6 +10,7 @@ import numpy as np
 
 from learning_to_learn.families.family import AtTest, Family, FamilyConfig, Learner, normal
 from learning_to_learn.families.kalman import beliefs, predictions
+from learning_to_learn.families.recursions import drifting
 from learning_to_learn.lazy import torch
 from learning_to_learn.ranges import number
 
@@ -79,13 +80,10 @@ class DriftingRegression(Family):
 
     def mappings(self, u: Tensor) -> Tensor:
         """The weights at every cycle, [*n, T * d]."""
-        steps = normal(u).unflatten(-1, (-1, self.input_size)) / self.input_size**0.5
-        stays, moves = (1 - self.drift) ** 0.5, self.drift**0.5
-        path = torch.empty_like(steps)
-        path[..., 0, :] = steps[..., 0, :]
-        for t in range(1, steps.shape[-2]):
-            path[..., t, :] = stays * path[..., t - 1, :] + moves * steps[..., t, :]
-        return path.flatten(-2)
+        path = normal(u) / self.input_size**0.5
+        steps = path.view(-1, path.shape[-1] // self.input_size, self.input_size).numpy()
+        drifting(steps, *steps.dtype.type([(1 - self.drift) ** 0.5, self.drift**0.5]))
+        return path
 
     def inputs(self, u: Tensor) -> Tensor:
         return normal(u) * self.input_range

@@ -384,7 +384,7 @@ def symmetric(u: torch.Tensor) -> torch.Tensor:
 def normal(u: torch.Tensor) -> torch.Tensor:
     """Return standard normal numbers from numbers uniform in [0, 1), which have 24 random bits: none is infinite."""
     half = 2.0**-24  # the middle of the interval that a number stands for
-    return torch.erfinv((symmetric(u) + half).clamp(half - 1, 1 - half)) * 2**0.5
+    return symmetric(u).add_(half).clamp_(half - 1, 1 - half).erfinv_().mul_(2**0.5)
 
 
 def one_hot(index: torch.Tensor, classes: int) -> torch.Tensor:

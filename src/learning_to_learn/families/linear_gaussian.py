@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from learning_to_learn.families.family import AtTest, Family, FamilyConfig, Learner, normal
+from learning_to_learn.families.recursions import rotating
 from learning_to_learn.lazy import torch
 from learning_to_learn.ranges import number, one_of
 
@@ -104,12 +105,8 @@ class LinearGaussian(Family):
         e, damping = normal(u), mapping[..., 0]
         cos, sin = damping * mapping[..., 1].cos(), damping * mapping[..., 1].sin()
         new = (1 - damping**2).sqrt()
-        a, b = e[..., 0, 0], e[..., 0, 1]
-        found = [a]
-        for t in range(1, u.shape[-2]):
-            a, b = cos * a - sin * b + new * e[..., t, 0], sin * a + cos * b + new * e[..., t, 1]
-            found.append(a)
-        return (torch.stack(found, -1) + self.noise * e[..., 2]).unsqueeze(-1)
+        found = rotating(e.reshape(-1, *e.shape[-2:]).numpy(), *(value.flatten().numpy() for value in (cos, sin, new)))
+        return (torch.from_numpy(found).view(e.shape[:-1]) + self.noise * e[..., 2]).unsqueeze(-1)
 
     def no_learning_outputs(self, x: Tensor, y: Tensor) -> Tensor:
         del x

@@ -10,7 +10,8 @@ import numpy as np
 
 from learning_to_learn.errors import UserError
 from learning_to_learn.families.dirichlet import simplex
-from learning_to_learn.families.family import AtTest, Family, FamilyConfig, Learner, one_hot
+from learning_to_learn.families.family import AtTest, Family, FamilyConfig, Learner
+from learning_to_learn.families.recursions import symbols_of_a_chain
 from learning_to_learn.lazy import torch
 from learning_to_learn.ranges import number
 
@@ -88,14 +89,10 @@ class Markov(Family):
     def targets(self, mapping: Tensor, x: Tensor, u: Tensor) -> Tensor:
         del x
         thresholds = mapping.unflatten(-1, (self.contexts, self.output_size)).cumsum(-1)[..., :-1]
-        toss = u.flatten(0, -3)[..., 0]
-        rows = torch.arange(len(toss))
-        tables, context = thresholds.flatten(0, -3), torch.zeros(len(toss), dtype=torch.long)
-        found = torch.empty(toss.shape, dtype=torch.long)
-        for t in range(toss.shape[1]):
-            found[:, t] = (toss[:, t, None] >= tables[rows, context]).sum(-1)
-            context = (context * self.output_size + found[:, t]) % self.contexts
-        return one_hot(found, self.output_size).to(u).view(*u.shape[:-1], self.output_size)
+        found = u.new_zeros(*u.shape[:-1], self.output_size)
+        tables, toss, symbols = (v.reshape(-1, *v.shape[-2:]).numpy() for v in (thresholds, u, found))
+        symbols_of_a_chain(tables, toss[..., 0], symbols)
+        return found
 
     def known(self, mapping: Tensor, x: Tensor, y: Tensor) -> Tensor:
         del x

@@ -10,6 +10,7 @@ import numpy as np
 
 from learning_to_learn.families.family import AtTest, Family, FamilyConfig, Learner, normal
 from learning_to_learn.families.posterior_sampler import posterior_means
+from learning_to_learn.families.recursions import rectified_sums
 from learning_to_learn.lazy import torch
 from learning_to_learn.ranges import number
 
@@ -91,8 +92,11 @@ class RandomNetwork(Family):
     def evaluate(self, mapping: Tensor, x: Tensor) -> Tensor:
         weights = mapping.unflatten(-1, (self.hidden, self.input_size + 1))
         if not self.floor_is_known:
-            rectified = (x @ weights[..., :-1].mT).clamp_min(0)
-            return rectified @ weights[..., -1:] * (2 / (self.hidden * self.input_size)) ** 0.5
+            several = torch.broadcast_shapes(x.shape[:-2], mapping.shape[:-1])
+            pairs = (v.expand(*several, *v.shape[-2:]).reshape(-1, *v.shape[-2:]).numpy() for v in (x, weights))
+            found = x.new_empty(*several, x.shape[-2])
+            rectified_sums(*pairs, found.view(-1, x.shape[-2]).numpy())
+            return found.unsqueeze(-1) * (2 / (self.hidden * self.input_size)) ** 0.5
         total = x.new_zeros(())
         for h in range(self.hidden):  # for few units this is faster than products of many small matrices
             sums = (x * weights[..., None, h, :-1]).sum(-1)

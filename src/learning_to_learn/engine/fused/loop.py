@@ -9,6 +9,7 @@ A parallel function takes three seconds to compile when the kernel is compiled i
 a call through a pointer costs nanoseconds a block of lanes.
 """
 
+import functools
 from typing import Any
 
 from numba import types
@@ -151,6 +152,7 @@ def address(function: Any, signature: Any = None) -> int:
     return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
 
 
+@functools.cache
 def rule_address(rule: Any, real: str) -> int:
     """Where the machine code of an optimizer's rule lies, for weights of type `real`."""
     number, double = getattr(types, real), types.float64
