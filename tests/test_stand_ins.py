@@ -64,3 +64,26 @@ with without_launch_agent():  # it is there now, and stays
 def test_wandb_starts_without_its_launch_agent(tmp_path):
     subprocess.run([sys.executable, "-c", WANDB, str(tmp_path)], check=True)
     assert callable(without_launch_agent)
+
+
+LOGGED = """
+import sys
+from pathlib import Path
+from learning_to_learn.composing import compose_config
+from learning_to_learn.jobs.job import run_job
+words = ("trainer=quick", "trainer.epochs=2", "trainer.evaluate_every=1", "replicas=2", "logger.mode=offline")
+outcome = run_job(compose_config(*words), Path(sys.argv[1]) / "run")
+assert outcome.status == "finished"
+assert any((Path(sys.argv[1]) / "run" / "wandb").glob("offline-run-*/*.wandb"))
+assert "wandb" in sys.modules
+assert "pandas" not in sys.modules, "wandb has imported pandas to log a number"
+import wandb
+assert wandb.util.pd_available
+import pandas
+assert wandb.util.is_pandas_data_frame(pandas.DataFrame())
+"""
+
+
+def test_a_job_is_logged_to_wandb_without_pandas(tmp_path):
+    done = subprocess.run([sys.executable, "-c", LOGGED, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

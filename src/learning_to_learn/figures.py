@@ -38,8 +38,8 @@ def curve_figure(
 
     `no_learning` is by default `best[0]`: before the first example nothing can be known. `others` [T] are of other learners.
     """
-    figure = _figure(figsize=(6.4, 4.0), layout="constrained")
-    axes = figure.subplots()
+    figure = _figure(figsize=(6.4, 4.0))
+    axes = figure.subplots(gridspec_kw=_margins(figure, title))
     cycles, bottom = np.arange(1, curves.shape[1] + 1), best[0] * FAINTEST
     if best.min() > NOISE * best[0]:  # what noise leaves is most of the picture
         bottom = best.min() / 1.5
@@ -72,8 +72,9 @@ def curve_figure(
 
 def stream_figure(panels: dict[str, np.ndarray], length: int, *, title: str) -> "Figure":
     """Absolute error against time over a stream of mappings, a panel each of errors [time]; a new mapping every `length`."""
-    figure = _figure(figsize=(8.0, 1.0 + 1.7 * len(panels)), layout="constrained")
-    rows = figure.subplots(len(panels), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    figure = _figure(figsize=(8.0, 1.0 + 1.7 * len(panels)))
+    places = _margins(figure, title, above=0.35, between=0.35, rows=len(panels))
+    rows = figure.subplots(len(panels), 1, sharex=True, sharey=True, squeeze=False, gridspec_kw=places)[:, 0]
     for axes, (name, errors) in zip(rows, panels.items(), strict=True):
         for start in range(length, len(errors), length):
             axes.axvline(start, color=GREY, linewidth=0.6, linestyle=":")
@@ -83,8 +84,21 @@ def stream_figure(panels: dict[str, np.ndarray], length: int, *, title: str) -> 
         axes.set_xlim(0, len(errors))
     rows[0].set_ylim(bottom=0)
     rows[-1].set_xlabel("time (cycles); a dotted line where a new mapping begins")
-    figure.suptitle(literal(title))
+    figure.suptitle(literal(title), y=1 - 0.1 / figure.get_figheight(), va="top")
     return figure
+
+
+def _margins(figure: "Figure", title: str, *, above: float = 0.0, between: float = 0.0, rows: int = 1) -> dict[str, float]:
+    """Return where subplots stand below a title, with room for what their axes say; `above` and `between` them, in inches.
+
+    matplotlib's own layouts measure every tick label several times, which takes half of the drawing: every job draws these.
+    """
+    width, height = figure.get_size_inches()
+    top = height - 0.2 - 0.21 * (literal(title).count("\n") + 1) - above
+    row = (top - 0.55 - between * (rows - 1)) / rows
+    return {
+        "left": 0.8 / width, "right": 1 - 0.2 / width, "bottom": 0.55 / height, "top": top / height, "hspace": between / row
+    }  # fmt: skip
 
 
 def _figure(**options: Any) -> "Figure":

@@ -1,8 +1,8 @@
 """Import Lightning, and start wandb, without what they import and a job never uses, which takes seconds.
 
 pytorch_lightning imports torch._dynamo, to know compiled modules when it sees them, and through torchmetrics scipy.signal, to
-mend an old name in it. wandb.init imports its launch agent, to look for inputs that somebody has staged with it. Where one of
-these is there already it stays. Else an empty module with the few names that are asked for stands in its place, and is gone
+mend an old name in it. wandb.init imports its launch agent, to look for inputs that somebody has staged with it; its log, pandas.
+Where one of these is there already it stays. Else an empty module with the few names that are asked for stands in its place, and is gone
 right after: whoever imports the module later gets the real one.
 """
 
@@ -61,6 +61,23 @@ def without_launch_agent() -> Any:
     return standing_in(
         *(_module(name, __path__=[]) for name in names), _module(f"{names[1]}.internal", StagedLaunchInputs=StagedLaunchInputs)
     )
+
+
+@contextmanager
+def without_pandas() -> Iterator[None]:
+    """While this lasts, wandb knows a DataFrame by the name of its type, and does not import pandas to ask whether it is one.
+
+    A job logs numbers, plots and pictures.
+    """
+    util: Any = sys.modules.get("wandb.util")  # not there where nobody logs to wandb
+    before = util and util.pd_available
+    if util:
+        util.pd_available = False
+    try:
+        yield
+    finally:
+        if util:
+            util.pd_available = before
 
 
 def _module(name: str, **content: Any) -> types.ModuleType:

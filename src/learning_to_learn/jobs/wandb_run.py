@@ -43,7 +43,7 @@ from learning_to_learn.runs.run_folder import (
 )
 from learning_to_learn.runs.sweep_request import readable_request
 from learning_to_learn.runs.varying import joined, spell_overrides, varying_overrides
-from learning_to_learn.stand_ins import without_launch_agent
+from learning_to_learn.stand_ins import without_launch_agent, without_pandas
 from learning_to_learn.training.evaluation import Evaluation
 from learning_to_learn.training.metrics import ranked
 
@@ -90,6 +90,7 @@ class WandbRun:
             except Exception as error:  # noqa: BLE001
                 _log.warning("wandb cannot start %s: %s", mode, cause_in_a_line(error))
 
+    @without_pandas()
     def log(self, values: Mapping[str, Any], *, scores: np.ndarray, epoch: int) -> None:
         """A row of metrics, and the distribution of the replicas' scores."""
         if self._run is not None:
@@ -98,12 +99,14 @@ class WandbRun:
             spread = wandb.Histogram(np_histogram=np.histogram(np.nan_to_num(scores), bins=20, range=(-1.0, 1.0)))
             self._call("log", {EPOCH: epoch, **values, SPREAD: spread}, step=epoch)
 
+    @without_pandas()
     def replay(self, rows: Iterable[Mapping[str, str]]) -> None:
         """Log the rows of metrics.csv, which were written while no wandb run was there."""
         for row in rows:
             values = {key: float(value) for key, value in row.items() if value not in ("", "nan")}
             self._call("log", values, step=int(values[EPOCH]))
 
+    @without_pandas()
     def conclude(self, found: Evaluation, pictures: Mapping[str, Path], checkpoint: Path | None = None) -> None:
         """Log final values, the error by cycle and over a stream as plots, `pictures` if any, and a checkpoint to be kept."""
         if self._run is None:
