@@ -12,7 +12,7 @@ from learning_to_learn.config_check import make_network
 from learning_to_learn.errors import UserError
 from learning_to_learn.jobs.rates import Rates
 from learning_to_learn.topology import Network
-from learning_to_learn.verdicts.cells import make_cells, packs_of
+from learning_to_learn.verdicts.cells import make_cells, packs_of, try_out, with_values
 from learning_to_learn.verdicts.cost import choose_plan, correction_of, learn_correction, told
 from learning_to_learn.verdicts.protocol import Draw, Plan, load_protocol, protocols, seconds_of, with_words
 from tests.helpers import job
@@ -180,3 +180,9 @@ def test_a_cell_is_another_one_where_anything_but_the_tuned_keys_differs():
 def test_the_helpers_network_is_the_configurations():
     config = job("arch=lstm")
     assert make_network(config).parameters == 397
+
+
+def test_a_default_that_is_changed_leaves_the_results_of_a_cell_what_they_are():
+    config = job("replicas=1")
+    changed = with_values(config, {"optimizer.lr": 0.3, "optimizer.clip": 5.0, "trainer.batch": 20, "arch.init_scale": 0.01})
+    assert try_out(config, {"seed": 3}) == try_out(changed, {"seed": 3}) != try_out(config, {"seed": 4})

@@ -62,8 +62,9 @@ _ID, _DAY = re.compile(r"[0-9a-f]{8}"), re.compile(r"\d{4}-\d\d-\d\d")
 INIT_SECONDS, ANSWER_SECONDS, FINISH_SECONDS = 20, 2, 15
 INTERRUPTED_SECONDS = 0.5
 """The patience with wandb of a job that was interrupted."""
-STREAM_POINTS = 256
-"""The most points of a plot that wandb is given of a stream."""
+STREAM_POINTS, CURVE_POINTS = 128, 64
+"""The most points of a plot that wandb is given of a stream, or of an error by cycle: it judges the type of every number, which
+took a quick job longer than its training. The CSV files have them all."""
 _log = logging.getLogger(__name__)
 
 
@@ -114,12 +115,13 @@ class WandbRun:
         import wandb
 
         final = {f"test/{key}": v for key, v in found.result.items() if isinstance(v, int | float)}
-        cycles = list(range(1, found.curves.shape[1] + 1))
+        # Close together where learning is fast.
+        cycles = np.unique(np.geomspace(1, found.curves.shape[1], CURVE_POINTS).round().astype(int))
         curve = wandb.plot.line_series(
-            cycles,
-            [np.median(ranked(found.curves, worst=np.inf), 0).tolist(), found.best.tolist()],
+            cycles.tolist(),
+            [np.median(ranked(found.curves, worst=np.inf), 0)[cycles - 1].tolist(), found.best[cycles - 1].tolist()],
             keys=["median replica", "Bayes-optimal"],
-            title="Error at every cycle",
+            title="Error by cycle (some cycles; all are in curve.csv)",
             xname="cycle",
         )
         times, errors = thinned(list(found.stream.values()))
@@ -178,10 +180,7 @@ class WandbRun:
 
 
 def thinned(curves: list[np.ndarray]) -> tuple[list[int], list[list[float]]]:
-    """Return at most STREAM_POINTS points of curves [time]: where a window begins, and the largest value within it.
-
-    wandb judges the type of every number of a table, which took a quick job longer than its training.
-    """
+    """Return at most STREAM_POINTS points of curves [time]: where a window begins, and the largest value within it."""
     width = -(-len(curves[0]) // STREAM_POINTS)
     starts = list(range(0, len(curves[0]), width))
     return starts, [[float(curve[start : start + width].max()) for start in starts] for curve in curves]

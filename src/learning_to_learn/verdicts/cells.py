@@ -27,6 +27,8 @@ LOOKS = 20
 LENGTHS = ("trainer.epochs", "trainer.evaluate_every")
 """What a plan says of a job."""
 _MEASURED = ("evaluation", "seed", "replicas")
+TRIED = {"optimizer.lr": 0.02, "optimizer.clip": 0.1, "arch.init_scale": 0.5, "trainer.batch": 5}
+"""What a trial trains with, of the keys that are tuned: a default that is changed leaves a cell's results what they are."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,7 @@ def try_out(config: Config, more: Mapping[str, Any]) -> str:
     from learning_to_learn.training.learner import MetaLearner
     from learning_to_learn.training.sequences import MetaData
 
-    small = with_values(config, {**more, "replicas": 1, "evaluation.mappings": 4})
+    small = with_values(config, {**TRIED, **more, "replicas": 1, "evaluation.mappings": 4})
     with threads(1, small.engine):
         learner = MetaLearner(small)
         learner.train_epoch(MetaData(small).epoch(0))
