@@ -10,12 +10,14 @@ MOST_PARAMETERS = 2000
 """The size of a network up to which its parameters, once for every lane, stay in the core's cache."""
 
 
-def mixes_lanes(batch: int | None, parameters: int) -> bool:
+def mixes_lanes(batch: int | None, parameters: int, *, forward_mode: bool) -> bool:
     """Whether lanes hold sequences of any replicas, in updates of `batch` sequences: where else too many would be idle.
 
     It depends on nothing but a replica alone, so that its numbers are the same whatever is trained beside it.
     """
-    return batch is not None and batch / (math.ceil(batch / LANES) * LANES) <= FULL and parameters <= MOST_PARAMETERS
+    if batch is None or forward_mode:  # the columns of sensitivities are of one replica
+        return False
+    return batch / (math.ceil(batch / LANES) * LANES) <= FULL and parameters <= MOST_PARAMETERS
 
 
 def blocks_of_lanes(replicas: int, batch: int, *, mixed: bool) -> int:

@@ -92,7 +92,7 @@ def estimate_seconds(config: Config, measured: Mapping[str, float], rates: Calla
     trainer, cycles = config.trainer, _cycles(config)
     updates = trainer.sequences // trainer.batch * math.ceil(cycles / (config.arch.update_every or cycles))
     network, forward_mode = make_network(config), _is_forward_mode(config)
-    mixed = not forward_mode and mixes_lanes(trainer.batch, network.parameters)
+    mixed = mixes_lanes(trainer.batch, network.parameters, forward_mode=forward_mode)
     blocks = blocks_of_lanes(config.replicas, trainer.batch, mixed=mixed)
     turns = math.ceil(blocks / min(threads_of_a_job(config), blocks))
     each = LANES * multiplications(network, forward_mode=forward_mode)

@@ -51,7 +51,7 @@ def estimate_memory(config: Config, *, training: bool = True) -> dict[str, int]:
     measured, cycles = config.evaluation.mappings, config.family.length(test=True)
     wider = math.ceil((network.inputs + network.outputs) / 4)
     threads = config.threads or os.cpu_count() or 1
-    mixed = not gradient.forward_mode and mixes_lanes(config.trainer.batch, network.parameters)
+    mixed = mixes_lanes(config.trainer.batch, network.parameters, forward_mode=gradient.forward_mode)
     blocks = blocks_of_lanes(replicas, config.trainer.batch, mixed=mixed)
     lanes = (blocks if config.engine == "reference" else min(threads, blocks)) * LANES
     if gradient.forward_mode:

@@ -45,7 +45,7 @@ class Fused:
         self.network, self.gradient, self.dtype, self.keep = network, gradient, dtype, keep
         self._real = np.dtype(str(dtype).removeprefix("torch."))
         self._forward_mode = gradient.forward_mode
-        self.mixed = not gradient.forward_mode and mixes_lanes(batch, network.parameters)
+        self.mixed = mixes_lanes(batch, network.parameters, forward_mode=gradient.forward_mode)
         self._kernel = load_kernel(network, self._real.name, printer_of(gradient, mixed=self.mixed), mixed=self.mixed)
         self._block, self._loop = address(self._kernel.block), load_loop(self._real.name)
         self._outputs = network.outputs
@@ -163,7 +163,7 @@ class Fused:
 def print_kernel(network: Network, gradient: Gradient, dtype: torch.dtype = torch.float32, *, batch: int | None = None) -> str:
     """The source that is compiled for a network and a gradient. Raises UnsupportedOperation where it cannot be fused."""
     real = str(dtype).removeprefix("torch.")
-    mixed = not gradient.forward_mode and mixes_lanes(batch, network.parameters)
+    mixed = mixes_lanes(batch, network.parameters, forward_mode=gradient.forward_mode)
     return printer_of(gradient, mixed=mixed)(network, real, matmul_name(real, mixed=mixed))
 
 
