@@ -15,8 +15,8 @@ def cell(contender, problem, successes, score, seconds=1.0):
     }  # fmt: skip
 
 
-def said(cells, contrasts=()):
-    return conclusions(SimpleNamespace(cells=pd.DataFrame(cells), contrasts=pd.DataFrame(list(contrasts))))
+def said(cells, contrasts=(), own=()):
+    return conclusions(SimpleNamespace(cells=pd.DataFrame(cells), contrasts=pd.DataFrame(list(contrasts))), own)
 
 
 CELLS = [
@@ -50,3 +50,19 @@ def test_the_fastest_of_those_that_always_succeed_and_what_is_told_apart():
 
 def test_without_a_family_of_the_paper_nothing_is_said_of_its_claim():
     assert not any("only fully successful" in one for one in said(CELLS[-2:]))
+
+
+def test_where_a_cell_of_ones_own_stands():
+    contrasts = [
+        {"contender": "gru", "against": "lstm", "difference": -0.1, "p_holm": 0.01},
+        {"contender": "elman", "against": "lstm", "difference": -0.4, "p_holm": 0.2},
+    ]
+    text = said(CELLS, contrasts, own=["gru"])
+    assert text[:4] == [
+        "gru on boolean: place 2 of 3, below lstm and above elman; 16/16 succeed, score 0.980 (0.970 – 0.990).",
+        "gru on semilinear: place 1 of 3, above lstm; 16/16 succeed, score 0.960 (0.950 – 0.970).",
+        "gru on switching_bernoulli: place 2 of 2, below lstm; 0/16 succeed, score 0.100 (0.090 – 0.110).",
+        "gru against lstm over all problems: -0.100, told apart (p 0.01 after Holm's correction).",
+    ]
+    assert "not told apart (p 0.2 after" in said(CELLS, contrasts, own=["elman"])[2]
+    assert said(CELLS, contrasts, own=["nobody"]) == said(CELLS, contrasts)

@@ -11,12 +11,41 @@ PAPER_ARCHS = ("lstm", "elman", "jordan", "pi", "rtrl", "bptt")
 """The topologies of the paper, as they are called in conf/arch/."""
 HALF = 0.5
 """The success rate from which a contender mostly succeeds."""
+SURE = 0.05
+"""The p below which contenders are told apart."""
 
 
-def conclusions(found: Findings) -> list[str]:
-    """Return sentences, the paper's claims first."""
-    said = [*_only_successful(found), *_problems(found), *_cheapest(found), *_against(found), *_luck(found)]
+def conclusions(found: Findings, own: Iterable[str] = ()) -> list[str]:
+    """Return sentences: where the contenders stand that are the reader's `own`, then the paper's claims, then the rest."""
+    said = [sentence for name in own for sentence in _place(found, name)]
+    said += [*_only_successful(found), *_problems(found), *_cheapest(found), *_against(found), *_luck(found)]
     return [sentence for sentence in said if sentence]
+
+
+def _place(found: Findings, name: str) -> list[str]:
+    """Say where a contender stands among the others on every problem, and what the tests say of it."""
+    said = []
+    for problem, rows in found.cells.groupby("problem", sort=False):
+        ordered = rows.sort_values("score", ascending=False).reset_index(drop=True)
+        if name not in set(ordered["contender"]):
+            continue
+        at = int(ordered.index[ordered["contender"] == name][0])
+        row = ordered.loc[at]
+        beside = [f"below {ordered.loc[at - 1, 'contender']}"] if at else []
+        beside += [f"above {ordered.loc[at + 1, 'contender']}"] if at + 1 < len(ordered) else []
+        said.append(
+            f"{name} on {problem}: place {at + 1} of {len(ordered)}{', ' if beside else ''}{' and '.join(beside)}; "
+            f"{row['successes']}/{row['seeds']} succeed, score {row['score']:.3f} "
+            f"({row['score_low']:.3f} – {row['score_high']:.3f})."
+        )
+    for row in found.contrasts.to_dict("records"):
+        if row["contender"] == name:
+            told = "told apart" if row["p_holm"] < SURE else "not told apart"
+            said.append(
+                f"{name} against {row['against']} over all problems: {row['difference']:+.3f}, {told} (p {row['p_holm']:.2g} "
+                f"after Holm's correction)."
+            )
+    return said
 
 
 def _cells(found: Findings, problems: list[str] | None = None) -> pd.DataFrame:
@@ -93,7 +122,7 @@ def _against(found: Findings) -> list[str]:
     """Whom the tests tell apart."""
     if not len(found.contrasts):
         return []
-    told = found.contrasts[found.contrasts["p_holm"] < 0.05]
+    told = found.contrasts[found.contrasts["p_holm"] < SURE]
     against = _listed(found.contrasts["against"].unique())
     above, below = (told[sign * told["difference"] > 0].sort_values("difference", ascending=False) for sign in (1, -1))
     shown = [f"{r['contender']} by {r['difference']:+.3f}" for r in above.to_dict("records")]

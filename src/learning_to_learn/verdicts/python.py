@@ -5,6 +5,7 @@
 """
 
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -69,13 +70,24 @@ def verdict(
     if failed:
         raise RuntimeError("; ".join(f"{name}: {why}" for name, why in failed.items()))
     whole = replace(protocol, axes={**axes, "arch": (against, *rivals)})
+    whole = replace(whole, question=f"Where {mine.label} stands among the archs that have been measured")
     cells = make_cells(whole, chosen.plan)
     have = {cell.digest for cell in chosen.cells}
-    rows += [row for cell in cells if cell.digest not in have for row in kept_rows(cell, store)]
+    print("Now an epoch of each arch that was measured before: whether it has the same bits here. Some compile first.", flush=True)
+    for number, cell in enumerate(cells, 1):
+        _say(f"{number}/{len(cells)}: {cell.name}")
+        rows += [] if cell.digest in have else kept_rows(cell, store)
+    _say("")
     found = analyse(whole, cells, frame_of(rows, cells))
     path = Path(report) if report else Path("reports") / f"verdict_{mine.label}.md"
     write_report(found, replace(chosen, cells=cells), path, command=f"verdict({mine.label})")
     return found.cells.set_index(["contender", "problem"])
+
+
+def _say(line: str) -> None:
+    """Show what is being done, over what was shown before; nothing where nobody watches."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[2K{line}", end="", file=sys.stderr, flush=True)
 
 
 def _contender(

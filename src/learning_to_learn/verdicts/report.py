@@ -99,7 +99,7 @@ def _lines(
         "",
         "## In plain words",
         "",
-        *(f"- {escaped(sentence)}" for sentence in conclusions(found)),
+        *(f"- {escaped(sentence)}" for sentence in conclusions(found, [one.label for one in found.protocol.own])),
         "",
         "## Over all problems",
         "",
