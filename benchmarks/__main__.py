@@ -16,16 +16,16 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks import checkpoints, fast_weights, peers, recurrences
+from benchmarks import checkpoints, fast_weights, peers, recurrences, trainer
 from benchmarks.packed import EPOCHS, RATES, packed_against_apart, table, write
+from benchmarks.page import PAGE, processor
 from benchmarks.startup import start_up
 from benchmarks.structure import rtrl_against_bptt
-from benchmarks.trainer import kernel_share
 from benchmarks.turns import Row, rows_of, take_turns, write_rows
 from learning_to_learn.topology import Network
 
 ROOT = Path(__file__).parent.parent
-CSV, PAGE = ROOT / "reports" / "bench.csv", ROOT / "docs" / "benchmarks.md"
+CSV = ROOT / "reports" / "bench.csv"
 SECONDS = 4.0
 """To spend on one engine of one case."""
 TOPOLOGIES = {
@@ -58,8 +58,7 @@ def main() -> None:
             *_structure(),
             *recurrences.measure_and_write(),
             *_fast_weights(),
-            *_trainer(),
-            "",
+            *trainer.measure_and_write(),
             *checkpoints.table(),
             *_packed(),
             "",
@@ -156,18 +155,6 @@ def _fast_weights() -> list[str]:
     return fast_weights.table({c: take_turns(fast_weights.works(c[0], replicas=c[1]), SECONDS) for c in cases})
 
 
-def _trainer() -> list[str]:
-    whole, kernels, epochs = kernel_share()
-    return f"""\
-## The whole trainer
-
-lstm on Boolean, 4 replicas, updates of 10 sequences, wandb offline, with a look at 512 validation sequences every 20 epochs.
-The fastest of five runs:
-
-{1e3 * whole / epochs:.2f} ms an epoch, of which {1e3 * kernels / epochs:.2f} ms ({kernels / whole:.0%}) in kernels.
-""".splitlines()
-
-
 def _packed() -> list[str]:
     found = packed_against_apart()
     write(found)
@@ -210,14 +197,11 @@ def _compiling() -> list[str]:
 
 
 def _head() -> list[str]:
-    information = Path("/proc/cpuinfo")
-    lines = information.read_text().splitlines() if information.exists() else []
-    cpu = next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.processor())
     cores = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     return f"""\
 # Benchmarks
 
-Written by `make bench` on {time.strftime("%Y-%m-%d")}: {cpu}, {cores} cores, Python {platform.python_version()},
+Written by `make bench` on {time.strftime("%Y-%m-%d")}: {processor()}, {cores} cores, Python {platform.python_version()},
 torch {torch.__version__}, numba {numba.__version__}, float32. The engines take turns in one process, so that the ratios mean
 more than the times. The data of the first table are in [reports/bench.csv](../reports/bench.csv).
 

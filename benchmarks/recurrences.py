@@ -17,6 +17,7 @@ from torch import Tensor
 
 from benchmarks import peers
 from benchmarks.fast_weights import UNROLL
+from benchmarks.page import put
 from benchmarks.turns import rows_of, take_turns, write_rows
 from learning_to_learn.composing import compose_config, options
 from learning_to_learn.config_check import make_network
@@ -252,4 +253,6 @@ def measure_and_write(seconds: float = 4.0) -> list[str]:
 
 if __name__ == "__main__":
     torch.manual_seed(0)
-    print("\n".join(measure_and_write()))
+    section = measure_and_write()
+    print("\n".join(section))
+    put(section)

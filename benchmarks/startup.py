@@ -14,6 +14,8 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
+from benchmarks.page import put
+
 ROOT = Path(__file__).parent.parent
 TRAIN = ("-m", "src.train")
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -79,4 +81,6 @@ def _environment() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(start_up()))
+    section = start_up()
+    print("\n".join(section))
+    put(section)

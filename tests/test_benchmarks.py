@@ -9,6 +9,7 @@ import torch
 from benchmarks import fast_weights, peers, recurrences
 from benchmarks.__main__ import MODULES, TOPOLOGIES, compare, take_turns
 from benchmarks.packed import packed_against_apart
+from benchmarks.page import put
 from benchmarks.startup import cpu_seconds, shares_of
 from learning_to_learn.engine import make_engine
 from learning_to_learn.gradients import make_gradient
@@ -97,3 +98,15 @@ def test_recurrences_in_jax_have_the_same_gradient(arch, unroll):
     expected = make_engine("reference", net, make_gradient("bptt")).segment(p, x, y[..., None]).gradient
     _, found = recurrences.jax_recurrence(*case, unroll=unroll)()
     torch.testing.assert_close(torch.from_numpy(np.asarray(found).copy()), expected, rtol=0, atol=1e-6)
+
+
+def test_a_part_that_is_measured_by_itself_takes_its_place_on_the_page(tmp_path):
+    page = tmp_path / "benchmarks.md"
+    page.write_text("# Benchmarks\n\n## One\n\nold\n\n## Two\n\nstays\n")
+    put(["## One", "", "new", ""], page)
+    put(["## Three", "", "added", ""], page)
+    text = page.read_text()
+    assert [line for line in text.splitlines() if line.startswith("#")] == ["# Benchmarks", "## One", "## Two", "## Three"]
+    assert "old" not in text
+    assert "stays" in text
+    assert text.index("new") < text.index("Measured by itself on") < text.index("## Two") < text.index("added")

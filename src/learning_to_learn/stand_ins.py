@@ -1,9 +1,9 @@
 """Import Lightning, and start wandb, without what they import and a job never uses, which takes seconds.
 
 pytorch_lightning imports torch._dynamo, to know compiled modules when it sees them, and through torchmetrics scipy.signal, to
-mend an old name in it. wandb.init imports its launch agent, to look for inputs that somebody has staged with it; its log, pandas.
-Where one of these is there already it stays. Else an empty module with the few names that are asked for stands in its place, and is gone
-right after: whoever imports the module later gets the real one.
+mend an old name in it. wandb.init imports its launch agent, to look for inputs that somebody has staged with it; wandb.log
+imports pandas, to know its tables. Where one of these is there already it stays. Else an empty module with the few names that
+are asked for stands in its place, and is gone right after: whoever imports the module later gets the real one.
 """
 
 import sys

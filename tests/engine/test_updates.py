@@ -73,7 +73,8 @@ def test_a_replica_that_diverges_stays_where_it_was(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "words", [["engine=reference"], ["optimizer=soap"], ["trainer.average=0.9"], ["arch.update_every=5"], ["family.carry_state=true"]]
+    "words",
+    [["engine=reference"], ["optimizer=soap"], ["trainer.average=0.9"], ["arch.update_every=5"], ["family.carry_state=true"]],
 )
 def test_what_needs_python_between_two_updates_is_trained_one_by_one(words, monkeypatch):
     def refuse(*_):

@@ -228,7 +228,7 @@ def test_the_layers_of_torchrecurrent_train():
             continue
         learner, batch = MetaLearner(config), MetaData(config).epoch(0)
         losses = []
-        for update in range(8):
+        for _ in range(8):
             learner.train_epoch(batch)
             losses.append(learner.train_mse)
         assert (losses[-1] < losses[0]).all(), name

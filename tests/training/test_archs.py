@@ -19,7 +19,7 @@ def test_the_loss_of_every_arch_falls(arch):
     config = job(f"arch={arch}", "trainer.epochs=4", *QUICK)
     learner, batch = MetaLearner(config), MetaData(config).epoch(0)
     losses = []
-    for update in range(4):
+    for _ in range(4):
         learner.train_epoch(batch)
         losses.append(learner.train_mse)
     assert (np.diff(losses, axis=0) < 0).all()
@@ -30,7 +30,7 @@ def test_a_reservoir_stays_as_it_was_drawn(optimizer):
     config = job("arch=echo_state", "trainer.epochs=2", *QUICK, f"optimizer={optimizer}")
     learner, batch = MetaLearner(config), MetaData(config).epoch(0)
     before, fixed = learner.weights.detach().clone(), learner.network.fixed
-    for update in range(2):
+    for _ in range(2):
         learner.train_epoch(batch)
     moved = (learner.weights.detach() != before).any(0)
     assert not moved[fixed].any()

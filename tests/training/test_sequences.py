@@ -112,8 +112,7 @@ def test_lightning_gets_as_many_epochs_at_a_time_as_are_soon_trained():
     data.seconds_an_epoch = AT_A_TIME / 8.5
     taken = []
     while data.next_epoch < 50:
-        for some in MetaEpochs(data):
-            taken.append(list(some.numbers))  # not drawn, so that the time of an epoch stays what it is
+        taken += [list(some.numbers) for some in MetaEpochs(data)]  # not drawn, so that an epoch's time stays what it is
     assert [len(numbers) for numbers in taken] == [8, 8, 4, 8, 8, 4, 8, 2]
     assert [number for numbers in taken for number in numbers] == list(range(50))
     data.next_epoch, data.seconds_an_epoch = 20, 2 * AT_A_TIME

@@ -1,6 +1,6 @@
 """What a family draws cycle by cycle, compiled: in torch, a sequence of T cycles takes T calls for every operation.
 
-The arrays' first axis is that of the sequences. Each has the type of the uniform numbers that it came from, and so has the result.
+The first axis of an array is that of the sequences. Numbers have the type of the uniform ones that they came from.
 """
 
 import numpy as np
@@ -36,9 +36,9 @@ def drifting(path, stays, moves):
 
 @compiled()
 def rotating(noise, cos, sin, new):
-    """Return the first coordinate [N, T] of points that are turned, damped and moved by `noise` [N, T, 2 or more] at every cycle.
+    """Return the first coordinate [N, T] of points that are turned, damped, and moved by `noise` [N, T, 2 or more].
 
-    `cos` and `sin` [N] are of the turn times the damping, `new` [N] is what the noise is multiplied by. The first point is noise.
+    `cos` and `sin` [N] are of the turn times the damping, `new` [N] multiplies the noise. The first point is noise.
     """
     found = np.empty(noise.shape[:2], noise.dtype)
     for n in range(noise.shape[0]):
@@ -55,7 +55,7 @@ def rotating(noise, cos, sin, new):
 
 @compiled(error_model="numpy")
 def rectified_sums(x, weights, found):
-    """Write into `found` [N, T] what rectified units say of x [N, T, d]; each unit's `weights` [N, H, d + 1] end with that of its output.
+    """Write into `found` [N, T] what H rectified units say of x [N, T, d]. `weights` [N, H, d + 1] end with those of outputs.
 
     The cycles are innermost, so that the sums are vectors.
     """

@@ -125,9 +125,7 @@ class MetaLearner(pl.LightningModule):
         if whole and not trainer.average and self.engine.can_train(self.optimizer):
             count = batch.targets.shape[1] // trainer.batch
             rates = self._rates(batch.epoch * count + np.arange(count), count)
-            self.engine.train(
-                weights, batch.inputs, batch.targets, outputs, self.optimizer, rates, alive, self.network.fixed
-            )
+            self.engine.train(weights, batch.inputs, batch.targets, outputs, self.optimizer, rates, alive, self.network.fixed)
         else:
             self._update_one_by_one(batch, weights, outputs, alive)
         alive &= weights.isfinite().all(1)
@@ -146,8 +144,10 @@ class MetaLearner(pl.LightningModule):
         return np.stack([rate(self.config.optimizer, update / whole, self._lr) for update in updates])
 
     def _update_one_by_one(self, batch: Sequences, weights: Tensor, outputs: Tensor, alive: Tensor) -> None:
-        """Make the updates of an epoch, where weights change within a sequence or the state is carried into the next one, where
-        the weights are averaged, and where the engine does not know the optimizer."""
+        """Make the updates of an epoch where something happens between two of them.
+
+        Weights change within a sequence, the state is carried, weights are averaged, or the engine cannot run the optimizer.
+        """
         length, width = batch.targets.shape[2], self.config.trainer.batch
         step = self.config.arch.update_every or length
         updates = batch.targets.shape[1] // width * math.ceil(length / step)

@@ -19,8 +19,8 @@ LOOKED_AT = 512
 IN_A_ROW = 8
 """Mappings of a stream that are evaluated, with `carry_state`."""
 AT_A_TIME = 0.05
-"""Seconds of training that Lightning is given at a time: between two batches its own loop takes as long as a small network's epoch.
-A job looks whether it is interrupted, and whether a checkpoint is due, as often."""
+"""Seconds of training that Lightning is given at a time: its own loop takes as long as a small network's epoch. As often a job
+looks whether it is interrupted, and whether a checkpoint is due."""
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def verdict(
     whole = replace(whole, question=f"Where {mine.label} stands among the archs that have been measured")
     cells = make_cells(whole, chosen.plan)
     have = {cell.digest for cell in chosen.cells}
-    print("Now an epoch of each arch that was measured before: whether it has the same bits here. Some compile first.", flush=True)
+    print("Trying an epoch of each arch that was measured before, for equal bits; some compile first.", flush=True)
     for number, cell in enumerate(cells, 1):
         _say(f"{number}/{len(cells)}: {cell.name}")
         rows += [] if cell.digest in have else kept_rows(cell, store)

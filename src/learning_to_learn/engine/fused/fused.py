@@ -123,24 +123,25 @@ class Fused:
         """
         assert isinstance(optimizer, Elementwise)
         check_shape(self._outputs, x, target)
-        replicas, sequences, steps, _ = x.shape
+        sequences, steps = x.shape[1:3]
         batch = sequences // len(rates)
         state = self._first_state(parameters, batch)
-        jobs, workers = self._make_room(parameters, batch, steps, learn=True)
+        _, workers = self._make_room(parameters, batch, steps, learn=True)
         if self._forward_mode:
             self._columns = _at_least(self._columns, workers, self._kernel.columns, self._real)
         flag, window = self._ways(steps)
         self._loop.run_updates(
-            self._block, self.mixed, parameters.numpy(), x.numpy(), target.numpy(), outputs.numpy(), state.numpy(),
+            self._block, self.mixed, *(values.numpy() for values in (parameters, x, target, outputs, state)),
             np.empty(state.shape, self._real), self._scale(batch, steps), flag, window,
             np.empty(parameters.shape, self._real), self._pieces, self._workspaces[:workers],
             self._columns[:workers] if self._forward_mode else self._columns, self._lanes,
-            rule_address(optimizer.rule, self._real.name), *optimizer.arrays(alive), rates, optimizer.updates, np.array(fixed, np.int64),
+            rule_address(optimizer.rule, self._real.name), *optimizer.arrays(alive), rates, optimizer.updates,
+            np.array(fixed, np.int64),
         )  # fmt: skip
         optimizer.updates += len(rates)
 
     def _make_room(self, parameters: Tensor, batch: int, steps: int, *, learn: bool) -> tuple[int, int]:
-        """Let the buffers be large enough for an update; return the number of blocks of lanes, and of threads that share them."""
+        """Let the buffers be large enough for an update; return the blocks of lanes, and the threads that share them."""
         jobs, size = blocks_of_lanes(len(parameters), batch, mixed=self.mixed), parameters.shape[1]
         workers = min(numba.get_num_threads(), jobs)
         self._workspaces = _at_least(self._workspaces, workers, self._kernel.words(steps), self._real)
