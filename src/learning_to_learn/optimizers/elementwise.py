@@ -36,10 +36,12 @@ class Elementwise(Optimizer):
         """Return the numbers of the configuration that the rule reads after the rate."""
         raise NotImplementedError
 
-    def _move(self, gradient: np.ndarray, factors: np.ndarray, lr: np.ndarray, alive: np.ndarray) -> None:
+    def _move(
+        self, gradient: Float[torch.Tensor, "R P"], factors: np.ndarray, lr: np.ndarray, alive: Bool[torch.Tensor, " R"]
+    ) -> None:
         self._numbers[:, 0] = lr
         type(self).rule(
-            self._weights.numpy(), gradient, factors, self.moments.numpy(), alive, self.updates,
+            self._weights.numpy(), gradient.numpy(), factors, self.moments.numpy(), alive.numpy(), self.updates,
             self._numbers,
         )  # fmt: skip
 

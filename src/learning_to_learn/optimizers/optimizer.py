@@ -68,12 +68,13 @@ class Optimizer(ABC):
         """
         self.updates += 1
         self._rates[:] = lr
-        array, is_alive = gradient.numpy(), alive.numpy()
-        self._move(array, shrink(array, self._clip, is_alive), self._rates, is_alive)
+        self._move(gradient, shrink(gradient.numpy(), self._clip, alive.numpy()), self._rates, alive)
 
     @abstractmethod
-    def _move(self, gradient: np.ndarray, factors: np.ndarray, lr: np.ndarray, alive: np.ndarray) -> None:
-        """Move every replica that is `alive` [R] along its gradient [R, P] times its factor [R]. `updates` counts this one."""
+    def _move(
+        self, gradient: Float[torch.Tensor, "R P"], factors: np.ndarray, lr: np.ndarray, alive: Bool[torch.Tensor, " R"]
+    ) -> None:
+        """Move every replica that is alive along its gradient times its factor. `updates` counts this one."""
 
     def search(self, errors: Callable[[int, torch.Tensor], torch.Tensor], alive: Bool[torch.Tensor, " R"]) -> None:
         """Make an update from the errors of candidates, where the optimizer `searches`."""

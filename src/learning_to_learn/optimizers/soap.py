@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from learning_to_learn.compiled import compiled, prange
 from learning_to_learn.lazy import torch
@@ -56,15 +56,17 @@ class Soap(Optimizer):
         self.recent = weights.new_zeros(replicas, self.refresh, size).detach()
         """The gradients since the last refresh."""
 
-    def _move(self, gradient: np.ndarray, factors: np.ndarray, lr: np.ndarray, alive: np.ndarray) -> None:
+    def _move(
+        self, gradient: Float[torch.Tensor, "R P"], factors: np.ndarray, lr: np.ndarray, alive: Bool[torch.Tensor, " R"]
+    ) -> None:
         place = (self.updates - 1) % self.refresh
         self._numbers[:, 0] = lr
         _step(
-            self._weights.numpy(), gradient, factors, self.momentum.numpy(), self.second.numpy(),
-            self.axes.numpy(), self.recent[:, place].numpy(), alive, self.updates, self._numbers,
+            self._weights.numpy(), gradient.numpy(), factors, self.momentum.numpy(), self.second.numpy(),
+            self.axes.numpy(), self.recent[:, place].numpy(), alive.numpy(), self.updates, self._numbers,
         )  # fmt: skip
         if place == self.refresh - 1:
-            for replica in np.flatnonzero(alive):  # one after the other, so that none depends on how many there are
+            for replica in alive.nonzero():  # one after the other, so that none depends on how many there are
                 if not self._refresh(int(replica)):
                     alive[replica] = False
 

@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from learning_to_learn.config import Config
@@ -22,7 +23,9 @@ from learning_to_learn.runs.run_folder import Status, read_rows, write_rows
 
 DOCUMENTS = ("README.md", "docs/cluster.md", "docs/reliability.md")
 RUNS, IMAGES = Path("runs/readme"), Path("docs/images")
-CSV, STUDY, RELIABILITY = "readme.csv", "topologies.csv", "reliability.csv"
+CSV, STUDY, RELIABILITY, VERDICT = "readme.csv", "topologies.csv", "reliability.csv", "verdict.csv"
+BEST, OF_THE_PAPER = 5, ("lstm", "elman", "bptt")
+"""The rows of README's verdict: so many archs that score highest, and those that the paper compares."""
 TRAIN, SWEEP = ("arch=lstm", "family=boolean"), ("-m", "arch=lstm,elman,rtrl", "family=boolean")
 """The words of `make train` and `make sweep`."""
 COLUMNS = ("command", "arch", "replicas", "successes", "score_median", "mse_median", "floor", "excess_median",
@@ -91,7 +94,7 @@ def figures(reports: Path) -> dict[str, str]:
     return {
         "train": _table([train]),
         "sweep": _table([row for row in rows if row["command"] == "sweep"]),
-        "study": _study([row for row in study if row["family"] == "boolean"]),
+        "verdict": _verdict(read_rows(reports / VERDICT)),
         "cpu": train["cpu"],
         "lstm_took": f"took {float(seconds['lstm']):.0f} s",
         "rtrl_took": f"took {float(seconds['rtrl']):.0f} s",
@@ -117,13 +120,18 @@ def _table(rows: list[dict[str, str]]) -> str:
     ])  # fmt: skip
 
 
-def _study(rows: list[dict[str, str]]) -> str:
-    """The Boolean rows of the study of topologies."""
+def _verdict(rows: list[dict[str, str]]) -> str:
+    """The archs that score highest in the mean over the problems, and those of the paper: successes and score by problem."""
+    archs, problems = (list(dict.fromkeys(row[key] for row in rows)) for key in ("contender", "problem"))
+    of = {(row["contender"], row["problem"]): row for row in rows}
+    mean = {arch: fmean(float(of[arch, problem]["mean_score"]) for problem in problems) for arch in archs}
+    order = sorted(archs, key=lambda arch: -mean[arch])
+    shown = [arch for place, arch in enumerate(order) if place < BEST or arch in OF_THE_PAPER]
     cells = []
-    for row in rows:
-        rate, low, high = (f"{100 * float(row[key]):.0f} %" for key in ("success_rate", "low", "high"))
-        cells.append([row["arch"], row["gradient"], f"{rate} ({low} – {high})", f"{float(row['score_median']):.3f}"])
-    return _block(["arch", "gradient", "replicas that succeed (95 % interval)", "median score"], cells)
+    for arch in shown:
+        found = [of[arch, problem] for problem in problems]
+        cells.append([arch, *(f"{row['successes']}/{row['seeds']}, {float(row['score']):.2f}" for row in found)])
+    return _block([f"of {len(archs)}", *problems], cells)
 
 
 def _block(headings: list[str], rows: list[list[Any]]) -> str:
