@@ -21,6 +21,7 @@ STRUCTURES = {
     ],
     "diagonal": [{"own_numbers": 2, "neuron": 2, "recurrent": False}, {"forget_cell": 3, "heads": 3}],
     "mixed": [{"linear_recurrent": 3, "neuron": 2, "min_lstm": 1}],
+    "a unit that hears others and itself": [{"independent_neuron": 2, "forget_cell": 1}],
     "residual": [{"min_gru": 2}, {"neuron": 2, "residual": True, "heads": 2}, {"gru": 2, "residual": True, "heads": 2}],
 }
 WIRINGS = {"heads=2": {"heads": 2}, "heads=3": {"heads": 3}, "heads=6": {"heads": 6}, "not recurrent": {"recurrent": False}}
@@ -54,7 +55,7 @@ def test_structures(structure):
     register_own()
     net = Network.of(STRUCTURES[structure])
     hold_to_bptt("fused", net)
-    hold_to_the_reference(net, "rtrl")
+    hold_to_the_reference(net, make_gradient("rtrl"))
 
 
 @pytest.mark.slow

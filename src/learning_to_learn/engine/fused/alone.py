@@ -26,7 +26,7 @@ def partial_names(s: Source, part: KernelLayer, block: KernelBlock) -> Partials:
     return {divmod(index, width): f"partial{slot}" for slot, index in enumerate(live)}
 
 
-def print_alone(s: Source, group: Group, partials: Partials, error: Callable[[KernelBlock, int], str]) -> None:
+def print_alone(s: Source, group: Group, partials: Partials, error: Callable[[KernelLayer, KernelBlock, int], str]) -> None:
     """Update the columns of that unit, and add error x sensitivity to the sums of their parameters.
 
     `error` is the text of the derivative of the loss by the unit's output n, within the cycle.
@@ -37,7 +37,7 @@ def print_alone(s: Source, group: Group, partials: Partials, error: Callable[[Ke
     jacobian = _jacobian(s, group, block, partials, same)
     outputs = range(block.unit.outputs)
     for n in jacobian:
-        heard = [error(block, o) for o in outputs if same[o] == n]
+        heard = [error(part, block, o) for o in outputs if same[o] == n]
         if heard:
             s.add(f"change{n} = {' + '.join(heard)}")
 
@@ -95,10 +95,11 @@ def _jacobian(
         for result, row in group.rows.items():
             if result >= outputs and (n, block.rows + result - outputs) in partials:
                 terms.setdefault(row, []).append(partials[n, block.rows + result - outputs])
+            own = block.block.output + result  # among the outputs of its head, other units' before it
             for pre, first in enumerate(block.block.row) if result < outputs else ():
                 for p in covering(part, first):
                     if p.source < part.own and (n, pre) in partials:
-                        weight = f"{part.first + p.first} + ({block.row(pre)} - {p.row}) * {p.terms} + {result}"
+                        weight = f"{part.first + p.first} + ({block.row(pre)} - {p.row}) * {p.terms} + {own}"
                         terms.setdefault(row, []).append(f"{partials[n, pre]} * splat(parameters, {weight})")
         found[n] = {row: f"jacobian{n}_{row}" for row in terms}
         s.add(*(f"jacobian{n}_{row} = {' + '.join(texts)}" for row, texts in terms.items()))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from learning_to_learn.engine.fused.kernel import KernelBlock, KernelLayer
+from learning_to_learn.engine.fused.lanes import LANES
 from learning_to_learn.topology.network import Product
 from learning_to_learn.topology.units import Sources
 
@@ -45,7 +46,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Run:
-    """Neighbouring outputs of a layer whose sensitivities are neighbouring rows of a column."""
+    """Neighbouring outputs of a layer whose sensitivities are neighbouring rows of a column, or lie in `memory`."""
 
     row: int
     first: str
@@ -53,11 +54,32 @@ class Run:
     terms: int
     before: str = ""
     """How many outputs the heads before its own have, as text."""
+    memory: str = ""
+    """Where they lie in `memory`, those of the second column at hand behind those of the first; empty: in the columns."""
 
     @property
     def of_layer(self) -> str:
         """The index of the first one among the outputs of its layer."""
         return f"{self.before} + {self.first}" if self.before else self.first
+
+    @property
+    def at(self) -> tuple[str, str, str]:
+        """The array, where they begin in it, and how far behind the first column's those of the second are."""
+        if self.memory:
+            return "memory", self.memory, f"{self.terms * LANES}"
+        return "sensitivities", f"column0 + {self.row * LANES}", "next_"
+
+    def index(self, i: str) -> str:
+        """The index of number i among the outputs of its layer."""
+        return f"({self.of_layer} + {i})" if self.of_layer else i
+
+    def place(self, c: int, i: str) -> str:
+        """The place of that of output number i in column c."""
+        base = f"{self.memory} + {c * self.terms * LANES}" if self.memory else f"column{c} + {self.row * LANES}"
+        return f"{base} + {i} * LANES"
+
+    def load(self, c: int, i: str) -> str:
+        return f"load({self.at[0]}, {self.place(c, i)})"
 
 
 @dataclass(frozen=True)

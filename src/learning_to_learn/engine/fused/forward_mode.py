@@ -11,6 +11,7 @@ of layer i, besides those of every kernel:
     pre_activation_sensitivities [2, M], of the columns at hand    fed_back [2, m]: those of the outputs fed back
     output_derivatives [m, H]: of what `_Outputs` follows, by the last hidden layer's outputs
     output_errors [m]: the derivatives of the loss by it
+    normalised0 [H], scale0, heard_changes0 [2, H], output_derivatives0 [m, H]: of a layer with a norm (norm_and_shift.py)
     sums over time of error x sensitivity, a row for every parameter
 """
 
@@ -34,6 +35,13 @@ from learning_to_learn.engine.fused.elementwise import statements
 from learning_to_learn.engine.fused.kernel import ARGUMENTS, HEAD, Kernel, KernelBlock, KernelLayer, place
 from learning_to_learn.engine.fused.lanes import LANES
 from learning_to_learn.engine.fused.loop import BLOCK, typed
+from learning_to_learn.engine.fused.norm_and_shift import (
+    change_heard,
+    derivatives_through_norm,
+    keep_normalised,
+    norm_places,
+    pre_activations_of_delays,
+)
 from learning_to_learn.engine.fused.trace import Trace, UnsupportedOperation
 from learning_to_learn.topology.network import Network, Product
 
@@ -45,8 +53,6 @@ def print_forward_mode(network: Network, real: str, matmul: str) -> str:
     """
     if network.last_layer_feedback:
         raise UnsupportedOperation(f"{network.describe()}: no forward-mode kernel feeds the last layer back")
-    if any(layer.norm or layer.delays for layer in network.layers):
-        raise UnsupportedOperation(f"{network.describe()}: no forward-mode kernel has norm or shift")
     kernel = ForwardMode(network)
     fixed = sum(fixed for _, _, fixed in kernel.workspace())
     columns = sum(kernel.words(part) for part in kernel.layers)
@@ -90,6 +96,7 @@ class ForwardMode(Kernel):
                 (f"sources{i}", 0, part.sources * LANES),
                 (f"outputs{i}", 0, layer.outputs * LANES),
                 (f"partials{i}", 0, part.all_values(partials) * LANES),
+                *norm_places(part, self.network.outputs, followed=i in self.heard_by_output),
             ]
         largest = max(part.layer.rows for part in self.layers)
         return [
@@ -189,6 +196,9 @@ class ForwardMode(Kernel):
             weight = f"splat(memory, weights{output.index} + unit * {m} + i)"
             derivative = f"load(memory, partials{output.index}) * {weight}" if self.plain else weight
             s.add(f"store(memory, output_derivatives + (i * {output.layer.inputs} + unit) * LANES, {derivative})")
+        for i in sorted(self.heard_by_output):
+            if self.layers[i].layer.norm:
+                derivatives_through_norm(s, self.layers[i], m)
 
     def _through_outputs(self, source: str, target: str) -> None:
         """Multiply m rows of `memory` by the derivatives of the outputs by the pre-activations, a symmetric matrix; `target` is
@@ -216,6 +226,9 @@ class ForwardMode(Kernel):
             self.s.add(*lines)
             for slot, index in enumerate(live_partials(block)):
                 self.s.add(f"store(memory, {partial_place(part, block, slot)}, {outputs[index]})")
+
+    def keep_norm(self, part: KernelLayer) -> None:
+        keep_normalised(self.s, part, *self.heard(part))
 
     def _first_column(self, part: KernelLayer) -> int:
         """The place of a layer's first column in `sensitivities`."""
@@ -318,6 +331,8 @@ class ForwardMode(Kernel):
                 self._units(reached, stretch)
             if reached is part:
                 self._numbers(part, stretches, alone=second == "c")
+            if reached.layer.norm and reached is not self.layers[-2]:
+                runs = [change_heard(s, reached, runs)]
             bottom, at = [*runs, *bottom] if reached.layer.residual else runs, at + rows
         for c in (0, 1):
             self._add_up(part, c, parameters[c])
@@ -410,6 +425,12 @@ class ForwardMode(Kernel):
         s, i = self.s, layer.index
         far, outputs = layer.layer.rows * LANES, self.network.outputs
         last = layer.layer.sources
+        if layer.layer.delays:
+            if i == 0 and self.network.fed_back:
+                self._sign_fed_back(owner)
+                below = [Run(0, str(last - outputs), outputs, memory="fed_back")]
+            pre_activations_of_delays(s, layer, below)
+            return
 
         def add(
             p: Product, first: int, terms: int, source: str, base: str, apart: str, accumulate: bool, further: str = ""
@@ -429,15 +450,11 @@ class ForwardMode(Kernel):
                 add(p, p.source, heard, "sensitivities", f"column0 + {own * LANES}", "next_", accumulate)
                 accumulate = True
             for run in below if from_below else ():
-                base = f"column0 + {run.row * LANES}"
-                add(p, p.source + heard, run.terms, "sensitivities", base, "next_", accumulate, run.of_layer)
+                source, base, apart = run.at
+                add(p, p.source + heard, run.terms, source, base, apart, accumulate, run.of_layer)
                 accumulate = True
             if i == 0 and self.network.fed_back and from_below:
-                first = (self.height(owner) - outputs) * LANES
-                for c in (0, 1):
-                    for k in range(outputs):
-                        value = self.signed(f"load(sensitivities, column{c} + {first + k * LANES})")
-                        s.add(f"store(memory, fed_back + {(c * outputs + k) * LANES}, {value})")
+                self._sign_fed_back(owner)
                 add(p, last - outputs, outputs, "memory", "fed_back", f"{outputs * LANES}", accumulate)
                 accumulate = True
             if not accumulate:
@@ -445,6 +462,14 @@ class ForwardMode(Kernel):
                     for c in (0, 1):
                         row = f"pre_activation_sensitivities + {p.row * LANES + c * far} + i * LANES"
                         s.add(f"store(memory, {row}, 0.0)")
+
+    def _sign_fed_back(self, owner: KernelLayer) -> None:
+        """Print the sensitivities of the network's outputs of the cycle before as the first layer hears them."""
+        outputs, first = self.network.outputs, (self.height(owner) - self.network.outputs) * LANES
+        for c in (0, 1):
+            for k in range(outputs):
+                value = self.signed(f"load(sensitivities, column{c} + {first + k * LANES})")
+                self.s.add(f"store(memory, fed_back + {(c * outputs + k) * LANES}, {value})")
 
     def _units(self, layer: KernelLayer, stretch: Stretch) -> None:
         """Two units at a time, whose changes of the output do not wait for each other."""
@@ -500,16 +525,17 @@ class ForwardMode(Kernel):
                 for n in range(block.unit.outputs):
                     for k in range(self.network.outputs):
                         change = self._change(c, k, odd=odd)
-                        s.add(f"{change} = fma({self._derivative(block, n, k)}, result{c}_{n}, {change})")
+                        s.add(f"{change} = fma({self._derivative(layer, block, n, k)}, result{c}_{n}, {change})")
 
-    def _derivatives(self, block: KernelBlock, n: int) -> str:
+    def _derivatives(self, layer: KernelLayer, block: KernelBlock, n: int) -> str:
         """The derivative of the loss by a unit's output n."""
         errors = (f"load(memory, output_errors + {k * LANES})" for k in range(self.network.outputs))
-        return " + ".join(f"{error} * {self._derivative(block, n, k)}" for k, error in enumerate(errors))
+        return " + ".join(f"{error} * {self._derivative(layer, block, n, k)}" for k, error in enumerate(errors))
 
-    def _derivative(self, block: KernelBlock, n: int, k: int) -> str:
+    def _derivative(self, layer: KernelLayer, block: KernelBlock, n: int, k: int) -> str:
         """The derivative of what is followed of output k by a unit's output n."""
-        return f"load(memory, output_derivatives + {block.output(n, k * self.layers[-1].layer.inputs)} * LANES)"
+        derivatives = f"output_derivatives{layer.index if layer.layer.norm else ''}"
+        return f"load(memory, {derivatives} + {block.output(n, k * self.layers[-1].layer.inputs)} * LANES)"
 
     def _numbers(self, layer: KernelLayer, stretches: tuple[Stretch, ...], *, alone: bool) -> None:
         """Add how a unit depends on its own number, where that is the parameter of a column."""
@@ -534,7 +560,7 @@ class ForwardMode(Kernel):
                         if layer.index in self.heard_by_output and result < block.unit.outputs:
                             for k in range(self.network.outputs):
                                 change = self._change(c, k)
-                                s.add(f"{change} = fma({self._derivative(block, result, k)}, partial, {change})")
+                                s.add(f"{change} = fma({self._derivative(layer, block, result, k)}, partial, {change})")
 
 
 def _is_uniform(part: KernelLayer) -> bool:
