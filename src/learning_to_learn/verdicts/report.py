@@ -32,7 +32,8 @@ INTRODUCTION = """\
 contender had the same number of random settings, the k-th one the same for all, each trained at full length on tuning seeds.
 The best one on validation data was trained again with {fresh} fresh seeds, and measured on test data that tuning has not
 touched. All intervals are at 95 %: Wilson's of the successes, a bootstrap over seeds within problems of the interquartile mean
-of the scores. *Excess* is the expected error above the Bayes-optimal learner's (interquartile mean).
+of the scores. *Excess* is the expected error above the Bayes-optimal learner's (interquartile mean). The floor is an
+expectation, too: luck of the test data can carry a score a little past 1, but no excess below 0.
 """
 CONTRASTS = (
     "The difference of the mean scores over seeds and problems, with the p of a permutation test that swaps the scores of a "
