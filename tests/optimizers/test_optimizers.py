@@ -2,10 +2,11 @@ import math
 from dataclasses import fields, replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 
-from learning_to_learn.optimizers import OPTIMIZERS, SCHEDULES, make_optimizer, rate
+from learning_to_learn.optimizers import OPTIMIZERS, SCHEDULES, make_optimizer, rate, rates
 
 SETTINGS = {"lr": 0.1, "betas": [0.9, 0.99], "momentum": 0.5, "decay": 0.9}
 
@@ -178,3 +179,13 @@ def test_soap_freezes_a_replica_whose_covariance_overflows():
         optimizer.step(torch.tensor([[1.0, 2.0, 3.0], [1e25, 1.0, 1.0]]), 0.1, alive)
     assert alive.tolist() == [True, False]
     assert weights.isfinite().all()
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("warmup", [0.0, 0.3])
+def test_the_rates_of_several_updates_are_those_of_each(schedule, warmup):
+    config, lr = replace(CONFIG, schedule=schedule, warmup=warmup), np.array([0.1, 0.003])
+    progress = [u / 17 for u in range(17)]
+    expected = np.stack([rate(config, now, lr) for now in progress])
+    assert (rates(config, progress, lr) == expected).all()
+    assert expected.shape == (17, 2)

@@ -7,6 +7,9 @@ import numpy as np
 
 from learning_to_learn.compiled import compiled
 
+SIDE_BY_SIDE = 16
+"""Sequences that go through the cycles together: a step waits for the one before, but not for those of other sequences."""
+
 
 @compiled()
 def symbols_of_a_chain(thresholds, toss, found):
@@ -28,10 +31,11 @@ def symbols_of_a_chain(thresholds, toss, found):
 @compiled()
 def drifting(path, stays, moves):
     """Make steps [N, T, d] into the path they lead along: p[t] = stays p[t-1] + moves s[t], and p[0] = s[0]."""
-    for n in range(path.shape[0]):
+    for first in range(0, path.shape[0], SIDE_BY_SIDE):
         for t in range(1, path.shape[1]):
-            for i in range(path.shape[2]):
-                path[n, t, i] = stays * path[n, t - 1, i] + moves * path[n, t, i]
+            for n in range(first, min(path.shape[0], first + SIDE_BY_SIDE)):
+                for i in range(path.shape[2]):
+                    path[n, t, i] = stays * path[n, t - 1, i] + moves * path[n, t, i]
 
 
 @compiled()
@@ -41,15 +45,16 @@ def rotating(noise, cos, sin, new):
     `cos` and `sin` [N] are of the turn times the damping, `new` [N] multiplies the noise. The first point is noise.
     """
     found = np.empty(noise.shape[:2], noise.dtype)
-    for n in range(noise.shape[0]):
-        a, b = noise[n, 0, 0], noise[n, 0, 1]
-        found[n, 0] = a
+    other = np.empty(noise.shape[0], noise.dtype)
+    for first in range(0, noise.shape[0], SIDE_BY_SIDE):
+        rows = range(first, min(noise.shape[0], first + SIDE_BY_SIDE))
+        for n in rows:
+            found[n, 0], other[n] = noise[n, 0, 0], noise[n, 0, 1]
         for t in range(1, noise.shape[1]):
-            a, b = (
-                cos[n] * a - sin[n] * b + new[n] * noise[n, t, 0],
-                sin[n] * a + cos[n] * b + new[n] * noise[n, t, 1],
-            )
-            found[n, t] = a
+            for n in rows:
+                a, b = found[n, t - 1], other[n]
+                found[n, t] = cos[n] * a - sin[n] * b + new[n] * noise[n, t, 0]
+                other[n] = sin[n] * a + cos[n] * b + new[n] * noise[n, t, 1]
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from learning_to_learn.errors import choose
 from learning_to_learn.lazy import torch
 from learning_to_learn.optimizers.optimizer import OPTIMIZERS, Optimizer, OptimizerConfig
-from learning_to_learn.optimizers.schedule import SCHEDULES, rate
+from learning_to_learn.optimizers.schedule import SCHEDULES, rate, rates
 from learning_to_learn.registry import import_all
 
 import_all(__name__, __path__)
@@ -23,4 +23,4 @@ def make_optimizer(weights: torch.Tensor, *configs: OptimizerConfig) -> Optimize
     return choose("optimizer", configs[0].name, OPTIMIZERS)(weights, every)
 
 
-__all__ = ["OPTIMIZERS", "SCHEDULES", "Optimizer", "OptimizerConfig", "make_optimizer", "rate"]
+__all__ = ["OPTIMIZERS", "SCHEDULES", "Optimizer", "OptimizerConfig", "make_optimizer", "rate", "rates"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,3 +23,10 @@ def rate(config: OptimizerConfig, progress: float, lr: np.ndarray | None = None)
     """Return the learning rate at a progress from 0 to 1 through the training; with `lr` [R], that of every replica."""
     rise = min(1.0, progress / config.warmup) if config.warmup else 1.0
     return (config.lr if lr is None else lr) * rise * SCHEDULES[config.schedule](progress)
+
+
+def rates(config: OptimizerConfig, progress: Sequence[float], lr: np.ndarray) -> np.ndarray:
+    """Return the learning rates [U, R] that `rate` returns at several progresses."""
+    rise = [min(1.0, now / config.warmup) if config.warmup else 1.0 for now in progress]
+    fall = [SCHEDULES[config.schedule](now) for now in progress]
+    return lr * np.array(rise)[:, None] * np.array(fall)[:, None]

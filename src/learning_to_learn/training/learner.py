@@ -18,7 +18,7 @@ from learning_to_learn.gradients import Carry
 from learning_to_learn.gradients.es import errors_of
 from learning_to_learn.lightning import pl
 from learning_to_learn.losses import loss_of
-from learning_to_learn.optimizers import make_optimizer, rate
+from learning_to_learn.optimizers import make_optimizer, rates
 from learning_to_learn.training.curves import error_curves
 from learning_to_learn.training.sequences import Epochs, Sequences
 from learning_to_learn.training.start import initial_weights
@@ -141,7 +141,7 @@ class MetaLearner(pl.LightningModule):
     def _rates(self, updates: Sequence[int] | np.ndarray, in_an_epoch: int) -> Float[np.ndarray, "U R"]:
         """Return the learning rates of all replicas in some updates, which are counted from the first epoch's first."""
         whole = in_an_epoch * self.config.trainer.epochs
-        return np.stack([rate(self.config.optimizer, update / whole, self._lr) for update in updates])
+        return rates(self.config.optimizer, [update / whole for update in updates], self._lr)
 
     def _update_one_by_one(self, batch: Sequences, weights: Tensor, outputs: Tensor, alive: Tensor) -> None:
         """Make the updates of an epoch where something happens between two of them.
