@@ -78,7 +78,7 @@ def answer(call: Callable[..., Any], *arguments: Any) -> Any:
     return said
 
 
-@settings(max_examples=max(80, EXAMPLES))
+@settings(max_examples=max(150, EXAMPLES))
 @given(words=st.lists(OVERRIDES, min_size=1, max_size=3))
 def test_overrides(words):
     """Composed without being run; the words that begin with a dash are flags, which have a test of their own."""
@@ -88,7 +88,7 @@ def test_overrides(words):
     assert nothing_was_written()
 
 
-@settings(max_examples=max(30, EXAMPLES // 10))
+@settings(max_examples=max(60, EXAMPLES // 10))
 @given(flags=st.lists(st.sampled_from(["-m", "--cfg", "job", "--info", "all", "--help", "-x", "--resolve", "-p",
                                        "--config-name", "--hydra-help", "-c", "--explain",
                                        "seed", "trainer", "seed=1"]),

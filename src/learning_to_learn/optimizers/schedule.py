@@ -21,12 +21,16 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 def rate(config: OptimizerConfig, progress: float, lr: np.ndarray | None = None) -> Any:
     """Return the learning rate at a progress from 0 to 1 through the training; with `lr` [R], that of every replica."""
-    rise = min(1.0, progress / config.warmup) if config.warmup else 1.0
-    return (config.lr if lr is None else lr) * rise * SCHEDULES[config.schedule](progress)
+    return (config.lr if lr is None else lr) * _rise(config, progress) * SCHEDULES[config.schedule](progress)
 
 
 def rates(config: OptimizerConfig, progress: Sequence[float], lr: np.ndarray) -> np.ndarray:
     """Return the learning rates [U, R] that `rate` returns at several progresses."""
-    rise = [min(1.0, now / config.warmup) if config.warmup else 1.0 for now in progress]
+    rise = [_rise(config, now) for now in progress]
     fall = [SCHEDULES[config.schedule](now) for now in progress]
     return lr * np.array(rise)[:, None] * np.array(fall)[:, None]
+
+
+def _rise(config: OptimizerConfig, progress: float) -> float:
+    """The part of the rate that the warm-up has reached."""
+    return min(1.0, progress / config.warmup) if config.warmup else 1.0
