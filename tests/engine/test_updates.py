@@ -5,6 +5,7 @@ import torch
 
 from learning_to_learn.engine import Reference
 from learning_to_learn.engine.fused.fused import Fused
+from learning_to_learn.optimizers.adam import Adam
 from learning_to_learn.training.learner import MetaLearner
 from learning_to_learn.training.sequences import MetaData
 from tests.helpers import job
@@ -90,3 +91,21 @@ def test_the_reference_engine_says_that_it_makes_no_updates():
     assert isinstance(engine, Reference)
     with pytest.raises(TypeError, match="makes no updates by itself"):
         engine.train()
+
+
+def test_an_update_that_a_subclass_writes_in_python_is_the_one_that_is_made():
+    """As a user's optimizer may: here, nothing moves."""
+
+    class Still(Adam):
+        asked = False
+
+        def _move(self, *_):
+            self.asked = True
+
+    config = job()
+    learner = MetaLearner(config)
+    learner.optimizer = Still(learner.weights, [config.optimizer] * config.replicas)
+    before = learner.weights.detach().clone()
+    learner.train_epoch(MetaData(config).epoch(0))
+    assert learner.optimizer.asked
+    torch.testing.assert_close(learner.weights.detach(), before, rtol=0, atol=0)

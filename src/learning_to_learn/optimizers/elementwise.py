@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float
 
+from learning_to_learn.compiled import Compiled
 from learning_to_learn.lazy import torch
 from learning_to_learn.optimizers.optimizer import Optimizer, OptimizerConfig
 
@@ -44,6 +45,12 @@ class Elementwise(Optimizer):
             self._weights.numpy(), gradient.numpy(), factors, self.moments.numpy(), alive.numpy(), self.updates,
             self._numbers,
         )  # fmt: skip
+
+    @property
+    def is_its_rule(self) -> bool:
+        """Whether an update is the compiled rule and nothing else: a subclass may have an update of its own in Python."""
+        own = type(self)
+        return own.step is Optimizer.step and own._move is Elementwise._move and isinstance(own.rule, Compiled)
 
     def arrays(self, alive: Bool[torch.Tensor, " R"]) -> tuple[np.ndarray, ...]:
         """Return the arrays that a compiled update reads and changes: the largest norms, `alive`, the moments, the numbers."""

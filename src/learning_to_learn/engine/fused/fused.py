@@ -109,8 +109,8 @@ class Fused:
         return y, last, gradient, kept if self.keep else None
 
     def can_train(self, optimizer: Optimizer) -> bool:
-        """Whether `train` can make the updates: the optimizer moves each weight by itself, and no initial state is trained."""
-        return isinstance(optimizer, Elementwise) and not self._initial
+        """Whether `train` can make the updates: the optimizer is a compiled rule, and no initial state is trained."""
+        return isinstance(optimizer, Elementwise) and optimizer.is_its_rule and not self._initial
 
     def train(
         self, parameters: Tensor, x: Tensor, target: Tensor, outputs: Tensor, optimizer: Optimizer, rates: np.ndarray,
