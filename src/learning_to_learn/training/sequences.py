@@ -12,6 +12,7 @@ from learning_to_learn.config import Config
 from learning_to_learn.families import Family
 from learning_to_learn.lightning import pl
 from learning_to_learn.randomness import Stream, uniform
+from learning_to_learn.training.ahead import ahead
 from learning_to_learn.training.interleave import interleave
 
 LOOKED_AT = 512
@@ -136,15 +137,14 @@ def training_length(config: Config, epoch: int) -> int:
 
 @dataclass(frozen=True)
 class Epochs:
-    """Some epochs in a row, each drawn when its turn comes: what Lightning takes for a batch."""
+    """Some epochs in a row, each drawn while the one before is trained: what Lightning takes for a batch."""
 
     data: "MetaData"
     numbers: range
 
     def __iter__(self) -> Iterator[Sequences]:
         began = time.perf_counter()
-        for number in self.numbers:
-            yield self.data.epoch(number)
+        yield from ahead(self.data.epoch, self.numbers)
         self.data.seconds_an_epoch = (time.perf_counter() - began) / len(self.numbers)
 
 
