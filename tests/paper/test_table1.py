@@ -10,8 +10,10 @@ from learning_to_learn.paper.table1 import PUBLISHED, Ablation, Row, Table1, _no
 
 def row(median: float, train: float | None, *, floor: float = 0.0039, late: float = 0.1) -> Row:
     result = {"floor": floor, "mse_median": median, "no_learning": 0.25, "mse_after_learning": late}
-    return Row(name="boolean", variant=PUBLISHED, published=TABLE1["boolean"], config=SimpleNamespace(), network="", result=result,
-               picture="", references={}, reached=None, late=0.0, train_mse=train)  # fmt: skip
+    return Row(
+        name="boolean", variant=PUBLISHED, published=TABLE1["boolean"], config=SimpleNamespace(), network="", result=result,
+        picture="", references={}, reached=None, late=0.0, train_mse=train,
+    )  # fmt: skip
 
 
 def said(*rows: Row, quick: bool = False) -> str:

@@ -95,8 +95,10 @@ def test_a_family_draws_the_same_in_either_thread(family, monkeypatch):
 
 @pytest.mark.parametrize("engine", ["fused", "reference"])
 def test_a_job_is_the_same_with_and_without(engine, monkeypatch, tmp_path):
-    config = compose_config("trainer.epochs=6", "trainer.evaluate_every=3", "replicas=2", "trainer.sequences=10", "threads=1",
-                            "family.sequence_length=20", "trainer.curriculum=[]", f"engine={engine}", "logger.mode=disabled")  # fmt: skip
+    config = compose_config(
+        "trainer.epochs=6", "trainer.evaluate_every=3", "replicas=2", "trainer.sequences=10", "threads=1",
+        "family.sequence_length=20", "trainer.curriculum=[]", f"engine={engine}", "logger.mode=disabled",
+    )  # fmt: skip
     weights = []
     for spare in (False, True):
         monkeypatch.setattr(module, "core_to_spare", lambda spare=spare: spare)

@@ -14,7 +14,7 @@ def ahead(draw: Callable[[int], T], numbers: Sequence[int]) -> Iterator[T]:
 
     What is drawn must depend on the number alone. An error in `draw` is raised where its result would have been yielded.
     """
-    if len(numbers) < 2 or not core_to_spare():  # noqa: PLR2004 - nothing to draw ahead
+    if len(numbers) < 2 or not core_to_spare():
         yield from map(draw, numbers)
         return
     found = draw(numbers[0])
@@ -34,7 +34,7 @@ def core_to_spare() -> bool:
 
 
 def _two_may_call() -> bool:
-    """Whether the library that numba's parallel loops run on lets two threads run loops at once; its own one ends the process."""
+    """Whether the library below numba's parallel loops lets two threads run loops at once; numba's own ends the process."""
     import numba
 
     try:
