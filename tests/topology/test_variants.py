@@ -47,3 +47,12 @@ def test_a_trained_leak_is_a_forget_gate_that_hears_nothing():
     found = UNITS["trained_leak_cell"].step(i, o, c, s, leak=leak)
     assert [v.item() for v in found] == [v.item() for v in UNITS["forget_cell"].step(i, leak, o, c, s)]
     assert Network.of([{"trained_leak_cell": 3}]).parameters == Network.of([{"memory_cell": 3}]).parameters + 3
+
+
+def test_heard_gates_are_those_of_the_memory_cell():
+    i, o, c, s = 0.3, -0.7, 1.1, 0.4
+    output, opened, shown, state = step("heard_gates_cell", i, o, c, s)
+    assert [output, state] == step("memory_cell", i, o, c, s)
+    assert [opened, shown] == pytest.approx([sigma(i), sigma(o)], abs=1e-15)
+    # Each of n cells has three pre-activations, each of which hears the two inputs, the target, 3 n outputs and a bias.
+    assert Network.of([{"heard_gates_cell": 4}]).parameters == 3 * 4 * (3 + 12 + 1) + 12 + 1

@@ -70,7 +70,11 @@ CORPORA = {
     "100 sequences, as published": (),
     "1000 sequences": ("trainer.sequences=1000", "trainer.epochs=80", "trainer.evaluate_every=2"),
     "new sequences all the time": ("family.corpus=fresh",),
+    "100 sequences, a change after every cycle": (
+        "arch.update_every=1", "optimizer.lr=0.001", "trainer.epochs=16", "trainer.evaluate_every=4",
+    ),
     "100 sequences, logistic neurons": ("arch.layers=[{memory_cell: 6, logistic: 6}]",),
+    "100 sequences, gates are sources": ("arch.layers=[{heard_gates_cell: 6, neuron: 6}]",),
     "100 sequences, Adam": (
         "optimizer=adam", "optimizer.lr=0.02", "optimizer.clip=0.1", "optimizer.schedule=cosine", "trainer.batch=10",
     ),

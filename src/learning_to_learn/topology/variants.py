@@ -43,3 +43,13 @@ def trained_leak_cell(
     """The memory cell whose loop has a weight of its own, the logistic function of `leak`. It starts at 0.95 and is trained."""
     cell = torch.sigmoid(leak) * cell + torch.sigmoid(input_gate) * (4 * torch.sigmoid(cell_input) - 2)
     return torch.sigmoid(output_gate) * (2 * torch.sigmoid(cell) - 1), cell
+
+
+@unit(states=1, outputs=3, bias={"input_gate": -1.0})
+def heard_gates_cell(
+    input_gate: torch.Tensor, output_gate: torch.Tensor, cell_input: torch.Tensor, cell: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """The memory cell whose gates are heard by all that hear the cell: another reading of "fully connected"."""
+    opened, shown = torch.sigmoid(input_gate), torch.sigmoid(output_gate)
+    cell = cell + opened * (4 * torch.sigmoid(cell_input) - 2)
+    return shown * (2 * torch.sigmoid(cell) - 1), opened, shown, cell
