@@ -23,6 +23,7 @@ from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError
 from learning_to_learn.families import FAMILIES
 from learning_to_learn.optimizers import OPTIMIZERS
+from learning_to_learn.optimizers.sgd import Sgd, SgdConfig
 from tests.helpers import job
 
 GROUPS = ("arch", "size", "family", "optimizer", "trainer", "experiment", "launcher")
@@ -245,3 +246,19 @@ JUDGED_IN_CODE = {"curriculum", "functions"}
 def test_a_list_that_holds_a_table_is_refused(word, message):
     with pytest.raises(UserError, match=re.escape(message)):
         check(compose_config(word))
+
+
+def test_an_option_that_is_registered_anew_has_its_new_keys(monkeypatch):
+    """As where a plugin is loaded again in a notebook, after a change."""
+
+    def registered(key):
+        config = dataclasses.make_dataclass("MyConfig", [("name", str, "mine"), (key, float, 0.5)], bases=(SgdConfig,))
+        mine = type("Mine", (Sgd,), {"config": config, "__module__": "my_plugin"})
+        monkeypatch.setitem(OPTIMIZERS, "mine", mine)
+
+    registered("first")
+    assert compose_config("optimizer=mine", "optimizer.lr=0.1", "optimizer.first=0.7").optimizer.first == 0.7
+    registered("second")
+    assert compose_config("optimizer=mine", "optimizer.lr=0.1", "optimizer.second=0.9").optimizer.second == 0.9
+    with pytest.raises(UserError, match="first"):
+        compose_config("optimizer=mine", "optimizer.lr=0.1", "optimizer.first=0.7")
