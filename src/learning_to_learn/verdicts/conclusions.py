@@ -7,10 +7,13 @@ import pandas as pd
 from learning_to_learn.verdicts.analysis import Findings
 
 PAPER_FAMILIES = ("boolean", "semilinear", "quadratic")
-PAPER_ARCHS = ("lstm", "elman", "jordan", "pi", "rtrl", "bptt")
+LSTM = "lstm"
+PAPER_ARCHS = (LSTM, "elman", "jordan", "pi", "rtrl", "bptt")
 """The topologies of the paper, as they are called in conf/arch/."""
 HALF = 0.5
 """The success rate from which a contender mostly succeeds."""
+ENOUGH_TO_RANK = 8
+"""Contenders from which a rank correlation says something."""
 SURE = 0.05
 """The p below which contenders are told apart."""
 
@@ -18,7 +21,14 @@ SURE = 0.05
 def conclusions(found: Findings, own: Iterable[str] = ()) -> list[str]:
     """Return sentences: where the contenders stand that are the reader's `own`, then the paper's claims, then the rest."""
     said = [sentence for name in own for sentence in _place(found, name)]
-    said += [*_only_successful(found), *_problems(found), *_cheapest(found), *_against(found), *_luck(found)]
+    said += [
+        *_only_successful(found),
+        *_problems(found),
+        *_surprises(found),
+        *_cheapest(found),
+        *_against(found),
+        *_luck(found),
+    ]
     return [sentence for sentence in said if sentence]
 
 
@@ -69,20 +79,33 @@ def _only_successful(found: Findings) -> list[str]:
     said = []
     mine = cells[cells["contender"].isin(PAPER_ARCHS)]
     if mine["contender"].nunique() > 1:
-        always = _always(mine)
-        what = f"of the paper's topologies ({_listed(mine['contender'].unique())}) on {_listed(problems)}"
         said.append(
-            f'"The only fully successful topology was the LSTM": {what}, every fresh replica succeeds of '
-            f"{_listed(always) or 'none'}, each tuned with the same budget."
+            '"The only fully successful topology was the LSTM". '
+            f"Of the paper's topologies ({_listed(mine['contender'].unique())}), each tuned with the same budget: "
+            f"{_holds(_always(mine), mine, problems)}"
         )
         for problem in problems:
             rows = mine[mine["problem"] == problem]
             said.append(f"On {problem}: {_rates(rows)}.")
     others = cells[~cells["contender"].isin(PAPER_ARCHS)]
     if others["contender"].nunique() > 0:
-        later = _listed(_always(others)) or "none"
-        said.append(f"Of the later cells every fresh replica succeeds on {_listed(problems)} of {later}.")
+        said.append(f"Of the later cells {_fully(_always(others))} with every fresh replica on all of {_listed(problems)}.")
     return said
+
+
+def _holds(always: list[str], cells: pd.DataFrame, problems: list[str]) -> str:
+    """Say whether the LSTM is the only one, and where nobody always succeeds, who does so most often."""
+    where = f"with every fresh replica on all of {_listed(problems)}"
+    if always:
+        return f"{'it holds' if always == [LSTM] else 'it does not hold'}. {_fully(always)} {where}."
+    counts = cells.groupby("contender", sort=False)[["successes", "seeds"]].sum().sort_values("successes", ascending=False)
+    most = counts.iloc[0]
+    often = f"{counts.index[0]}, {most['successes']}/{most['seeds']}"
+    return f"it does not hold as it stands. None succeeds {where}; the most often {often}."
+
+
+def _fully(names: list[str]) -> str:
+    return "none succeeds" if not names else f"{names[0]} succeeds" if len(names) == 1 else f"{_listed(names)} succeed"
 
 
 def _rates(rows: pd.DataFrame) -> str:
@@ -101,6 +124,23 @@ def _problems(found: Findings) -> list[str]:
         interval = f"{best['score_low']:.3f} – {best['score_high']:.3f}"
         top = f"the highest score is {best['contender']}'s, {best['score']:.3f} ({interval})"
         said.append(f"{problem}: {count}{': ' + _listed(good['contender']) if len(good) else ''}; {top}.")
+    return said
+
+
+def _surprises(found: Findings) -> list[str]:
+    """Where topologies that the paper found to fail succeed, and how little one problem says of another."""
+    said = []
+    cells = found.cells
+    plain = cells[cells["contender"].isin(PAPER_ARCHS) & (cells["contender"] != LSTM) & (cells["success_rate"] >= HALF)]
+    for problem, rows in plain.groupby("problem", sort=False):
+        each = ", ".join(f"{row['contender']} {row['successes']}/{row['seeds']}" for row in rows.to_dict("records"))
+        said.append(f"Topologies that the paper found to fail mostly succeed on {problem}: {each}.")
+    scores = cells.pivot_table(index="contender", columns="problem", values="score", sort=False).dropna()
+    if len(scores) >= ENOUGH_TO_RANK and len(scores.columns) > 1:
+        ranks = scores.rank().corr()
+        pairs = {(a, b): ranks.loc[a, b] for i, a in enumerate(ranks) for b in list(ranks)[i + 1 :]}
+        (a, b), least = min(pairs.items(), key=lambda pair: pair[1])
+        said.append(f"Being good at one problem says least of another at {a} and {b}: rank correlation {least:.2f}.")
     return said
 
 
