@@ -16,6 +16,8 @@ from learning_to_learn.training.sequences import training_length
 PUBLISHED, TRUNCATED, FULL, BEST = "as published", "their gradient", "full gradient", "best"
 BY_HEART = 0.2
 """The part of its test error that a network must save on its own sequences, to be said to know them by heart."""
+NEARER = 0.5
+"""Of two distances the one is said to be nearer that is less than this part of the other."""
 COLUMNS = (
     "row", "variant", "replicas", "epochs", "mse_median", "mse_min", "mse_max", "no_learning", "floor", "score_median",
     "success_rate", "mse_after_learning", "cycles_to_learn", "seconds", "excess_median", "excess_error", "train_mse", "steps_to_learn",
@@ -180,16 +182,23 @@ def _not_reached(table: Table1) -> list[str]:
         return []
     lines = ["", "## What is not reached", ""]
     for row in missed:
-        test, train, scale = row.result["mse_median"], row.train_mse, row.result["no_learning"]
+        test, train, epochs = row.result["mse_median"], row.train_mse, row.result["epochs"]
         line = f"- {row.title}, {row.variant}: {short(test)} instead of {row.published.mse:g}."
         if train is not None and test - train > BY_HEART * test:
             line += f" On its own sequences the error is {short(train)}: the network learnt part of them by heart."
         elif train is not None:
-            line += f" On its own sequences the error is {short(train)}, hardly less: it was not learnt by heart. Training has not got there."
-        slow = row.result["mse_after_learning"]
-        if slow < LEARNT * scale:
-            line += f" Past the paper's own {row.published.cycles} cycles the error is {short(slow)}: what is missing is missing early."
+            line += f" On its own sequences the error is {short(train)}, hardly less: not learnt by heart, but not trained far enough."
+        if epochs < row.published.epochs:
+            line += f" It was trained for {epochs} of the paper's {row.published.epochs} epochs."
         lines.append(line)
+    beside = [(row.title, row.published.mse, row.train_mse, row.result["mse_median"]) for row in missed
+              if row.variant == PUBLISHED and row.train_mse is not None]  # fmt: skip
+    if beside and all(abs(train - paper) < NEARER * abs(test - paper) for _, paper, train, test in beside):
+        each = "; ".join(f"{title}: {paper:g}, ours {short(train)}" for title, paper, train, _ in beside)
+        lines += [
+            "", "The paper says that its errors are those of test data. Trained as published, ours on the training sequences lie nearer to "
+            f"them than ours on test data: {each}.",
+        ]  # fmt: skip
     corpora = [a for a in table.ablations if a.experiment.endswith("_published")]
     if corpora:
         lines += [
