@@ -6,6 +6,8 @@ import re
 import pytest
 
 from learning_to_learn.commands import reproduce as command
+from learning_to_learn.composing import compose_config
+from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError
 from learning_to_learn.jobs.job import Outcome
 from learning_to_learn.paper import reproduce
@@ -90,6 +92,14 @@ def test_figure3_is_drawn(tiny, tmp_path):
 def test_an_unknown_report_is_one_line():
     with pytest.raises(UserError, match="choose one of ancestors, families, figure3, readme, table1, texts, why"):
         command._main(["table2"])
+
+
+@pytest.mark.parametrize(
+    ("experiment", "change"), [(name, change) for name, changes in reproduce.ablations().items() for change in changes]
+)
+def test_every_ablation_composes(experiment, change):
+    config = compose_config(f"experiment={experiment}", *reproduce.ABLATION, *reproduce.ablations()[experiment][change])
+    check(config)
 
 
 def test_the_papers_table_is_as_it_is_printed():

@@ -199,7 +199,7 @@ def _not_reached(table: Table1) -> list[str]:
             "", "The paper says that its errors are those of test data. Trained as published, ours on the training sequences lie nearer to "
             f"them than ours on test data: {each}.",
         ]  # fmt: skip
-    corpora = [a for a in table.ablations if a.experiment.endswith("_published")]
+    corpora = [a for a in table.ablations if "_published" in a.experiment]
     if corpora:
         lines += [
             "", "The Boolean row as published with other corpora, optimizers and neurons (on other seeds; training and test MSE): "
