@@ -90,7 +90,8 @@ class Compiled:
         place_numba_cache()
         if "prange" in self._function.__code__.co_names:
             self._function.__globals__["prange"] = numba.prange
-        return recompile_where_damaged(numba.njit(cache=True, **self._options)(self._function))
+        # Without the interpreter's lock: data of the next epoch are drawn beside the kernels (training/ahead.py).
+        return recompile_where_damaged(numba.njit(cache=True, nogil=True, **self._options)(self._function))
 
     @property
     def _numba_type_(self) -> Any:
