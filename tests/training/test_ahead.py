@@ -18,7 +18,7 @@ from learning_to_learn.training.sequences import MetaData
 
 @pytest.fixture(params=[False, True], ids=["one thread", "two threads"])
 def spare(request, monkeypatch):
-    monkeypatch.setattr(module, "core_to_spare", lambda: request.param)
+    monkeypatch.setattr(module, "core_to_spare", lambda jobs: request.param)
     return request.param
 
 
@@ -57,7 +57,7 @@ def test_an_error_comes_where_its_number_stands(spare):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
 def test_a_forked_child_has_a_thread_of_its_own(monkeypatch):
-    monkeypatch.setattr(module, "core_to_spare", lambda: True)
+    monkeypatch.setattr(module, "core_to_spare", lambda jobs: True)
     assert list(ahead(str, range(3))) == ["0", "1", "2"]
     child = os.fork()
     if child == 0:
@@ -79,13 +79,14 @@ def test_a_job_that_uses_all_cores_draws_for_itself(monkeypatch):
     assert not core_to_spare()
     cores.add(1)
     assert core_to_spare() == (numba.threading_layer() in ("omp", "tbb"))
+    assert not core_to_spare(jobs=2)  # side by side they use both cores
     monkeypatch.setattr(numba, "threading_layer", lambda: "workqueue")  # ends the process when two threads call it
     assert not core_to_spare()
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_a_family_draws_the_same_in_either_thread(family, monkeypatch):
-    monkeypatch.setattr(module, "core_to_spare", lambda: True)
+    monkeypatch.setattr(module, "core_to_spare", lambda jobs: True)
     data = MetaData(compose_config(f"family={family}", "replicas=2", "trainer.sequences=5"))
     for number, found in enumerate(ahead(data.epoch, range(3))):
         here = data.epoch(number)
@@ -101,7 +102,7 @@ def test_a_job_is_the_same_with_and_without(engine, monkeypatch, tmp_path):
     )  # fmt: skip
     weights = []
     for spare in (False, True):
-        monkeypatch.setattr(module, "core_to_spare", lambda spare=spare: spare)
+        monkeypatch.setattr(module, "core_to_spare", lambda jobs, spare=spare: spare)
         run_job(config, tmp_path / str(spare))
         checkpoint = torch.load(tmp_path / str(spare) / "checkpoints" / "last.ckpt", weights_only=True)
         weights.append(checkpoint["state_dict"])

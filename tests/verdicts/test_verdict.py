@@ -86,7 +86,21 @@ def test_what_is_done_is_not_done_again_and_more_settings_keep_it(here, capsys):
     assert 1 <= len(after) - len(before) <= 2  # the third setting, and fresh seeds at it where it is the best
 
 
-@pytest.mark.slow
+def test_a_report_that_is_written_again_still_says_what_training_took(here):
+    record = here / "reports/verdict/record.json"
+    calls = read_json(record)["calls"]
+    assert len(calls) == 1
+    assert calls[0]["took"] > 0
+    assert calls[0]["estimated"] > 0
+    assert command._main(WORDS) == 0
+    assert read_json(record)["calls"] == calls
+    assert "- a call that trained: " in (here / REPORT).read_text(encoding="utf-8")
+    for damaged in (7, [7], [{"took": "long", "estimated": 1}], [{"took": float("inf"), "estimated": 1}]):
+        write_json(record, {**read_json(record), "calls": damaged})
+        assert command._main(WORDS) == 0
+        assert read_json(record)["calls"] == []
+
+
 def test_without_its_runs_a_report_is_enough(here, capsys):
     expected = found(here)
     shutil.rmtree(here / "runs")

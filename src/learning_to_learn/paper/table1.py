@@ -187,7 +187,7 @@ def _not_reached(table: Table1) -> list[str]:
         if train is not None and test - train > BY_HEART * test:
             line += f" On its own sequences the error is {short(train)}: the network learnt part of them by heart."
         elif train is not None:
-            line += f" On its own sequences the error is {short(train)}, hardly less: not learnt by heart, but not trained far enough."
+            line += f" On its own sequences the error is {short(train)}, hardly less: it was not learnt by heart."
         if epochs < row.published.epochs:
             line += f" It was trained for {epochs} of the paper's {row.published.epochs} epochs."
         lines.append(line)

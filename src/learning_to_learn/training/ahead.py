@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from learning_to_learn.composing import usable_cores
+
 T = TypeVar("T")
 
 
-def ahead(draw: Callable[[int], T], numbers: Sequence[int]) -> Iterator[T]:
+def ahead(draw: Callable[[int], T], numbers: Sequence[int], jobs: int = 1) -> Iterator[T]:
     """Yield `draw(n)` for each number; the next one is drawn by a second thread while the caller uses this one.
 
     What is drawn must depend on the number alone. An error in `draw` is raised where its result would have been yielded.
+    `jobs` like this one run at a time on this machine.
     """
-    if len(numbers) < 2 or not core_to_spare():
+    if len(numbers) < 2 or not core_to_spare(jobs):
         yield from map(draw, numbers)
         return
     found = draw(numbers[0])
@@ -25,12 +28,11 @@ def ahead(draw: Callable[[int], T], numbers: Sequence[int]) -> Iterator[T]:
     yield found
 
 
-def core_to_spare() -> bool:
-    """Whether more cores are there than this job computes with, and numba may be called by two threads at once."""
+def core_to_spare(jobs: int = 1) -> bool:
+    """Whether more cores are there than the jobs compute with, and numba may be called by two threads at once."""
     import numba
 
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return numba.get_num_threads() < available and _two_may_call()
+    return jobs * numba.get_num_threads() < usable_cores() and _two_may_call()
 
 
 def _two_may_call() -> bool:

@@ -144,7 +144,7 @@ class Epochs:
 
     def __iter__(self) -> Iterator[Sequences]:
         began = time.perf_counter()
-        yield from ahead(self.data.epoch, self.numbers)
+        yield from ahead(self.data.epoch, self.numbers, self.data.config.launcher.jobs)
         self.data.seconds_an_epoch = (time.perf_counter() - began) / len(self.numbers)
 
 

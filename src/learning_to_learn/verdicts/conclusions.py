@@ -128,13 +128,15 @@ def _problems(found: Findings) -> list[str]:
 
 
 def _surprises(found: Findings) -> list[str]:
-    """Where topologies that the paper found to fail succeed, and how little one problem says of another."""
+    """Where other topologies of the paper than the LSTM mostly succeed, and how little one problem says of another."""
     said = []
     cells = found.cells
     plain = cells[cells["contender"].isin(PAPER_ARCHS) & (cells["contender"] != LSTM) & (cells["success_rate"] >= HALF)]
     for problem, rows in plain.groupby("problem", sort=False):
         each = ", ".join(f"{row['contender']} {row['successes']}/{row['seeds']}" for row in rows.to_dict("records"))
-        said.append(f"Topologies that the paper found to fail mostly succeed on {problem}: {each}.")
+        said.append(
+            f"Of the topologies that were not fully successful in the paper, these mostly succeed on {problem}: {each}."
+        )
     scores = cells.pivot_table(index="contender", columns="problem", values="score", sort=False).dropna()
     if len(scores) >= ENOUGH_TO_RANK and len(scores.columns) > 1:
         ranks = scores.rank().corr()

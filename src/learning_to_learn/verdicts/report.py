@@ -8,15 +8,16 @@ reports/<name>/verdict_page.json    the same for the dashboard, which shows it o
 reports/<name>/*.png                pictures
 """
 
+import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from learning_to_learn.results.markdown import escaped, markdown_table, short, to_html
 from learning_to_learn.runs.monitor import duration
-from learning_to_learn.runs.run_folder import write_atomically, write_json
+from learning_to_learn.runs.run_folder import read_json, write_atomically, write_json
 from learning_to_learn.runs.varying import typed
 from learning_to_learn.training.metrics import SUCCESS
 from learning_to_learn.verdicts.analysis import COSTS, Findings
@@ -64,17 +65,33 @@ def write_report(
     rows.to_csv(folder / REPLICAS, index=False, compression={"method": "gzip", "mtime": 0})
     cells = {cell.digest: record_of(cell) for cell in chosen.cells if cell.digest in set(rows["cell"])}
     protocol = found.protocol
+    calls = _calls(folder / REPORT, command)
+    if estimated and took:
+        calls.append({"took": took, "estimated": estimated})
     write_json(folder / REPORT, {
         "cells": cells, "versions": versions(), "machine": machine(), "command": command, "plan": asdict(chosen.plan),
         "tuning": dict(protocol.tuning), "fresh": dict(protocol.fresh),
-        "draw": {key: str(draw) for key, draw in protocol.draw.items()},
+        "draw": {key: str(draw) for key, draw in protocol.draw.items()}, "calls": calls,
     })  # fmt: skip
     pictures = draw_pictures(found, folder)
     write_json(folder / PAGE, page_of(found, _answer_text(found)))
     write_atomically(path.with_suffix(".csv"), found.cells.to_csv(index=False, float_format="%.5g"))
-    text = "\n".join(_lines(found, chosen, pictures, folder.name, command, estimated, took, failed or {})) + "\n"
+    text = "\n".join(_lines(found, chosen, pictures, folder.name, command, calls, failed or {})) + "\n"
     write_atomically(path, text)
     write_atomically(path.with_suffix(".html"), to_html(text, path.parent, title=found.protocol.question or "Verdict"))
+
+
+def _calls(record: Path, command: str) -> list[dict[str, Any]]:
+    """Return what earlier calls of the same command took that trained something, with their estimates, in seconds."""
+    before = read_json(record) or {}
+    if before.get("command") != command or not isinstance(before.get("calls"), list):
+        return []
+    calls = [{key: call.get(key) for key in ("took", "estimated")} for call in before["calls"] if isinstance(call, dict)]
+    return [call for call in calls if all(map(_is_time, call.values()))]
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and 0 < value < math.inf
 
 
 def machine() -> dict[str, str]:
@@ -85,8 +102,8 @@ def machine() -> dict[str, str]:
 
 
 def _lines(
-    found: Findings, chosen: Budgeted, pictures: Mapping[str, str], folder: str, command: str, estimated: float | None,
-    took: float | None, failed: Mapping[str, str],
+    found: Findings, chosen: Budgeted, pictures: Mapping[str, str], folder: str, command: str,
+    calls: Sequence[Mapping[str, float]], failed: Mapping[str, str],
 ) -> list[str]:  # fmt: skip
     title = escaped(found.protocol.question or "Verdict")
     lines = [f"# {title}", "", f"Written by `{command}`: {chosen.plan}.", "", *_introduction(chosen)]
@@ -111,7 +128,7 @@ def _lines(
     lines += ["", "## Problem by problem", "", *_matrix(found), "", "## How hard they are to tune", "", *_tuning(found)]
     for name, caption in pictures.items():
         lines += ["", f"![{caption}]({folder}/{name})", "", f"{caption}."]
-    return [*lines, "", "## How it was made", "", *_made(found, estimated, took)]
+    return [*lines, "", "## How it was made", "", *_made(found, calls)]
 
 
 def _introduction(chosen: Budgeted) -> list[str]:
@@ -188,7 +205,7 @@ def _tuning(found: Findings) -> list[str]:
     ]  # fmt: skip
 
 
-def _made(found: Findings, estimated: float | None, took: float | None) -> list[str]:
+def _made(found: Findings, calls: Sequence[Mapping[str, float]]) -> list[str]:
     protocol, here = found.protocol, machine()
     tuning = int((found.rows["phase"] == TUNING).sum())
     lines = [
@@ -197,6 +214,7 @@ def _made(found: Findings, estimated: float | None, took: float | None) -> list[
         *(f"- `{key}={typed(value)}` for all" for key, value in protocol.settings.items()),
         f"- {', '.join(f'{name} {number}' for name, number in versions().items())}; {here['processor']}, {here['system']}",
     ]
-    if estimated and took:
-        lines.append(f"- this call: {duration(took)}, estimated {duration(estimated)} beforehand")
+    lines += [
+        f"- a call that trained: {duration(call['took'])}, estimated {duration(call['estimated'])} beforehand" for call in calls
+    ]
     return lines

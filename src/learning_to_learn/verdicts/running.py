@@ -81,7 +81,7 @@ def judge_all(
     took = time.monotonic() - began
     write_report(findings, chosen, report, command=again, estimated=chosen.total, took=took, failed=failed)
     shown = store.folder / report.stem
-    shown.mkdir(exist_ok=True)
+    shown.mkdir(parents=True, exist_ok=True)
     (shown / PAGE).write_bytes((report.with_suffix("") / PAGE).read_bytes())
     mode = dict(word.split("=", 1) for word in how).get("logger.mode", "disabled")
     page = read_json(shown / PAGE)
