@@ -76,7 +76,7 @@ def measure_and_write() -> list[str]:
         "## The whole trainer",
         "",
         f"lstm, 4 replicas, updates of 10 sequences, one thread, wandb offline, {EPOCHS} epochs with a look at 512 validation",
-        f"sequences every 20; the fastest of {REPEATS} runs. Where a core is idle, a second thread draws the next epoch meanwhile.",
+        f"sequences every 20; the fastest of {REPEATS} runs. A second thread draws the next epoch meanwhile.",
         "In kernels: forward, backward and the optimizer's updates",
         "([reports/bench_trainer.csv](../reports/bench_trainer.csv)).",
         "",
