@@ -206,7 +206,7 @@ Written by `make bench` on {time.strftime("%Y-%m-%d")}: {processor()}, {cores} c
 torch {torch.__version__}, numba {numba.__version__}, float32. The engines take turns in one process, so that the ratios mean
 more than the times. The data of the first table are in [reports/bench.csv](../reports/bench.csv).
 
-Memory: a worker (thread) of the fused engine owns one workspace, for LSTM 6+6 some 3 KiB a cycle, whatever the batch and the
+Memory: a worker (thread) of the fused engine owns one workspace, for LSTM 6+6 some 2.2 KiB a cycle, whatever the batch and the
 number of replicas; with T = 1000, 100 sequences and 16 replicas the epoch's data (32 MB) are the larger part.
 """.splitlines()
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from learning_to_learn.engine import make_engine
 from learning_to_learn.engine.fused.fused import Fused
+from learning_to_learn.engine.fused.lanes import LANES
 from learning_to_learn.gradients import Carry, make_gradient
 from tests.helpers import NETWORKS, network, random_case
 
@@ -43,7 +44,7 @@ def check(name, gradient_name, window, dtype, replicas, batch, length, error_fee
 
 
 shapes = st.tuples(
-    st.integers(1, 5), st.integers(1, 40), st.integers(1, 24), st.booleans(), st.integers(0, 23), st.integers(0, 99)
+    st.integers(1, 5), st.integers(1, 40), st.integers(1, 36), st.booleans(), st.integers(0, 35), st.integers(0, 99)
 )
 
 
@@ -150,6 +151,13 @@ def test_memory_does_not_grow_with_the_batch_or_the_replicas():
         engine.segment(*random_case(net, replicas=replicas, batch=batch, length=50, dtype=torch.float32))
         sizes.append(engine._workspaces.nbytes)
     assert sizes[0] == sizes[1]
+
+
+def test_of_a_cycle_of_a_long_sequence_only_saved_values_and_inputs_are_kept():
+    """Of a memory cell two gates, the squashed input and the squashed state, of a neuron its output; no output twice."""
+    words = Fused(network("cells"), make_gradient("bptt"))._kernel.words
+    saved, inputs, first_sources = 4 * 2 + 2 + 1, 3, (2 + 2) / 16
+    assert (words(4000) - words(256)) / (4000 - 256) / LANES == saved + inputs + first_sources
 
 
 def test_other_types_are_refused():

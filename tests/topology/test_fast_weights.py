@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -156,9 +157,58 @@ def mlstm_of_xlstm(head):
     return over_time(head, step, c, c[..., :1], c[..., :1, :1])
 
 
+def written(scan, head, keep):
+    """What queries read of S_t = S_{t-1} keep_t (I - beta k k^T) + beta v k^T. `scan` makes the transposes of S_t."""
+    q, k, beta = silu_l2(head.query), silu_l2(head.key), torch.sigmoid(head.strength)
+    forget = keep * (torch.eye(WIDTH) - beta[..., None] * k[..., :, None] * k[..., None, :])
+    return torch.einsum("btji,btj->bti", scan(forget, beta[..., None] * k[..., :, None] * head.value[..., None, :]), q)
+
+
+def memax_scan(module, name):
+    """[B, T, d, d], [B, T, d, d] -> [B, T, d, d]: S_t = M_t S_{t-1} + X_t by memax's associative scan and JAX's derivatives.
+
+    What is not taken from memax 0.1.1, because it is none of the papers': its layers write v k^T where a memory that is
+    multiplied from the left needs k v^T, double the write strength, and normalise relu(k) (DeltaNet) by |k| + 1e-6. Its linear
+    attention forgets its sum of keys, and its additive fast weights read along the values; neither is used here.
+    """
+    if importlib.util.find_spec("memax") is None:
+        pytest.skip("memax is not installed")
+    import jax
+    from memax.equinox import scans
+
+    jax.config.update("jax_enable_x64", True)
+    semigroup = getattr(importlib.import_module(f"memax.equinox.semigroups.{module}"), name)(WIDTH)
+
+    def memories(m, x):
+        return jax.vmap(lambda *sequence: scans.semigroup_scan(semigroup, semigroup.initialize_carry(), sequence)[1])(m, x)
+
+    class Scan(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, *inputs):
+            made, ctx.pull_back = jax.vjp(memories, *(jax.numpy.asarray(i.numpy()) for i in inputs))
+            return torch.from_numpy(np.array(made))
+
+        @staticmethod
+        def backward(ctx, errors):
+            return tuple(torch.from_numpy(np.array(e)) for e in ctx.pull_back(jax.numpy.asarray(errors.numpy())))
+
+    return Scan.apply
+
+
+def delta_rule_of_memax(head):
+    return written(memax_scan("delta", "DeltaNetSemigroup"), head, 1.0)
+
+
+def gated_delta_rule_of_memax(head):
+    decay = torch.exp(-torch.exp(head.rate) * torch.log(1 + torch.exp(head.decay)))
+    return written(memax_scan("gdn", "GDNSemigroup"), head, decay[..., None])
+
+
 PEERS = (additive_fast_weights, linear_attention, delta_rule, gated_delta_rule, mesa, mlstm, self_referential)
 VARIANTS = {
     "mlstm, of xlstm": ({}, mlstm_of_xlstm),
+    "delta_rule, of memax": ({}, delta_rule_of_memax),
+    "gated_delta_rule, of memax": ({}, gated_delta_rule_of_memax),
     "delta_rule, largest=2": ({"largest": 2.0}, lambda head: delta_rule(head, largest=2.0)),
     "delta_rule, keys=plain": ({"keys": "plain"}, lambda head: delta_rule(head, lambda x: x)),
     "delta_rule, keys=softmax": ({"keys": "softmax"}, lambda head: delta_rule(head, lambda x: x.softmax(-1))),

@@ -1,9 +1,13 @@
 """Print the backward-mode kernel (bptt, truncated): forward over time, error, and back over time.
 
-What the way back needs is kept in slabs of SLAB cycles, in which a row is contiguous over (cycle, lane); that makes the
-gradient of a weight one long dot product of two rows. Places of layer i, besides those of every kernel:
+Sources and errors lie in slabs of SLAB cycles, in which a row is contiguous over (cycle, lane); that makes the gradient of a
+weight one long dot product of two rows. The less is kept of a cycle, the longer a sequence may be before its workspace leaves
+the core's cache: of most networks only what the units saved and the inputs are kept, and the way back makes the sources of a
+slab anew (`remakes_sources`). Places of layer i, besides those of every kernel:
 
-    sources0 [slab, K + 1, SLAB]    saved0 [slab, values, SLAB]: what the units' backward passes start from
+    saved0 [steps, values]: what the units' backward passes start from
+    sources0 [K + 1, SLAB], of one slab, or [slab, K + 1, SLAB] where sources are not made anew; if they are,
+    inputs0 [steps, inputs], and first_sources0 [slab, own outputs]: the own outputs that are a slab's first sources
     pre_activation_errors0 [M, SLAB], of one slab    output_errors0 [H], from above and from the cycle after
     state_errors0 [S]    passed_errors0 [H], of a layer that is residual or has a norm: from above only
     scale0 [slab, 1, SLAB], of a layer with a norm: what its outputs are multiplied by
@@ -53,18 +57,24 @@ def print_mixed_lanes(network: Network, real: str, matmul: str) -> str:
 class BackwardMode(Kernel):
     def __init__(self, network: Network, *, mixed: bool = False) -> None:
         super().__init__(network, row=SLAB * LANES, mixed=mixed)
+        self.remakes_sources = not any(part.has_groups or part.layer.residual or part.layer.norm for part in self.layers)
 
     def workspace(self) -> list[tuple[str, int, int]]:
         places = super().workspace()
         for part in self.layers:
             i, layer = part.index, part.layer
+            sources = part.sources * self.row
             places += [
-                (f"sources{i}", part.sources * self.row, 0),
-                (f"saved{i}", self._saved(part) * self.row, 0),
+                (f"sources{i}", 0, sources) if self.remakes_sources else (f"sources{i}", sources, 0),
+                (f"saved{i}", self._saved_of_layer(part) * self.row, 0),
                 (f"pre_activation_errors{i}", 0, layer.rows * self.row),
                 (f"output_errors{i}", 0, layer.outputs * LANES),
                 (f"state_errors{i}", 0, self._state_errors(part) * LANES),
             ]
+            if self.remakes_sources and part.own:
+                places.append((f"first_sources{i}", part.own * LANES, 0))
+            if self.remakes_sources and not i:
+                places.append((f"inputs{i}", self._inputs * self.row, 0))
             if part.has_groups:
                 places.append((f"kept{i}", part.all_values(kept_rows) * self.row, 0))
             if layer.residual or layer.norm:
@@ -86,13 +96,30 @@ class BackwardMode(Kernel):
             found.append(block.groups.backward(part.index, self.group_places(part, block), self.row))
         return found
 
-    @staticmethod
-    def _saved(part: KernelLayer) -> int:
-        return part.all_values(_saved)
+    @property
+    def _inputs(self) -> int:
+        """The sources of the first layer that are neither its own outputs nor the constant."""
+        return self.layers[0].layer.sources - self.layers[0].own
 
-    def _saved_row(self, part: KernelLayer, block: KernelBlock, slot: int) -> str:
+    def _saved(self, part: KernelLayer, block: KernelBlock) -> tuple[str, ...]:
+        """The variables that are saved of each unit of a block."""
+        if block.groups:
+            return ()
+        heard = self.remakes_sources and part.index + 1 < len(self.layers)
+        return block.trace.saved + (block.trace.saved_for_outputs if heard else ())
+
+    def _saved_of_layer(self, part: KernelLayer) -> int:
+        return part.all_values(lambda block: len(self._saved(part, block)))
+
+    def _saved_place(self, part: KernelLayer, block: KernelBlock, slot: int) -> str:
         """The place of value number `slot` that is saved of unit j."""
-        return f"saved{part.index}_now + {block.value(slot, part.values(block, _saved))} * {self.row}"
+        before = part.values(block, lambda other: len(self._saved(part, other)))
+        return f"saved{part.index}_now + {block.value(slot, before)} * LANES"
+
+    def _name_saved(self, part: KernelLayer) -> None:
+        """Name the place of what a layer's units save at a cycle."""
+        i = part.index
+        self.s.add(f"saved{i}_now = saved{i} + cycle * {self._saved_of_layer(part) * LANES}")
 
     def _name_kept(self, part: KernelLayer, time: str) -> None:
         """Name the places of what the groups of a layer keep, at a cycle and at the one after it."""
@@ -102,6 +129,12 @@ class BackwardMode(Kernel):
 
     def _at(self, name: str, place: str, rows: int, time: str) -> str:
         return f"{name} = {place} + {time} // {SLAB} * {rows * self.row} + {time} % {SLAB} * LANES"
+
+    def _sources_at(self, part: KernelLayer, time: str, name: str = "sources{}_now") -> str:
+        i = part.index
+        if self.remakes_sources:
+            return f"{name.format(i)} = sources{i} + {time} % {SLAB} * LANES"
+        return self._at(name.format(i), f"sources{i}", part.sources, time)
 
     def body(self) -> list[str]:
         s = self.s
@@ -121,18 +154,17 @@ class BackwardMode(Kernel):
             for part in self.layers:
                 self._name_kept(part, "cycle")
                 i = part.index
-                s.add(
-                    self._at(f"sources{i}_now", f"sources{i}", part.sources, "cycle"),
-                    self._at(f"outputs{i}_next", f"sources{i}", part.sources, "(cycle + 1)"),
-                )
-                s.add(self._at(f"saved{i}_now", f"saved{i}", self._saved(part), "cycle"))
+                s.add(self._sources_at(part, "cycle"), self._sources_at(part, "(cycle + 1)", "outputs{}_next"))
+                self._name_saved(part)
                 if part.layer.norm:
                     s.add(self._at(f"scale{i}_now", f"scale{i}", 1, "cycle"))
             self.read_inputs()
+            if self.remakes_sources:
+                self._move_sources(into=False)
             for part in self.layers:
                 self.layer_forward(part)
         for part in self.layers:
-            s.add(self._at(f"sources{part.index}_now", f"sources{part.index}", part.sources, "steps"))
+            s.add(self._sources_at(part, "steps"))
             self._name_kept(part, "steps")
         self.move_states(into=False)
         self.store_state()
@@ -142,8 +174,26 @@ class BackwardMode(Kernel):
         return s.lines
 
     def keep(self, part: KernelLayer, block: KernelBlock, names: dict[str, str]) -> None:
-        for slot, variable in enumerate(block.trace.saved):
-            self.s.add(f"store(memory, {self._saved_row(part, block, slot)}, {names[variable]})")
+        for slot, variable in enumerate(self._saved(part, block)):
+            self.s.add(f"store(memory, {self._saved_place(part, block, slot)}, {names[variable]})")
+
+    def _move_sources(self, *, into: bool) -> None:
+        """Copy what the units do not say again into this cycle's sources, or from there to where it is kept."""
+        s, first = self.s, self.layers[0].own
+
+        def move(source: str, kept: str) -> None:
+            target, origin = (source, kept) if into else (kept, source)
+            s.add(f"store(memory, {target}, load(memory, {origin}))")
+
+        with s.loop("i", self._inputs):
+            move(f"sources0_now + ({first} + i) * {self.row}", f"inputs0 + (cycle * {self._inputs} + i) * LANES")
+        own = [part for part in self.layers if part.own]
+        if own:
+            with s.block(f"if cycle % {SLAB} == 0:"):
+                for part in own:
+                    i, n = part.index, part.own
+                    with s.loop("i", n):
+                        move(f"sources{i}_now + i * {self.row}", f"first_sources{i} + (cycle // {SLAB} * {n} + i) * LANES")
 
     def _backward(self) -> None:
         s = self.s
@@ -156,8 +206,12 @@ class BackwardMode(Kernel):
         with s.loop("back", "steps"):
             s.add("cycle = steps - 1 - back", f"now = cycle % {SLAB} * LANES")
             for part in self.layers:
-                s.add(self._at(f"saved{part.index}_now", f"saved{part.index}", self._saved(part), "cycle"))
+                self._name_saved(part)
                 self._name_kept(part, "cycle")
+                if self.remakes_sources:
+                    s.add(self._sources_at(part, "cycle"))
+                    if part.own:
+                        s.add(self._sources_at(part, "(cycle + 1)", "outputs{}_next"))
                 if part.has_groups:
                     turn = f"state_errors{part.index} + cycle % 2 * {part.layer.states * LANES}"
                     other = f"state_errors{part.index} + (cycle + 1) % 2 * {part.layer.states * LANES}"
@@ -166,8 +220,8 @@ class BackwardMode(Kernel):
                     i, above = part.index, self.layers[part.index + 1]
                     s.add(
                         self._at(f"scale{i}_now", f"scale{i}", 1, "cycle"),
-                        self._at(f"sources{i}_now", f"sources{i}", part.sources, "cycle"),
-                        self._at(f"sources{i + 1}_now", f"sources{i + 1}", above.sources, "cycle"),
+                        self._sources_at(part, "cycle"),
+                        self._sources_at(above, "cycle"),
                     )
             self._output_errors(self.layers[-1])
             for part in reversed(self.layers):
@@ -175,11 +229,14 @@ class BackwardMode(Kernel):
             self._initial_states()
             with s.block("if cycle % window == 0:"):
                 self._clear(self.layers[:-1])
+            if self.remakes_sources:
+                self._move_sources(into=True)
             with s.block("if now == 0:"):
                 s.add(f"count = min({SLAB}, steps - cycle)")
                 for part in self.layers:
                     i = part.index
-                    s.add(self._at(f"sources{i}_now", f"sources{i}", part.sources, "cycle"))
+                    if not self.remakes_sources:
+                        s.add(self._sources_at(part, "cycle"))
                     for p in part.layer.products:
                         with self.heads(p.heads):
                             s.add(
@@ -377,9 +434,9 @@ class BackwardMode(Kernel):
             self._group_backward(part, block, block.groups)
             return
         s, i, backward, names = self.s, part.index, block.trace.backward, {}
-        for slot, variable in enumerate(block.trace.saved):
+        for slot, variable in enumerate(self._saved(part, block)):
             names[variable] = f"backward_{variable}"
-            s.add(f"backward_{variable} = load(memory, {self._saved_row(part, block, slot)})")
+            s.add(f"backward_{variable} = load(memory, {self._saved_place(part, block, slot)})")
         outputs = block.unit.outputs
         for n in range(outputs):
             s.add(f"error{n} = load(memory, output_errors{i} + {block.output(n)} * LANES)")
@@ -389,6 +446,14 @@ class BackwardMode(Kernel):
         names |= self.load_constants(part, block, backward)
         lines, errors = statements(backward, names, "backward_")
         s.add(*lines)
+        if self.remakes_sources and i + 1 < len(self.layers):
+            names |= {op.name: f"backward_{op.name}" for op in backward.ops} | self.load_constants(
+                part, block, block.trace.outputs
+            )
+            lines, heard = statements(block.trace.outputs, names, "backward_")
+            s.add(*lines)
+            for n, output in enumerate(heard):
+                self._put_output(part, block, n, output)
         rows, states = errors[: block.rows], errors[block.rows : block.rows + block.states]
         for n, error in enumerate(rows):
             s.add(f"store(memory, pre_activation_errors{i} + now + {block.row(n)} * {self.row}, {error or '0.0'})")
@@ -398,7 +463,3 @@ class BackwardMode(Kernel):
             if error:
                 target = f"number_errors{i} + {block.number(n)} * LANES"
                 s.add(f"store(memory, {target}, load(memory, {target}) + {error})")
-
-
-def _saved(block: KernelBlock) -> int:
-    return 0 if block.groups else len(block.trace.saved)

@@ -29,8 +29,9 @@ class Fused:
 
     `keep`: sensitivities must survive from segment to segment. `batch`: the sequences of an update, which decide whether lanes
     are mixed; any other number of sequences runs too. Memory: every thread owns a workspace of 4 bytes x 16 lanes
-    x (sources + 1 + saved values) a cycle, for the LSTM of 6 + 6 units 3 KiB a cycle; it does not grow with batch or
-    replicas. With `keep`, rtrl also holds for every sequence a number for each state and parameter that can change it.
+    x (inputs + saved values) a cycle, for the LSTM of 6 + 6 units 2.2 KiB a cycle, and more where a layer has a norm, a
+    residual path or vector units; it does not grow with batch or replicas. With `keep`, rtrl also holds for every sequence a
+    number for each state and parameter that can change it.
     Raises UnsupportedOperation where a unit cannot be fused, TypeError on another type.
     """
 

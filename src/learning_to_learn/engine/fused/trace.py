@@ -4,6 +4,7 @@
 nothing on scalars (detach, views) and refuses, by name, what has no elementwise meaning.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -54,6 +55,10 @@ class UnitTrace:
     """-> for each output and then each new state, its derivative by each pre, each state and each number."""
     saved: tuple[str, ...]
     """The variables of `forward` that `backward` starts from, when what is cheap is computed again."""
+    outputs: Trace
+    """saved.., saved_for_outputs.., constants -> the outputs once more."""
+    saved_for_outputs: tuple[str, ...]
+    """The variables of `forward`, besides `saved`, that `outputs` starts from."""
     constants: Trace
     """number.. -> what `forward` and `backward` read of it, the same at every cycle; its outputs are variables' names."""
     partial_constants: Trace
@@ -122,13 +127,16 @@ def trace(unit: Unit) -> UnitTrace:
     backward = Trace(both.ops, both.outputs[results:])
     saved = _saved(forward, backward, inputs, constant)
     backward = _closure(backward, backward.outputs, constant | frozenset(saved))
+    saved_for_outputs = _saved_for_outputs(Trace(forward.ops, forward.outputs[: unit.outputs]), saved, inputs, constant)
+    outputs = _closure(forward, forward.outputs[: unit.outputs], constant | frozenset(saved + saved_for_outputs))
     ones: dict[str, Value] = dict.fromkeys(tangents, 1.0)
     partials = _substitute(unit, _record(unit, partial, variables + tangents), ones)
     constant_partials = _constant(partials, numbers)
     varying = _closure(partials, partials.outputs, constant_partials)
     return UnitTrace(
-        forward, backward, varying, saved, _read(both, constant, forward, backward), _read(partials, constant_partials, varying)
-    )
+        forward, backward, varying, saved, outputs, saved_for_outputs,
+        _read(both, constant, forward, backward), _read(partials, constant_partials, varying),
+    )  # fmt: skip
 
 
 def _record(unit: Unit, function: Callable, names: list[str]) -> Trace:
@@ -280,6 +288,24 @@ def _saved(forward: Trace, backward: Trace, inputs: list[str], constant: frozens
     remaining = _closure(backward, backward.outputs, stop | constant)
     read = {a for op in remaining.ops for a in op.args} | set(backward.outputs)
     return tuple(sorted(v for v in stop if v in read))
+
+
+def _saved_for_outputs(forward: Trace, saved: tuple[str, ...], inputs: list[str], constant: frozenset[str]) -> tuple[str, ...]:
+    """What must be saved besides `saved`, so that the outputs can be had again without an expensive operation, to the bit.
+
+    These are the outputs themselves where they are fewer, and where a compiler may or may not fuse a product and a sum.
+    """
+    needed = tuple(v for v in _saved(forward, forward, inputs, constant) if v not in saved)
+    themselves = tuple(dict.fromkeys(v for v in forward.outputs if isinstance(v, str) and v not in constant and v not in saved))
+    made = _closure(forward, forward.outputs, constant | frozenset(saved + needed)).ops
+    rounded = {op.name for op in made if op.function in ("mul", "square") and not any(_is_power_of_two(a) for a in op.args)}
+    fused = any(op.function in ("add", "sub") and rounded.intersection(op.args) for op in made)
+    return themselves if fused or len(needed) > len(themselves) else needed
+
+
+def _is_power_of_two(value: Value) -> bool:
+    """Whether a product with it is exact."""
+    return isinstance(value, float) and abs(math.frexp(value)[0]) == 0.5
 
 
 def _constant(trace: Trace, numbers: list[str]) -> frozenset[str]:
