@@ -139,6 +139,11 @@ def test_a_replica_is_trained_again_to_the_bit(here, capsys):
     assert command._main(["check", str(REPORT), "seed=1"]) == 1
     assert "not equal, although versions, processor and the first epoch are" in capsys.readouterr().out
     record = read_json(path.parent / "record.json")
+    for one in record["cells"].values():  # as if the default were another one when the report was made
+        one["shared"]["trainer.curriculum_part"] = 0.1
+    write_json(path.parent / "record.json", record)
+    assert command._main(["check", str(REPORT), "seed=1"]) == 1
+    assert "cannot be expected to be: a default of this checkout, which the report does not record" in capsys.readouterr().out
     record["machine"]["processor"] = "abacus"
     write_json(path.parent / "record.json", record)
     assert command._main(["check", str(REPORT), "seed=1"]) == 1

@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -97,9 +97,7 @@ class Cell:
     @cached_property
     def text(self) -> str:
         """A hash of all that its jobs share but for the tuned keys: what is trained, and with which versions."""
-        tuned = [key for key in self.protocol.draw if key != BIAS]
-        settings = text_without((*INCIDENTAL, *LABELS, *_MEASURED, *tuned), self.config)
-        return _hash(settings, json.dumps(versions()))
+        return shared_text(self.config, self.protocol.draw, versions())
 
     @cached_property
     def trial(self) -> str:
@@ -170,6 +168,12 @@ def with_values(config: Config, values: Mapping[str, Any]) -> Config:
         before = getattr(node, name)
         setattr(node, name, {**before, **value} if isinstance(value, Mapping) and isinstance(before, Mapping) else value)
     return found
+
+
+def shared_text(config: Config, tuned: Iterable[str], made_with: Mapping[str, str]) -> str:
+    """Return `Cell.text` of what its jobs share, of the keys that are tuned, and of the versions."""
+    left_out = [key for key in tuned if key != BIAS]
+    return _hash(text_without((*INCIDENTAL, *LABELS, *_MEASURED, *left_out), config), json.dumps(made_with))
 
 
 def packs_of(jobs: Sequence[CellJob]) -> list[list[CellJob]]:

@@ -17,6 +17,7 @@ from learning_to_learn.verdicts.cells import (
     Verbatim,
     as_word,
     base_config,
+    shared_text,
     try_out,
     versions,
     weights_digest,
@@ -47,6 +48,8 @@ def check_report(report: Path, draw: int | None = None) -> Checked:
     config = with_values(shared, {**record["fresh"], **said["settings"][str(row["setting"])], **more})
     name = f"{said['contender']}, {said['problem']}, seed {row['seed']}, random setting {row['setting']}"
     differences = differing(record)
+    if shared_text(shared, said["settings"][str(row["setting"])], said["versions"]) != said["text"]:
+        differences.append("a default of this checkout, which the report does not record, has another value than the report's")
     with tempfile.TemporaryDirectory() as place:
         weights, mse = _train(config, Path(place) / "run")
     equal = bool(weights == row["weights"] and mse == row["mse"])
