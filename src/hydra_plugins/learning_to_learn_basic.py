@@ -5,6 +5,7 @@ How values are paired is in learning_to_learn.jobs.pairing, how jobs are compose
 Hydra imports this file at the start of every command, so it imports nothing that is slow.
 """
 
+import inspect
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,13 @@ from hydra.core.utils import JobReturn, configure_log, filter_overrides, setup_g
 _log = logging.getLogger(__name__)
 
 
+def _replace(group: str, node: type) -> None:
+    """Put a configuration in the place of Hydra's own of the name "basic"; from Hydra 1.4 on that must be said."""
+    store = ConfigStore.instance().store
+    said: dict[str, Any] = {"replace": True} if "replace" in inspect.signature(store).parameters else {}
+    store(group=group, name="basic", node=node, provider="learning_to_learn", **said)
+
+
 @dataclass
 class BasicSweeperConfig(basic_sweeper.BasicSweeperConf):
     """Hydra's settings of its sweeper, and the keys whose values are paired."""
@@ -27,7 +35,7 @@ class BasicSweeperConfig(basic_sweeper.BasicSweeperConf):
     zip: list[str] = field(default_factory=list)
 
 
-ConfigStore.instance().store(group="hydra/sweeper", name="basic", node=BasicSweeperConfig, provider="learning_to_learn")
+_replace("hydra/sweeper", BasicSweeperConfig)
 
 
 class BasicSweeper(basic_sweeper.BasicSweeper):
@@ -60,7 +68,7 @@ class BasicLauncherConfig(basic_launcher.BasicLauncherConf):
     _target_: str = "hydra_plugins.learning_to_learn_basic.BasicLauncher"
 
 
-ConfigStore.instance().store(group="hydra/launcher", name="basic", node=BasicLauncherConfig, provider="learning_to_learn")
+_replace("hydra/launcher", BasicLauncherConfig)
 
 
 class BasicLauncher(basic_launcher.BasicLauncher):

@@ -8,7 +8,8 @@ but those values, and in what Hydra's own node says of them.
 import copy
 from collections.abc import Sequence
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra._internal import config_loader_impl
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
@@ -36,10 +37,12 @@ class Composer:
         own = [override for override in overrides if not override.is_hydra_override()]
         with open_dict(found.hydra):
             found.hydra.overrides.task = [override.input_line for override in own]
-            look = found.hydra.job.config.override_dirname
-            found.hydra.job.override_dirname = get_overrides_dirname(
-                overrides=own, kv_sep=look.kv_sep, item_sep=look.item_sep, exclude_keys=look.exclude_keys
-            )
+            # From Hydra 1.4 on it is not written, but found when it is asked for.
+            if dirname := getattr(config_loader_impl, "get_overrides_dirname", None):
+                look = found.hydra.job.config.override_dirname
+                found.hydra.job.override_dirname = dirname(
+                    overrides=own, kv_sep=look.kv_sep, item_sep=look.item_sep, exclude_keys=look.exclude_keys
+                )
         return found
 
     def run(
@@ -48,7 +51,7 @@ class Composer:
         """Compose job `number` of a sweep and run it by Hydra, without the two copies of its configuration that Hydra keeps."""
         config = self.compose(words)
         with open_dict(config):
-            config.hydra.job.id = config.hydra.job.num = number
+            config.hydra.job.id, config.hydra.job.num = str(number), number
         done = run_job(
             hydra_context=context, task_function=task, config=config, job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir", configure_logging=configure_logging,

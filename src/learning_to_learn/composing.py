@@ -5,6 +5,7 @@ that a script or a notebook can compose and train as often as it likes.
 """
 
 import argparse
+import inspect
 import io
 import itertools
 import os
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra import __version__ as hydra_version
 from hydra import version
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
@@ -93,10 +95,13 @@ def register_resolvers() -> None:
     def groups() -> str:
         return "\n".join(f"  {name}: {', '.join(options(name))}" for name in group_names())
 
+    # OmegaConf 2.3 has something older under the name that 2.4 wants.
+    older = "replace" not in inspect.signature(OmegaConf.register_resolver).parameters
+    add: Callable[..., None] = OmegaConf.register_new_resolver if older else OmegaConf.register_resolver
     for resolver in (ray_address, ray_cpus, ray_object_store, ray_cpus_of_a_job, groups):
-        OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
-    OmegaConf.register_new_resolver("cores", usable_cores, replace=True)
-    OmegaConf.register_new_resolver("as_file_name", lambda name: as_file_name(str(name)), replace=True)
+        add(resolver.__name__, resolver, replace=True)
+    add("cores", usable_cores, replace=True)
+    add("as_file_name", lambda name: as_file_name(str(name)), replace=True)
 
 
 # ------------------------------------------------------------------------------------------------ what the user typed
@@ -388,7 +393,8 @@ def _hydra(request: Request) -> Iterator[Hydra]:
     register()
     before = GlobalHydra.instance().hydra, HydraConfig.instance().cfg
     GlobalHydra.instance().clear()
-    version.setbase("1.3")
+    if hydra_version.startswith("1.3."):  # later ones know no other base, and warn of one
+        version.setbase("1.3")
     search_path = create_config_search_path(str(_conf(request)))
     if request.flags.config_dir is not None:
         more = Path(request.flags.config_dir).expanduser().resolve()
