@@ -9,6 +9,7 @@ from learning_to_learn.errors import UserError
 from learning_to_learn.families.semilinear import gradient_descent
 from learning_to_learn.jobs.job import run_job
 from learning_to_learn.randomness import Stream
+from learning_to_learn.results.table import find_jobs
 from learning_to_learn.runs.run_folder import Status, read_json
 from learning_to_learn.runs.trained import load_run
 from learning_to_learn.training.learner import MetaLearner
@@ -38,8 +39,10 @@ def test_replicas_of_hidden_learners_differ_and_a_random_start_is_another():
 
 
 def test_a_job_of_no_epochs_measures_the_network_as_it_begins(tmp_path):
-    config = job("arch=fwnn", "trainer.epochs=0", "engine=reference")
+    config = job("arch=fwnn", "trainer.epochs=0", "engine=reference", "logger.mode=offline")
     assert run_job(config, tmp_path / "run", console=False).status is Status.FINISHED
+    (found,) = find_jobs(tmp_path)
+    assert (found.status, found.error) == (Status.FINISHED, "")
     result = read_json(tmp_path / "run" / "result.json")
     assert result["epochs"] == 0
     assert 0 < result["score_median"] < 1

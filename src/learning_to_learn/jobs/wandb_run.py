@@ -131,7 +131,7 @@ class WandbRun:
         self._call("log", {**final, **images})
         if self._online and not answers(_server()):
             return  # what follows is checked with the server before it is kept, and would wait for it
-        for values in ({ERRORS: curve}, {STREAMED: stream}, self._curves()):
+        for values in filter(None, ({ERRORS: curve}, {STREAMED: stream}, self._curves())):
             self._call("log", values)
         if checkpoint is not None:
             artifact = wandb.Artifact(f"checkpoint-{self._run.id}", type="model", metadata=final)
@@ -139,12 +139,14 @@ class WandbRun:
             self._call("log_artifact", artifact)
 
     def _curves(self) -> dict[str, Any]:
-        """The score of every replica while it trained, as a plot with its table."""
+        """The score of every replica while it trained, as a plot with its table; nothing where none was trained."""
         import wandb
 
         rows = read_rows(self._folder / SCORES)
+        if not rows:
+            return {}
         rows = rows[:: -(-len(rows) // STREAM_POINTS) or 1]
-        seeds = [key for key in rows[0] if key != EPOCH] if rows else []
+        seeds = [key for key in rows[0] if key != EPOCH]
         scores = [[float(row[seed]) for row in rows] for seed in seeds]
         title = "Score of every replica while training"
         return {CURVES: wandb.plot.line_series([int(r[EPOCH]) for r in rows], scores, keys=seeds, title=title, xname=EPOCH)}

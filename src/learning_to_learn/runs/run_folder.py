@@ -159,7 +159,7 @@ class RunFolder:
         with self._judging(STATUS):
             if not are_words(overrides) or not are_words([fingerprint or "", error]):
                 raise TypeError("overrides, fingerprint and error are not text")
-            if not isinstance(epochs, int | None) or (epochs is not None and not 1 <= epochs < 2**53):
+            if not isinstance(epochs, int | None) or (epochs is not None and not 0 <= epochs < 2**53):
                 raise TypeError(f"epochs is {epochs!r}")
             if not isinstance(checksums, dict) or not are_words(list(checksums.values())):
                 raise TypeError(f"{CHECKSUMS} holds no checksums")
