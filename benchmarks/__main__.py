@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks import checkpoints, fast_weights, peers, recurrences, trainer
+from benchmarks import checkpoints, fast_weights, peers, recurrences, scaling, trainer
 from benchmarks.packed import EPOCHS, RATES, packed_against_apart, table, write
 from benchmarks.page import PAGE, processor
 from benchmarks.startup import start_up
@@ -55,7 +55,7 @@ def main() -> None:
     text = [*_table(rows), *_claims(rows)]
     if not quick:
         text += [
-            *_scaling(),
+            *scaling.section(),
             *_structure(),
             *recurrences.measure_and_write(),
             *_fast_weights(),
@@ -123,23 +123,6 @@ def _claims(rows: list[Row]) -> list[str]:
         lines.append(f"- LSTM 6+6, 128 x 256: eight replicas cost {eight / lstm:.2f} times one.")
     if rtrl and bptt:
         lines.append(f"- 12 neurons, 64 x 256: rtrl costs {rtrl / bptt:.1f} times bptt.")
-    return [*lines, ""]
-
-
-def _scaling() -> list[str]:
-    """The fused engine alone."""
-    lines = ["## Scaling", "", "LSTM layers of n cells and n neurons, bptt, 128 sequences; milliseconds.", ""]
-    lines += ["| n | T | replicas | fused | ns a cycle and sequence |", "|--:|--:|--:|--:|--:|"]
-    for n, length, replicas in [
-        (6, 64, 1), (6, 256, 1), (6, 1000, 1), (6, 4000, 1), (6, 256, 2), (6, 256, 4), (6, 256, 16),
-        (3, 256, 1), (12, 256, 1), (24, 256, 1), (48, 256, 1),
-    ]:  # fmt: skip
-        network = Network.of([{"memory_cell": n, "neuron": n}])
-        p = torch.rand(replicas, network.parameters) - 0.5
-        x, y = torch.rand(replicas, 128, length, 3), torch.rand(replicas, 128, length)
-        times = take_turns({"fused": peers.engine("fused", network, "bptt", p, x, y)}, 1.5)
-        ms = 1e3 * median(times["fused"])
-        lines.append(f"| {n} | {length} | {replicas} | {ms:.2f} | {1e6 * ms / (replicas * 128 * length):.1f} |")
     return [*lines, ""]
 
 

@@ -22,6 +22,7 @@ WORDS = {
     "CACHED": {}, "OPTIONS": {}, "LANES": LANES,
     "load": lambda array, index: array[index : index + LANES].copy(),
     "store": store,
+    "prefetch": lambda *_: None,
     "splat": lambda array, index: np.full(LANES, array[index]),
     "fill": lambda _, number: np.full(LANES, float(number)),
     "fma": lambda a, b, c: a * b + c,

@@ -56,6 +56,7 @@ def test_an_error_comes_where_its_number_stands(spare):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # JAX, where another test has imported it, warns of every fork
 def test_a_forked_child_has_a_thread_of_its_own(monkeypatch):
     monkeypatch.setattr(module, "core_to_spare", lambda jobs: True)
     assert list(ahead(str, range(3))) == ["0", "1", "2"]

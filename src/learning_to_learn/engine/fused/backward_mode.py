@@ -24,6 +24,10 @@ from learning_to_learn.engine.fused.nests import Nests
 from learning_to_learn.topology.network import Network, Product
 
 SLAB = 16
+AHEAD, LONG = 4, 1024
+"""So many cycles before it needs them the way back asks for saved values, where there are more cycles than LONG: they lie far
+from the core then, and the processor foresees no walk backwards.
+"""
 
 
 def print_backward_mode(network: Network, real: str, matmul: str, *, mixed: bool = False) -> str:
@@ -206,23 +210,7 @@ class BackwardMode(Kernel):
         with s.loop("back", "steps"):
             s.add("cycle = steps - 1 - back", f"now = cycle % {SLAB} * LANES")
             for part in self.layers:
-                self._name_saved(part)
-                self._name_kept(part, "cycle")
-                if self.remakes_sources:
-                    s.add(self._sources_at(part, "cycle"))
-                    if part.own:
-                        s.add(self._sources_at(part, "(cycle + 1)", "outputs{}_next"))
-                if part.has_groups:
-                    turn = f"state_errors{part.index} + cycle % 2 * {part.layer.states * LANES}"
-                    other = f"state_errors{part.index} + (cycle + 1) % 2 * {part.layer.states * LANES}"
-                    s.add(f"state_errors{part.index}_now = {turn}", f"state_errors{part.index}_next = {other}")
-                if part.layer.norm:
-                    i, above = part.index, self.layers[part.index + 1]
-                    s.add(
-                        self._at(f"scale{i}_now", f"scale{i}", 1, "cycle"),
-                        self._sources_at(part, "cycle"),
-                        self._sources_at(above, "cycle"),
-                    )
+                self._name_places(part)
             self._output_errors(self.layers[-1])
             for part in reversed(self.layers):
                 self._layer_backward(part)
@@ -254,6 +242,30 @@ class BackwardMode(Kernel):
                 s.add(
                     f"store(gradient, ({number}) * LANES, {errors})" if self.mixed else f"gradient[{number}] = total({errors})"
                 )
+
+    def _name_places(self, part: KernelLayer) -> None:
+        """Name the places of a layer at a cycle on the way back, and ask early for what lies far away."""
+        s = self.s
+        self._name_saved(part)
+        if rows := self._saved_of_layer(part):
+            with s.block(f"if steps > {LONG}:"), s.loop("i", rows):
+                s.add(f"prefetch(memory, saved{part.index}_now + (i - {AHEAD * rows}) * LANES)")
+        self._name_kept(part, "cycle")
+        if self.remakes_sources:
+            s.add(self._sources_at(part, "cycle"))
+            if part.own:
+                s.add(self._sources_at(part, "(cycle + 1)", "outputs{}_next"))
+        if part.has_groups:
+            turn = f"state_errors{part.index} + cycle % 2 * {part.layer.states * LANES}"
+            other = f"state_errors{part.index} + (cycle + 1) % 2 * {part.layer.states * LANES}"
+            s.add(f"state_errors{part.index}_now = {turn}", f"state_errors{part.index}_next = {other}")
+        if part.layer.norm:
+            i, above = part.index, self.layers[part.index + 1]
+            s.add(
+                self._at(f"scale{i}_now", f"scale{i}", 1, "cycle"),
+                self._sources_at(part, "cycle"),
+                self._sources_at(above, "cycle"),
+            )
 
     @property
     def direct(self) -> bool:

@@ -35,8 +35,8 @@ from numba import njit
 
 from {matmul} import {products}
 from learning_to_learn.engine.fused.lanes import (
-    LANES, both, cos, either, erf, exp, expm1, fill, fma, load, log, log1p, maximum, minimum, negate, opposite, quick_exp,
-    select, sigmoid, sin, splat, sqrt, store, tanh, total,
+    LANES, both, cos, either, erf, exp, expm1, fill, fma, load, log, log1p, maximum, minimum, negate, opposite, prefetch,
+    quick_exp, select, sigmoid, sin, splat, sqrt, store, tanh, total,
 )
 from learning_to_learn.engine.fused.options import CACHED
 '''

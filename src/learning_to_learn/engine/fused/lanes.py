@@ -4,9 +4,9 @@ Left to itself LLVM must find out that a loop over sequences can be vectorised, 
 arrays do not overlap; compiling takes half a minute. With values that *are* vectors there is nothing to find out: sums stay
 in registers, source is short, and compiles in seconds.
 
-`load`, `store`, `splat`, `fma`, `total`, `select`, `+ - * /`, comparisons, `maximum`, `minimum`, `tanh`, `sigmoid` and the
-functions of `MATH` work inside numba functions on values of type `Lanes`. Indices are element numbers in flat arrays and are
-not checked.
+`load`, `store`, `prefetch`, `splat`, `fma`, `total`, `select`, `+ - * /`, comparisons, `maximum`, `minimum`, `tanh`, `sigmoid`
+and the functions of `MATH` work inside numba functions on values of type `Lanes`. Indices are element numbers in flat arrays
+and are not checked.
 """
 
 import operator
@@ -114,6 +114,23 @@ def store(_context, array, index, value):
         return context.get_dummy_value()
 
     return types.void(array, types.intp, value), generate
+
+
+@intrinsic
+def prefetch(_context, array, index):
+    """Ask for the cache line of element `index` of a flat array, or of what lies there beside it; nothing is read."""
+
+    def generate(context, builder, sig, args):
+        number = ir.IntType(32)
+        pointer = builder.bitcast(_address(context, builder, sig.args[0], *args), ir.IntType(8).as_pointer())
+        symbol = "llvm.prefetch.p0"
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
+        function = builder.module.globals.get(symbol) or ir.Function(builder.module, kind, symbol)
+        to_read, keep_it_near, data = number(0), number(3), number(1)
+        builder.call(function, [pointer, to_read, keep_it_near, data])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
 
 
 @intrinsic
