@@ -235,7 +235,7 @@ def is_finished(config: Config, folder: Path) -> bool:
     except UserError as error:
         raise AnotherRun(str(error)) from None
     if fingerprint(saved) != fingerprint(config):
-        raise AnotherRun(f"{folder} holds a run of another configuration: choose another folder")
+        raise AnotherRun(f"{folder} holds a run of another configuration: choose another folder, or remove this one")
     return get_status(folder) is Status.FINISHED
 
 
