@@ -30,13 +30,10 @@ SLOW = [
 
 
 def pytest_collection_modifyitems(items):
-    """Mark what slow.txt names, and let one worker run all tests that share what their file prepares once."""
+    """Mark what slow.txt names."""
     for item in items:
         if item.nodeid.startswith(tuple(SLOW)):
             item.add_marker(pytest.mark.slow)
-        fixtures = [f for name in item.fixturenames for f in item._fixtureinfo.name2fixturedefs.get(name, ())[-1:]]
-        if any(f.scope == "module" for f in fixtures):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
 
 
 @pytest.fixture(autouse=True)

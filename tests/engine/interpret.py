@@ -19,7 +19,7 @@ def store(array, index, value):
 
 WORDS = {
     "njit": lambda *_, **__: lambda function: function,
-    "CACHED": {}, "OPTIONS": {}, "LANES": LANES,
+    "BY_ADDRESS": {}, "CACHED": {}, "OPTIONS": {}, "LANES": LANES,
     "load": lambda array, index: array[index : index + LANES].copy(),
     "store": store,
     "prefetch": lambda *_: None,

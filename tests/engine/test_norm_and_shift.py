@@ -77,8 +77,11 @@ def network_of(name, end):
     return Network.of([{**first, "feedback": options.pop("feedback", False)}, *others], **options)
 
 
-@pytest.mark.parametrize("end", ["", "outputs, error feedback", pytest.param("outputs, feedback", marks=SLOW)])
-@pytest.mark.parametrize("name", SCALAR)
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [("one unit", "log loss, error feedback"), *((name, end) for name in SCALAR for end in ("", "outputs, error feedback"))]
+    + [pytest.param(name, "outputs, feedback", marks=SLOW) for name in SCALAR],
+)
 def test_what_is_printed_for_rtrl(name, end):
     """Not compiled, which takes longer: the gradient over a sequence is that of bptt."""
     net = network_of(name, end)
@@ -89,14 +92,9 @@ def test_what_is_printed_for_rtrl(name, end):
     compare(gradient, expected.gradient, FLOAT64)
 
 
-@pytest.mark.parametrize(
-    ("name", "end"),
-    [
-        pytest.param(name, end, marks=[] if (name, end) == ("one unit", "log loss, error feedback") else SLOW)
-        for name in SCALAR
-        for end in ENDS
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("name", SCALAR)
 def test_rtrl_kernels(name, end):
     hold_to_the_reference(network_of(name, end), make_gradient("rtrl"), replicas=2, batch=5, length=7, split=3)
 

@@ -46,7 +46,7 @@ def print_backward_mode(network: Network, real: str, matmul: str, *, mixed: bool
             f"    return {each} * (steps // {SLAB} + 1) + {fixed}",
             "",
             "",
-            f'@njit("{typed(BLOCK, real)}", **CACHED)',
+            f'@njit("{typed(BLOCK, real)}", **BY_ADDRESS)',
             f"def block({ARGUMENTS.format(flag='recurrent')}):",
             *kernel.body(),
         ]

@@ -67,7 +67,7 @@ def print_forward_mode(network: Network, real: str, matmul: str) -> str:
             f"    return {fixed}",
             "",
             "",
-            f'@njit("{typed(BLOCK, real)}", **CACHED)',
+            f'@njit("{typed(BLOCK, real)}", **BY_ADDRESS)',
             f"def block({ARGUMENTS.format(flag='fresh')}):",
             *kernel.body(),
         ]

@@ -38,7 +38,7 @@ from learning_to_learn.engine.fused.lanes import (
     LANES, both, cos, either, erf, exp, expm1, fill, fma, load, log, log1p, maximum, minimum, negate, opposite, prefetch,
     quick_exp, select, sigmoid, sin, splat, sqrt, store, tanh, total,
 )
-from learning_to_learn.engine.fused.options import CACHED
+from learning_to_learn.engine.fused.options import BY_ADDRESS
 '''
 ARGUMENTS = (
     "parameters, inputs, target, lane0, state, outputs, last, scale, learn, {flag}, window, gradient, memory, sensitivities"
