@@ -1,5 +1,6 @@
 """What all tests share. Kernels are kept where the user's are, so that a second run of the tests need not compile."""
 
+import gc
 import os
 import time
 from pathlib import Path
@@ -34,6 +35,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.nodeid.startswith(tuple(SLOW)):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish():
+    """Leave what is imported out of garbage collection, which would look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
