@@ -14,7 +14,7 @@ CASES = [
     (3, 256, 1), (12, 256, 1), (24, 256, 1), (48, 256, 1),
 ]  # fmt: skip
 """Cells (and as many neurons), cycles, replicas."""
-SHORT, LONG, PAIRS = 256, 4000, 7
+SHORT, LONG, PAIRS = 256, 4000, 15
 
 
 def section(seconds: float = 1.5) -> list[str]:
