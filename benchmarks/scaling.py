@@ -29,7 +29,7 @@ def section(seconds: float = 1.5) -> list[str]:
     fastest = min(min(long) for _, long in pairs) / min(min(short) for short, _ in pairs)
     found = f"{median(ratios):.2f} times one at T = {SHORT}: the median of {PAIRS} pairs, measured one after the other"
     lines += ["", f"A cycle at T = {LONG} costs {found} ({ratios[0]:.2f} to {ratios[-1]:.2f})."]
-    return [*lines, f"By the fastest run of each it is {fastest:.2f} times: others on this machine share its last cache.", ""]
+    return [*lines, f"By the fastest run of each, which other work disturbs least, it is {fastest:.2f} times.", ""]
 
 
 def _nanoseconds(n: int, length: int, replicas: int, seconds: float) -> list[float]:

@@ -47,9 +47,8 @@ def test_bptt_and_rtrl_against_finite_differences(shape, feedback):
         torch.testing.assert_close(found, (up - down) / (2 * step), rtol=0, atol=1e-9)
 
 
-COMPILED = {("brier", "bptt", "none")}
-"""Those of `make test`: every kernel takes long to compile. What rtrl prints for several outputs is run in
-test_norm_and_shift.py."""
+COMPILED = {("brier", "bptt", "none"), ("two_truths", "rtrl", "none")}
+"""Those of `make test`: every kernel takes long to compile."""
 
 
 @pytest.mark.parametrize(
