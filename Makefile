@@ -110,7 +110,7 @@ lock:  ## Write requirements.lock and requirements-bench.lock from pyproject.tom
 DEPRECATIONS := -W "ignore::hydra.errors.Hydra15MigrationWarning" -W "ignore:register_new_resolver"
 test-next: .venv-next/ready  ## The tests that need Hydra most, with its next pre-release
 	.venv-next/bin/python -m pip list 2> /dev/null | grep -i hydra-core
-	PYTHONWARNINGS=ignore:register_new_resolver .venv-next/bin/python -m pytest -n 2 $(DEPRECATIONS) tests/test_config.py tests/test_alike.py tests/commands
+	PYTHONWARNINGS=ignore:register_new_resolver .venv-next/bin/python -m pytest -n 2 $(DEPRECATIONS) tests/test_config.py tests/test_hydra_loader.py tests/commands
 
 .venv-next/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv-next

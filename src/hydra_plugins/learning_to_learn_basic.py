@@ -1,6 +1,6 @@
 """Hydra looks for sweepers and launchers here and accepts none from elsewhere.
 
-How values are paired is in learning_to_learn.jobs.pairing, how jobs are composed in learning_to_learn.alike.
+How values are paired is in learning_to_learn.jobs.pairing, how jobs are composed in learning_to_learn.hydra_loader.
 
 Hydra imports this file at the start of every command, so it imports nothing that is slow.
 """
@@ -50,16 +50,6 @@ class BasicSweeper(basic_sweeper.BasicSweeper):
 
         return list(self.split_overrides_to_chunks(words_of_jobs(overrides, self.paired), max_batch_size))
 
-    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Compose every job before the first one runs, as Hydra's sweeper does, but in a tenth of the time."""
-        from learning_to_learn.alike import Composer
-
-        assert self.hydra_context is not None
-        assert self.config is not None
-        composer = Composer(self.hydra_context.config_loader, self.config)
-        for words in batch:
-            composer.check(words)
-
 
 @dataclass
 class BasicLauncherConfig(basic_launcher.BasicLauncherConf):
@@ -75,7 +65,7 @@ class BasicLauncher(basic_launcher.BasicLauncher):
     """Hydra's launcher, which runs one job after the other, but composes them faster and does not keep their configurations."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from learning_to_learn.alike import Composer
+        from learning_to_learn import hydra_loader
 
         setup_globals()
         assert self.hydra_context is not None
@@ -84,10 +74,10 @@ class BasicLauncher(basic_launcher.BasicLauncher):
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         _log.info("Launching %d jobs locally", len(job_overrides))
-        composer = Composer(self.hydra_context.config_loader, self.config)
+        loader = self.hydra_context.config_loader
         returned: list[JobReturn] = []
         for number, overrides in enumerate(job_overrides, initial_job_idx):
             _log.info("\t#%d : %s", number, " ".join(filter_overrides(overrides)))
-            returned.append(composer.run(overrides, number, self.hydra_context, self.task_function))
+            returned.append(hydra_loader.run(loader, self.config, overrides, number, self.hydra_context, self.task_function))
             configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         return returned

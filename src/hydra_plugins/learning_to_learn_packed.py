@@ -35,7 +35,7 @@ class PackedLauncher(Launcher):
         self._context, self._config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from learning_to_learn.alike import Composer
+        from learning_to_learn.hydra_loader import run
         from learning_to_learn.jobs.pack import run_requests
         from learning_to_learn.jobs.sweeps import Request, request_of
 
@@ -46,9 +46,9 @@ class PackedLauncher(Launcher):
         def collect(config: DictConfig) -> None:
             requests.append(request_of(config))
 
-        returned, composer = [], Composer(self._context.config_loader, self._config)
+        returned, loader = [], self._context.config_loader
         for number, overrides in enumerate(job_overrides, initial_job_idx):
-            returned.append(composer.run(overrides, number, self._context, collect, configure_logging=False))
+            returned.append(run(loader, self._config, overrides, number, self._context, collect, configure_logging=False))
             returned[-1].return_value  # noqa: B018 - raises what composing the job has raised
         for one, outcome in zip(returned, run_requests(requests), strict=True):
             one.return_value = outcome.score

@@ -34,8 +34,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from learning_to_learn import config as schema
-from learning_to_learn import plugins
-from learning_to_learn.alike import Composer
+from learning_to_learn import hydra_loader, plugins
 from learning_to_learn.config import Config, conform, explain
 from learning_to_learn.config_check import check
 from learning_to_learn.errors import UserError, cause_in_a_line, unknown
@@ -310,11 +309,10 @@ def compose_jobs(
         words = words_of(found) if sweep else [[str(word) for word in found.hydra.overrides.task]]
         if words is None:
             return found, None
-        composer = Composer(hydra.config_loader, found)
 
         def compose(job: list[str]) -> DictConfig | UserError:
             try:
-                return of_a_job(composer.compose(job) if sweep else found)
+                return of_a_job(hydra.config_loader.load_sweep_config(found, job) if sweep else found)
             except Exception as error:  # noqa: BLE001 - Hydra raises many kinds
                 return error if isinstance(error, UserError) else UserError(_hydra_line(error))
 
@@ -402,7 +400,10 @@ def _hydra(request: Request) -> Iterator[Hydra]:
             raise UserError(f"--config-dir: {more}: no such folder")
         search_path.prepend("command-line", f"file://{more}", SearchPathQuery(provider="schema"))
     try:
-        yield Hydra.create_main_hydra2(NAME, search_path)
+        made = Hydra.create_main_hydra2(NAME, search_path)
+        if hydra_version.startswith("1.3."):
+            made.config_loader = hydra_loader.Loader(search_path)
+        yield made
     finally:
         GlobalHydra.instance().hydra, HydraConfig.instance().cfg = before
 

@@ -97,10 +97,9 @@ def _module_network(config: Config) -> ModuleNetwork:
 
 def check(config: Config) -> None:
     """Raise UserError, one line, on a value that no job could run with."""
-    check_ranges(config.family, "family.")
     for key in ("bias", "hold"):
         _check_numbers(key, getattr(config.arch, key))
-    check_ranges(config.arch, "arch.")
+    check_ranges(config)  # before torch is imported
     network = make_network(config)
     make_gradient_of(config).check(network)
     if OPTIMIZERS[config.optimizer.name].searches != (config.arch.gradient == "none"):
@@ -110,7 +109,6 @@ def check(config: Config) -> None:
         )
     family = config.family.make()
     config.family.make(test=True)
-    check_ranges(config)
     if family.moving and config.family.training_mappings is not None:
         raise UserError(
             f"family.training_mappings: {family.name} moves while it is shown, so that no finite set can be its prior"
