@@ -38,9 +38,10 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """Leave what is imported out of garbage collection, which would look through it again and again."""
+    """Leave what is imported out of garbage collection, and collect seldom: it took a tenth of the time."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from contextlib import contextmanager
 
 import pytest
 
@@ -22,8 +23,8 @@ def browser():
         found.close()
 
 
-@pytest.fixture
-def page(browser):
+@contextmanager
+def faultless(browser):
     """A page of which nothing may go wrong, nor ask the network for anything."""
     opened = browser.new_page(viewport={"width": 1200, "height": 900})
     wrong = []
@@ -35,3 +36,9 @@ def page(browser):
     yield opened
     opened.close()
     assert wrong == []
+
+
+@pytest.fixture
+def page(browser):
+    with faultless(browser) as opened:
+        yield opened
