@@ -121,6 +121,18 @@ def test_a_changed_or_new_file_is_read(tmp_path):
     assert compose_config(*words).trainer.epochs == 7
 
 
+def test_a_file_of_a_folder_that_the_configuration_names_is_read_each_time(tmp_path):
+    """Hydra looks into hydra.searchpath, of which the loader knows nothing."""
+    conf, more = tmp_path / "conf", tmp_path / "more"
+    shutil.copytree(CONF, conf)
+    text = (conf / "train.yaml").read_text()
+    (conf / "train.yaml").write_text(text.replace("hydra:\n  output", f"hydra:\n  searchpath: [file://{more}]\n  output"))
+    (more / "trainer").mkdir(parents=True)
+    for epochs in (7, 8):
+        (more / "trainer/mine.yaml").write_text(f"defaults: [schema]\nepochs: {epochs}\n")
+        assert compose_config(f"--config-path={conf}", "trainer=mine", "seed=3").trainer.epochs == epochs
+
+
 def test_a_changed_schema_is_used(monkeypatch):
     assert job().trainer.average == 0
 
