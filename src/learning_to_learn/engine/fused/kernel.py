@@ -1,8 +1,8 @@
 """Print what all kernels share: a module for one network, and one cycle forward for one block of lanes.
 
-A kernel runs LANES sequences side by side, through all cycles, in one workspace: a flat array, which stays in the core's cache
-unless the sequences are long. They are of one replica, whose parameters are scalars. In a kernel for mixed lanes they are of any
-replicas, and `parameters`, `gradient` and the weights in the workspace are rows of lanes. Workers (threads) each own a
+A kernel runs LANES sequences side by side, through all cycles, in one workspace: a flat array, which stays in the core's
+cache unless the sequences are long. They are of one replica, whose parameters are scalars. In a kernel for mixed lanes they are
+of any replicas, and `parameters`, `gradient` and the weights in the workspace are rows of lanes. Workers (threads) each own a
 workspace, so memory does not grow with batch or replicas. Names of the places in it, for layer i:
 
     sources0 [K + 1]: own outputs of the cycle before, then those of the layer below, then 1
