@@ -73,7 +73,7 @@ def test_a_sweep_with_options_of_ones_own_is_resumed_with_them():
         ),
         (["+=x"], "cannot read '+=x'"),
         (["~arch.bias", "~arch"], "these words do not go together"),
-        (["sweep=[{}]"], "sweep=[{}]: a group override must be one of feedback"),
+        (["sweep=[{}]"], "sweep=[{}]: a group override must be one of defaults, feedback"),
         (["sweep=learning_rate,gradients"], "one sweep at a time"),
         (["-m", "launcher=basic,joblib"], "one launcher at a time"),
         (["--frobnicate"], "unknown option '--frobnicate'"),

@@ -76,7 +76,7 @@ def test_jobs_side_by_side_share_the_cores(overrides, threads):
     ("overrides", "says"),
     [
         ("launcher=slurm", "choose one of basic, joblib, packed, ray, submitit_local, submitit_slurm"),
-        ("sweep=nothing", "unknown sweep 'nothing': choose one of feedback, fixed_weight, gradients"),
+        ("sweep=nothing", "unknown sweep 'nothing': choose one of defaults, feedback, fixed_weight"),
     ],
 )
 def test_unknown_names_are_one_line(overrides, says):
