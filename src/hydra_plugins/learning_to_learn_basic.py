@@ -62,10 +62,10 @@ _replace("hydra/launcher", BasicLauncherConfig)
 
 
 class BasicLauncher(basic_launcher.BasicLauncher):
-    """Hydra's launcher, which runs one job after the other, but composes them faster and does not keep their configurations."""
+    """Hydra's launcher, which runs one job after the other, but does not keep their configurations."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from learning_to_learn import hydra_loader
+        from learning_to_learn.hydra_loader import run
 
         setup_globals()
         assert self.hydra_context is not None
@@ -78,6 +78,6 @@ class BasicLauncher(basic_launcher.BasicLauncher):
         returned: list[JobReturn] = []
         for number, overrides in enumerate(job_overrides, initial_job_idx):
             _log.info("\t#%d : %s", number, " ".join(filter_overrides(overrides)))
-            returned.append(hydra_loader.run(loader, self.config, overrides, number, self.hydra_context, self.task_function))
+            returned.append(run(loader, self.config, overrides, number, self.hydra_context, self.task_function))
             configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         return returned

@@ -34,10 +34,11 @@ class _Kept:
     """What was composed from the files of a search path, and the state of these files and of the stored schemas."""
 
     made_from: list[object]
-    composed: dict[tuple[object, ...], bytes] = field(default_factory=dict)
+    composed: dict[tuple[object, ...], bytes | None] = field(default_factory=dict)
 
 
 _kept: dict[tuple[object, ...], _Kept] = {}
+"""By search path."""
 
 
 class Loader(ConfigLoaderImpl):
@@ -57,7 +58,7 @@ class Loader(ConfigLoaderImpl):
             return super(Loader, self).load_configuration(config_name, words, run_mode, from_shell, validate_sweep_overrides)
 
         parsed = OverridesParser.create().parse_overrides(overrides)
-        kept = self._kept()
+        kept = self._of_search_path()
         if kept is None or any(MADE_BY_HYDRA.match(o.get_key_element()) for o in parsed):
             return ask(overrides)
         if validate_sweep_overrides:
@@ -67,15 +68,11 @@ class Loader(ConfigLoaderImpl):
         chosen = [str(o.input_line) for o in single if o not in keys]
         known = (config_name, *chosen)
         if known not in kept.composed:
-            made = ask(chosen)
-            # Other files, an environment that may change, a group that only a multirun may leave open.
-            if made.hydra.searchpath or made.hydra.job.env_copy or "???" in made.hydra.runtime.choices.values():
-                return ask(overrides)
-            try:
-                kept.composed[known] = pickle.dumps(made)
-            except Exception:  # noqa: BLE001 - of a user's schema
-                return ask(overrides)
-        found = pickle.loads(kept.composed[known])  # noqa: S301 - this process has written it
+            kept.composed[known] = _pickled(ask(chosen))
+        content = kept.composed[known]
+        if content is None:
+            return ask(overrides)
+        found = pickle.loads(content)  # noqa: S301 - this process has written it
         try:
             ConfigLoaderImpl._apply_overrides_to_config(keys, found)
         except OmegaConfBaseException as error:
@@ -83,9 +80,9 @@ class Loader(ConfigLoaderImpl):
         _say_what_was_typed(parsed, found)
         return found
 
-    def _kept(self) -> _Kept | None:
+    def _of_search_path(self) -> _Kept | None:
         """What is kept of this search path; nothing where a file or schema has changed, None where one cannot tell."""
-        path = [(str(one.provider), str(one.path)) for one in self.config_search_path.get_path()]
+        path = tuple((str(one.provider), str(one.path)) for one in self.config_search_path.get_path())
         state: list[object] = []
         for _, folder in path:
             scheme, _, rest = folder.rpartition("://")
@@ -95,14 +92,22 @@ class Loader(ConfigLoaderImpl):
             elif scheme not in ("pkg", "structured"):
                 return None
         _add_nodes(ConfigStore.instance().repo, state)
-        found = _kept.get(tuple(path))
-        if found is None or not _same(state, found.made_from):
-            if sum(len(one.composed) for one in _kept.values()) > KEPT:
-                _kept.clear()
-            found = _kept[tuple(path)] = _Kept(state)
-        elif len(found.composed) > KEPT:
-            found.composed.clear()
-        return found
+        if sum(len(one.composed) for one in _kept.values()) > KEPT:
+            _kept.clear()
+        if path not in _kept or not _same(state, _kept[path].made_from):
+            _kept[path] = _Kept(state)
+        return _kept[path]
+
+
+def _pickled(config: DictConfig) -> bytes | None:
+    """What is kept of a configuration; None where it depends on more than the search path, or cannot be copied."""
+    # Other files, an environment that may change, a group that only a multirun may leave open.
+    if config.hydra.searchpath or config.hydra.job.env_copy or "???" in config.hydra.runtime.choices.values():
+        return None
+    try:
+        return pickle.dumps(config)
+    except Exception:  # noqa: BLE001 - of a user's schema
+        return None
 
 
 def _say_what_was_typed(words: Sequence[Override], config: DictConfig) -> None:

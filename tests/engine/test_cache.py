@@ -82,14 +82,14 @@ def test_one_setting_moves_printed_and_compiled_files(filled):
 
 
 DAMAGES = {"cut": lambda b: b[: len(b) // 2], "empty": lambda b: b"", "garbled": lambda b: b"\xff\x00 garbled"}
-FIRST = {("kernel_*.py", "garbled"), ("*.nbi", "empty"), ("*.nbc", "cut")}
+FIRST = {("*.py", "garbled"), ("*.nbi", "empty"), ("*.nbc", "cut")}
 
 
 @pytest.mark.parametrize(
     ("files", "damage"),
     [
         pytest.param(files, damage, marks=[] if (files, damage) in FIRST else pytest.mark.slow)
-        for files in ("*.py", "kernel_*.py", "*.nbi", "*.nbc")
+        for files in ("*.py", "*.nbi", "*.nbc")
         for damage in DAMAGES
     ],
 )

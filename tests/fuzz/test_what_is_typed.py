@@ -88,7 +88,7 @@ def test_overrides(words):
     assert nothing_was_written()
 
 
-@settings(max_examples=max(40, EXAMPLES // 10))
+@settings(max_examples=max(60, EXAMPLES // 10))
 @given(flags=st.lists(st.sampled_from(["-m", "--cfg", "job", "--info", "all", "--help", "-x", "--resolve", "-p",
                                        "--config-name", "--hydra-help", "-c", "--explain",
                                        "seed", "trainer", "seed=1"]),
